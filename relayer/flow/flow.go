@@ -1,0 +1,219 @@
+// Package flow says what happens next to a transfer: one file per flow, each a
+// list of steps. It talks to no store and no chain client of its own: it gets
+// functions. A flow promises that each of its steps is decided only by what a
+// final block says.
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
+)
+
+// Kind is the answer to "has this step happened?".
+type Kind uint8
+
+const (
+	// Unknown: cannot be said now (an error, a missing answer, a height behind
+	// the cursor). Never triggers Do.
+	Unknown Kind = iota
+	// Pending: definitely not yet, at a pinned final block. Do may run.
+	Pending
+	// Ok, Failed and Superseded decide the step.
+	Ok
+	Failed
+	Superseded
+)
+
+// String is the label used in the store, metrics and JSON.
+func (k Kind) String() string {
+	switch k {
+	case Pending:
+		return "pending"
+	case Ok:
+		return "ok"
+	case Failed:
+		return "failed"
+	case Superseded:
+		return "superseded"
+	}
+	return "unknown"
+}
+
+// Outcome is a Kind with its reason (only for Failed and Superseded).
+type Outcome struct {
+	Kind   Kind
+	Reason Reason
+}
+
+// Key correlates a destination event with the transfers that wait for it.
+type Key string
+
+// Lane says what must be serial. In a strict lane the head (lowest Seq) blocks
+// those behind it; in a loose one it does not.
+type Lane struct {
+	Name   string
+	Strict bool
+	Seq    uint64
+}
+
+// Batch is what one look covers: transfers of one lane at one step, under one
+// fence.
+type Batch struct {
+	Fence     chains.Fence
+	Transfers []tokens.Transfer
+}
+
+// Step is one stretch of a transfer's way.
+type Step struct {
+	Name string
+	// Key is what a final event must carry to decide this step.
+	Key func(tokens.Transfer) Key
+	// Effect reads a final event: the key it decides and how. mine is false for
+	// every event that is not this step's.
+	Effect func(chains.Event) (key Key, out Outcome, mine bool)
+	// Done asks the chain the same question for a batch, at one final block:
+	// the net under the events. One outcome per transfer.
+	Done func(context.Context, []tokens.Transfer) ([]Outcome, error)
+	// Do starts the effect, one result per transfer. It may be called again at
+	// any time. nil: the step only waits.
+	Do func(context.Context, Batch) ([]error, error)
+	// Next names the step after, per outcome, or a terminal status.
+	Next map[Kind]string
+	Lane func(tokens.Transfer) Lane
+	// Poll is the time between two looks while nothing happens.
+	Poll time.Duration
+}
+
+// Flow is the way of one kind of transfer.
+type Flow struct {
+	Name string
+	// Chain names the chain whose events begin a transfer of this flow.
+	Chain string
+	// Decode reads the event that begins a transfer. mine is false for foreign
+	// events; an error means an event of our own contract that cannot be read,
+	// which halts the watcher.
+	Decode func(chains.Event) (t tokens.Transfer, mine bool, err error)
+	Steps  []Step
+}
+
+// Check says whether the flow is well formed: every Next names a step or a
+// terminal status, and steps only go forward.
+func (f Flow) Check() error {
+	var errs []error
+	index := map[string]int{}
+	for i, s := range f.Steps {
+		if _, dup := index[s.Name]; dup {
+			errs = append(errs, fmt.Errorf("step %q twice", s.Name))
+		}
+		index[s.Name] = i
+	}
+	for i, s := range f.Steps {
+		if s.Lane == nil || s.Done == nil || s.Key == nil || s.Effect == nil || s.Poll <= 0 {
+			errs = append(errs, fmt.Errorf("step %q lacks a part", s.Name))
+		}
+		for _, k := range []Kind{Ok, Failed, Superseded} {
+			next, ok := s.Next[k]
+			if !ok {
+				continue
+			}
+			if tokens.Status(next).Terminal() {
+				continue
+			}
+			if j, ok := index[next]; !ok || j <= i {
+				errs = append(errs, fmt.Errorf("step %q, %s: %q is neither a later step nor a terminal status", s.Name, k, next))
+			}
+		}
+		if s.Next[Ok] == "" {
+			errs = append(errs, fmt.Errorf("step %q has no next for ok", s.Name))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("flow %s: %w", f.Name, err)
+	}
+	return nil
+}
+
+// TransferID is the content id of a transfer (PROTOCOL 46).
+func TransferID(flow string, source chains.ID, contract, subnet common.Address, nonce uint64) common.Hash {
+	return crypto.Keccak256Hash(fmt.Appendf(nil, "causeway/1|%s|%d|%s|%s|%d", flow, source, contract.Hex(), subnet.Hex(), nonce))
+}
+
+// Reason is one of a closed list; also a metric label and a row of the
+// README's table.
+type Reason string
+
+// The reasons a transfer is parked, failed or superseded for.
+const (
+	ReasonNone             Reason = ""
+	ReasonPoison           Reason = "poison"            // its handler died three times
+	ReasonUndecodable      Reason = "undecodable"       // an attacker's payload, or a bug
+	ReasonRejected         Reason = "rejected"          // the destination contract refuses it for good
+	ReasonRecipientFailed  Reason = "recipient_failed"  // the recipient's code or account refused the value
+	ReasonRefundRefused    Reason = "refund_refused"    // the refund could not be paid and is a credit
+	ReasonPayoutRefused    Reason = "payout_refused"    // the payout could not be paid and is a credit
+	ReasonQuarantined      Reason = "quarantined"       // value and message disagree; claimable at the smaller of both
+	ReasonReturned         Reason = "returned"          // the message failed on the root and its value went back to the outbox
+	ReasonAlreadyDone      Reason = "already_done"      // somebody else did it
+	ReasonOperator         Reason = "operator"          // an operator discarded it
+	ReasonFinalityRegress  Reason = "finality_regress"  // a final block changed under its facts
+	ReasonBatchMismatch    Reason = "batch_mismatch"    // the batch's messages do not hash to the signed root
+	ReasonInsufficientFund Reason = "insufficient_fund" // the relayer's account cannot pay for gas
+)
+
+// Reasons lists every reason with what it means and what to do, for the
+// README's table.
+func Reasons() []ReasonDoc {
+	return []ReasonDoc{
+		{ReasonPoison, "the handler of this transfer died three times in a row", "look at the logs of its last lease, then `causeway queue retry`"},
+		{ReasonUndecodable, "the payload cannot be decoded", "nothing is lost; the message itself is still carried"},
+		{ReasonRejected, "the destination contract refuses it for good", "`causeway queue show` prints the revert; `retry` after the cause is gone"},
+		{ReasonRecipientFailed, "the recipient refused the value", "the refund is on its way"},
+		{ReasonRefundRefused, "the refund could not be paid out", "`causeway credits claim`"},
+		{ReasonPayoutRefused, "the payout could not be paid out", "`causeway credits claim`, by the recipient or the fallback recipient"},
+		{ReasonQuarantined, "the value that arrived is not the value withdrawn", "`causeway credits claim` pays the smaller of both"},
+		{ReasonReturned, "the message failed on the root; its value is back in the outbox", "it is sent again by itself; or `causeway credits claim --resend`"},
+		{ReasonAlreadyDone, "somebody else carried it", "nothing"},
+		{ReasonOperator, "an operator discarded it", "`causeway queue retry` undoes it"},
+		{ReasonFinalityRegress, "a block that was final has changed", "stop, compare the endpoints, then `causeway rescan`"},
+		{ReasonBatchMismatch, "the messages read do not hash to the signed batch root", "compare the subnet endpoints"},
+		{ReasonInsufficientFund, "the relayer's account cannot pay for gas", "fund the account shown by `causeway status`"},
+	}
+}
+
+// ReasonDoc is a row of the README's table of reasons.
+type ReasonDoc struct {
+	Reason  Reason
+	Meaning string
+	Remedy  string
+}
+
+// ErrPark says that no retry mends it: the transfer waits for a person. Wrap
+// it with Park.
+var ErrPark = errors.New("parked")
+
+type parkError struct {
+	reason Reason
+	cause  error
+}
+
+func (e *parkError) Error() string   { return fmt.Sprintf("%s: %v", e.reason, e.cause) }
+func (e *parkError) Unwrap() []error { return []error{ErrPark, e.cause} }
+
+// Park wraps cause so that the worker parks the transfer for reason.
+func Park(reason Reason, cause error) error { return &parkError{reason, cause} }
+
+// ReasonOf is the reason a parking error carries.
+func ReasonOf(err error) (Reason, bool) {
+	var p *parkError
+	if errors.As(err, &p) {
+		return p.reason, true
+	}
+	return ReasonNone, false
+}
