@@ -198,6 +198,10 @@ type ReasonDoc struct {
 // it with Park.
 var ErrPark = errors.New("parked")
 
+// ErrNotYet says that what a step needs is not there yet (a bundle without a
+// quorum, a predecessor in flight): look again soon, nothing went wrong.
+var ErrNotYet = errors.New("not yet")
+
 type parkError struct {
 	reason Reason
 	cause  error

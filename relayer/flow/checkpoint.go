@@ -1,0 +1,359 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Bundle is a checkpoint with the signatures of a quorum, ascending by signer.
+type Bundle struct {
+	Checkpoint  ipc.BottomUpCheckpoint
+	Signatories []common.Address
+	Signatures  [][]byte
+}
+
+// PendingBatch is a batch that the root has accepted and not fully executed.
+type PendingBatch struct {
+	Height     uint64
+	Commitment ipc.Commitment
+}
+
+// RootState is what the subnet actor and the root gateway say at one block.
+type RootState struct {
+	LastHeight uint64         // last checkpoint accepted
+	Pending    []PendingBatch // ascending by height
+	Applied    uint64         // next bottom-up nonce to execute
+}
+
+// CheckpointDeps is what carrying checkpoints needs of the chains.
+type CheckpointDeps struct {
+	// StateFinal reads the root at its final block, StateLatest at its newest.
+	StateFinal  func(context.Context) (RootState, error)
+	StateLatest func(context.Context) (RootState, error)
+	// Bundle has a quorum that the root's own set accepts, or ErrNotYet.
+	Bundle func(ctx context.Context, height uint64) (Bundle, error)
+	// Configuration is the newest one applied in the subnet.
+	Configuration func(context.Context) (uint64, error)
+	// Batch reads the messages of an epoch from the subnet, by nonce.
+	Batch       func(ctx context.Context, epoch uint64) ([]ipc.IpcEnvelope, error)
+	SubmitTx    func(Bundle) (chains.Tx, error)
+	ConfigureTx func(Bundle) (chains.Tx, error)
+	ExecuteTx   func(height uint64, messages []ipc.Inclusion) (chains.Tx, error)
+	SendRoot    func(context.Context, chains.Tx) error
+	SendSubnet  func(context.Context, chains.Tx) error
+	MaxBytes    int // of inclusions in one transaction
+	MaxCount    int
+}
+
+// Checkpoint carries what the subnet says to the root: submits each checkpoint
+// in the order of heights, empties included, and executes its messages in the
+// order of nonces. It promises order and completeness and knows nothing of
+// money.
+func Checkpoint(s Subnet, d CheckpointDeps) Flow {
+	return Flow{
+		Name: "checkpoint", Chain: s.Name, Decode: s.decodeDue,
+		Steps: []Step{
+			{
+				Name:   "submit",
+				Key:    func(t tokens.Transfer) Key { return s.heightKey("submit", t.Nonce) },
+				Effect: s.acceptedEffect,
+				Done:   d.submitted, Do: d.submit(s),
+				Next: map[Kind]string{Ok: "execute"},
+				Lane: s.strict("checkpoint"), Poll: 2 * time.Second,
+			},
+			{
+				Name:   "execute",
+				Key:    func(t tokens.Transfer) Key { return s.heightKey("execute", t.Nonce) },
+				Effect: s.executedEffect,
+				Done:   d.executed, Do: d.execute(s),
+				Next: map[Kind]string{Ok: string(tokens.Done)},
+				Lane: s.strict("execute"), Poll: 2 * time.Second,
+			},
+		},
+	}
+}
+
+// decodeDue reads the due event that the subnet's source adds at each
+// checkpoint height.
+func (s Subnet) decodeDue(e chains.Event) (tokens.Transfer, bool, error) {
+	if e.Chain != s.ID || !from(e, s.SubnetGateway, TopicCheckpointDue, 1, 1) {
+		return tokens.Transfer{}, false, nil
+	}
+	height, ok := wordUint(word(e.Data, 0))
+	if !ok || height == 0 || height != e.Block || height%s.Period != 0 {
+		return tokens.Transfer{}, false, fmt.Errorf("[BUG] checkpoint due at %d in block %d", height, e.Block)
+	}
+	return tokens.Transfer{
+		ID:    TransferID("checkpoint", s.ID, s.SubnetGateway, s.Actor, height),
+		Route: "checkpoint", Subnet: s.Actor, Nonce: height,
+		Origin: e.ID(), Height: e.Block, At: e.BlockTime, Hidden: true,
+	}, true, nil
+}
+
+func (s Subnet) heightKey(verb string, height uint64) Key {
+	return Key(fmt.Sprintf("%s/%s/%d", verb, s.Actor.Hex(), height))
+}
+
+// acceptedEffect reads CheckpointAccepted(height indexed; hash, total, config).
+func (s Subnet) acceptedEffect(e chains.Event) (Key, Outcome, bool) {
+	if e.Chain != s.RootID || !from(e, s.Actor, topicAccepted, 2, 3) {
+		return "", Outcome{}, false
+	}
+	height, ok := wordUint(e.Topics[1][:])
+	return s.heightKey("submit", height), Outcome{Kind: Ok}, ok
+}
+
+// executedEffect reads BatchExecuted(height indexed; executed, total); a
+// checkpoint accepted without messages is executed by that.
+func (s Subnet) executedEffect(e chains.Event) (Key, Outcome, bool) {
+	if e.Chain != s.RootID || e.Address != s.Actor || len(e.Topics) != 2 {
+		return "", Outcome{}, false
+	}
+	height, ok := wordUint(e.Topics[1][:])
+	switch {
+	case !ok:
+	case from(e, s.Actor, topicAccepted, 2, 3):
+		if total, _ := wordUint(word(e.Data, 1)); total == 0 {
+			return s.heightKey("execute", height), Outcome{Kind: Ok}, true
+		}
+	case from(e, s.Actor, topicBatchExecuted, 2, 2):
+		executed, _ := wordUint(word(e.Data, 0))
+		if total, _ := wordUint(word(e.Data, 1)); executed == total {
+			return s.heightKey("execute", height), Outcome{Kind: Ok}, true
+		}
+	}
+	return "", Outcome{}, false
+}
+
+func (d CheckpointDeps) submitted(ctx context.Context, batch []tokens.Transfer) ([]Outcome, error) {
+	state, err := d.StateFinal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Outcome, len(batch))
+	for i, t := range batch {
+		out[i].Kind = Pending
+		if t.Nonce <= state.LastHeight {
+			out[i].Kind = Ok
+		}
+	}
+	return out, nil
+}
+
+// submit sends the checkpoints of the batch that have a quorum, ascending, on
+// one key. The root accepts only the next height, so a duplicate or a stranger's
+// submission costs gas and nothing else.
+func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, error) {
+	return func(ctx context.Context, b Batch) ([]error, error) {
+		out := make([]error, len(b.Transfers))
+		now, err := d.StateLatest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		applied, err := d.Configuration(ctx)
+		if err != nil {
+			return nil, err
+		}
+		next, sent := now.LastHeight+s.Period, 0
+		for i, t := range b.Transfers {
+			if t.Nonce <= now.LastHeight {
+				continue // accepted in a block that is not final yet
+			}
+			if t.Nonce != next {
+				return fill(out, i, fmt.Errorf("%w: %d is next on the root, the head of the lane is %d", ErrNotYet, next, t.Nonce)), nil
+			}
+			bundle, err := d.Bundle(ctx, t.Nonce)
+			if err != nil {
+				return fill(out, i, err), nil
+			}
+			// The subnet's gateway must switch sets on the same evidence, before
+			// anything else is carried (PROTOCOL 20).
+			if bundle.Checkpoint.NextConfigurationNumber > applied {
+				if err := d.configure(ctx, s, bundle); err != nil {
+					return fill(out, i, err), nil
+				}
+				applied = bundle.Checkpoint.NextConfigurationNumber
+			}
+			tx, err := d.SubmitTx(bundle)
+			if err != nil {
+				return nil, err
+			}
+			tx.Key, tx.Group, tx.Fence = string(s.heightKey("submit", t.Nonce)), "up/"+s.Actor.Hex(), b.Fence
+			tx.Members = []common.Hash{t.ID}
+			if sent > 0 {
+				// Only the first can be simulated; the others stand behind it.
+				tx.Gas = submitGas
+			}
+			if err := d.SendRoot(ctx, tx); err != nil {
+				return fill(out, i, classify(err)), nil
+			}
+			next, sent = next+s.Period, sent+1
+			if sent == maxSubmit {
+				return fill(out, i+1, ErrNotYet), nil
+			}
+		}
+		return out, nil
+	}
+}
+
+// submitGas is enough for a checkpoint that also confirms validator changes;
+// maxSubmit keeps a backlog inside the account's in-flight limit.
+const (
+	submitGas = 2_000_000
+	maxSubmit = 12
+)
+
+func (d CheckpointDeps) configure(ctx context.Context, s Subnet, bundle Bundle) error {
+	tx, err := d.ConfigureTx(bundle)
+	if err != nil {
+		return err
+	}
+	tx.Key = fmt.Sprintf("configure/%s/%d", s.Actor.Hex(), bundle.Checkpoint.NextConfigurationNumber)
+	tx.Group = "into/" + s.Actor.Hex()
+	if err := d.SendSubnet(ctx, tx); err != nil && !errors.Is(err, chains.ErrBusy) {
+		return fmt.Errorf("apply configuration %d: %w", bundle.Checkpoint.NextConfigurationNumber, classify(err))
+	}
+	return nil
+}
+
+func (d CheckpointDeps) executed(ctx context.Context, batch []tokens.Transfer) ([]Outcome, error) {
+	state, err := d.StateFinal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pending := map[uint64]bool{}
+	for _, p := range state.Pending {
+		pending[p.Height] = true
+	}
+	out := make([]Outcome, len(batch))
+	for i, t := range batch {
+		switch {
+		case t.Nonce > state.LastHeight: // this source is behind the one that said "accepted"
+		case pending[t.Nonce]:
+			out[i].Kind = Pending
+		default:
+			out[i].Kind = Ok
+		}
+	}
+	return out, nil
+}
+
+// execute sends the messages of the accepted batches in the order of nonces.
+func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error, error) {
+	return func(ctx context.Context, b Batch) ([]error, error) {
+		out := make([]error, len(b.Transfers))
+		now, err := d.StateLatest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		next, sent := now.Applied, 0
+		for i, t := range b.Transfers {
+			p, ok := find(now.Pending, t.Nonce)
+			if !ok {
+				continue // executed in a block that is not final yet
+			}
+			messages, err := d.proven(ctx, p)
+			if err != nil {
+				return fill(out, i, err), nil
+			}
+			for len(messages) > 0 && messages[0].Msg.LocalNonce < next {
+				messages = messages[1:]
+			}
+			if len(messages) > 0 && messages[0].Msg.LocalNonce != next {
+				return fill(out, i, fmt.Errorf("%w: message %d is next on the root, batch %d goes on with %d", ErrNotYet, next, p.Height, messages[0].Msg.LocalNonce)), nil
+			}
+			for len(messages) > 0 {
+				if sent == maxSubmit {
+					return fill(out, i, ErrNotYet), nil
+				}
+				chunk := d.cut(messages)
+				tx, err := d.ExecuteTx(p.Height, chunk)
+				if err != nil {
+					return nil, err
+				}
+				// The key is the first nonce, and cutting from one nonce always gives
+				// the same chunk: an undecided chunk is never sent in another shape.
+				tx.Key, tx.Group, tx.Fence = string(s.heightKey("message", next)), "up/"+s.Actor.Hex(), b.Fence
+				if sent > 0 {
+					tx.Gas = min(uint64(len(chunk)+1)*executeGas, maxBatchGas)
+				}
+				if err := d.SendRoot(ctx, tx); err != nil {
+					return fill(out, i, classify(err)), nil
+				}
+				next, messages, sent = next+uint64(len(chunk)), messages[len(chunk):], sent+1
+			}
+		}
+		return out, nil
+	}
+}
+
+// executeGas covers the root gateway's stipend and bookkeeping of one message.
+const executeGas = 1_300_000
+
+func find(pending []PendingBatch, height uint64) (PendingBatch, bool) {
+	for _, p := range pending {
+		if p.Height == height {
+			return p, true
+		}
+	}
+	return PendingBatch{}, false
+}
+
+// proven reads the messages of a batch and proves each against the root the
+// validators signed.
+func (d CheckpointDeps) proven(ctx context.Context, p PendingBatch) ([]ipc.Inclusion, error) {
+	messages, err := d.Batch(ctx, p.Height)
+	if err != nil {
+		return nil, err
+	}
+	tree := ipc.BatchTree(messages)
+	if uint64(len(messages)) != p.Commitment.TotalNumMsgs || tree.Root() != common.Hash(p.Commitment.MsgsRoot) {
+		return nil, Park(ReasonBatchMismatch, fmt.Errorf("batch %d: %d messages with root %s were read, %d with root %x were signed",
+			p.Height, len(messages), tree.Root(), p.Commitment.TotalNumMsgs, p.Commitment.MsgsRoot))
+	}
+	out := make([]ipc.Inclusion, len(messages))
+	for i, m := range messages {
+		proof, err := tree.Proof(i)
+		if err != nil {
+			return nil, fmt.Errorf("batch %d, message %d: %w", p.Height, m.LocalNonce, err)
+		}
+		out[i] = ipc.Inclusion{Msg: m, Proof: proof}
+	}
+	return out, nil
+}
+
+func (d CheckpointDeps) cut(in []ipc.Inclusion) []ipc.Inclusion {
+	size := 0
+	for i, m := range in {
+		size += m.Msg.EncodedLen() + 32*len(m.Proof) + 128
+		if i > 0 && (size > d.MaxBytes || i >= d.MaxCount) {
+			return in[:i]
+		}
+	}
+	return in
+}
+
+// classify turns the root's and the subnet's known refusals into what they
+// mean for a lane: done or waiting is no failure.
+func classify(err error) error {
+	var revert *chains.RevertError
+	if !errors.As(err, &revert) {
+		return err
+	}
+	switch name, class := ipc.ClassifyRevert(revert.Data); class {
+	case ipc.ClassDone, ipc.ClassWait:
+		return fmt.Errorf("%w: %s", ErrNotYet, name)
+	default:
+		if name != "" {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return err
+	}
+}

@@ -1,0 +1,334 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
+)
+
+// Applied is how far a queue of the root has been applied in the subnet: the
+// next nonce (messages) or the highest number (power changes) and the rolling
+// hash there.
+type Applied struct {
+	Nonce uint64
+	Hash  common.Hash
+}
+
+// Pair is a committed (nonce, rolling hash). The zero Pair says that none is
+// kept at or above the nonce asked for.
+type Pair struct {
+	Nonce uint64
+	Hash  common.Hash
+}
+
+// Statement is a parent finality with the signatures of a quorum.
+type Statement struct {
+	ParentHeight     uint64
+	TopDownNonce     uint64
+	PowerChangeNonce uint64
+	Commit           func() (chains.Tx, error) // the call of commitParentFinality
+}
+
+// DeliverDeps is what the ordered lanes into the subnet need.
+type DeliverDeps struct {
+	// AppliedFinal reads at the subnet's final block, AppliedLatest at its
+	// newest one.
+	AppliedFinal  func(context.Context) (Applied, error)
+	AppliedLatest func(context.Context) (Applied, error)
+	// CommittedAt is the lowest committed pair at or above a nonce, at the
+	// newest block.
+	CommittedAt func(ctx context.Context, nonce uint64) (Pair, error)
+	// LatestStatement is the parent height of the newest statement on the
+	// subnet gateway; Statements are those with a quorum after it, ascending.
+	LatestStatement func(context.Context) (parentHeight uint64, err error)
+	Statements      func(ctx context.Context, after uint64) ([]Statement, error)
+	// Bodies are the payloads of the lane's transfers [from, to), in order, as
+	// far as they are known; they give the tail hashes.
+	Bodies func(ctx context.Context, lane string, from, to uint64) ([][]byte, error)
+	// DeliverTx makes the call for these bodies and tail hashes.
+	DeliverTx func(bodies [][]byte, tail []common.Hash) (chains.Tx, error)
+	Send      func(context.Context, chains.Tx) error // to the subnet
+	MaxBytes  int                                    // of bodies in one transaction
+	MaxCount  int
+}
+
+// TopDown carries every message of the root gateway into the subnet as opaque
+// bytes, in order: first the statement that covers it, then the message. It
+// promises order and completeness and knows nothing of money.
+func TopDown(s Subnet, d DeliverDeps) Flow {
+	f := Flow{Name: "topdown", Chain: Root, Decode: s.decodeMessage}
+	f.Steps = []Step{{
+		Name: "deliver",
+		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce) }, Effect: s.deliverEffect,
+		Done: d.done,
+		Do:   d.deliver("deliver", s.Actor),
+		// A message that failed in its recipient is delivered: what it carried is
+		// another flow's matter.
+		Next: map[Kind]string{Ok: string(tokens.Done), Failed: string(tokens.Done), Superseded: string(tokens.Done)},
+		Lane: s.strict("topdown"), Poll: 3 * time.Second,
+	}}
+	return f
+}
+
+func (s Subnet) decodeMessage(e chains.Event) (tokens.Transfer, bool, error) {
+	env, mine, err := s.decodeTopDown(e)
+	if err != nil || !mine {
+		return tokens.Transfer{}, false, err
+	}
+	return tokens.Transfer{
+		ID:    TransferID("topdown", s.RootID, s.Gateway, s.Actor, env.LocalNonce),
+		Route: "topdown", Subnet: s.Actor, Nonce: env.LocalNonce, Ref: e.Topics[2],
+		Origin: e.ID(), Height: e.Block, At: e.BlockTime, Payload: e.Data, Hidden: true,
+	}, true, nil
+}
+
+// Power carries the root's power-change requests the same way, in their own
+// queue (PROTOCOL 13).
+func Power(s Subnet, d DeliverDeps) Flow {
+	f := Flow{Name: "power", Chain: Root, Decode: s.decodePower}
+	f.Steps = []Step{{
+		Name:   "deliver",
+		Key:    func(t tokens.Transfer) Key { return s.powerKey(t.Nonce) },
+		Effect: s.powerEffect,
+		Done:   d.done,
+		Do:     d.deliver("power", s.Actor),
+		Next:   map[Kind]string{Ok: string(tokens.Done)},
+		Lane:   s.strict("power"), Poll: 3 * time.Second,
+	}}
+	return f
+}
+
+// decodePower reads NewPowerChangeRequest(op, validator, payload, number).
+// Numbers start at 1; the lane's nonce is number−1, so that it means the same
+// as a message's: how many are before it.
+func (s Subnet) decodePower(e chains.Event) (tokens.Transfer, bool, error) {
+	if e.Chain != s.RootID || !from(e, s.Actor, topicPowerChange, 1, 4) {
+		return tokens.Transfer{}, false, nil
+	}
+	ev, err := s.Profile.DecodePowerChange(e.Topics, e.Data)
+	if err != nil {
+		return tokens.Transfer{}, false, err
+	}
+	req := ev.Request
+	if req.ConfigurationNumber == 0 {
+		return tokens.Transfer{}, false, errors.New("power change with number 0")
+	}
+	return tokens.Transfer{
+		ID:    TransferID("power", s.RootID, s.Actor, s.Actor, req.ConfigurationNumber-1),
+		Route: "power", Subnet: s.Actor, Nonce: req.ConfigurationNumber - 1, Sender: req.Change.Validator,
+		Origin: e.ID(), Height: e.Block, At: e.BlockTime, Payload: ipc.EncodePowerChange(req), Hidden: true,
+	}, true, nil
+}
+
+func (s Subnet) powerKey(nonce uint64) Key {
+	return Key(fmt.Sprintf("power/%s/%d", s.Actor.Hex(), nonce))
+}
+
+// powerEffect reads PowerChangesStored(lastNumber): it decides the last of its
+// batch; Done decides those before it.
+func (s Subnet) powerEffect(e chains.Event) (Key, Outcome, bool) {
+	if e.Chain != s.ID || !from(e, s.SubnetGateway, topicPowerStored, 1, 1) {
+		return "", Outcome{}, false
+	}
+	last, ok := wordUint(word(e.Data, 0))
+	if !ok || last == 0 {
+		return "", Outcome{}, false
+	}
+	return s.powerKey(last - 1), Outcome{Kind: Ok}, true
+}
+
+// done asks the counter of what was applied, at the subnet's final block.
+// Consumption is all this lane promises.
+func (d DeliverDeps) done(ctx context.Context, batch []tokens.Transfer) ([]Outcome, error) {
+	applied, err := d.AppliedFinal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Outcome, len(batch))
+	for i, t := range batch {
+		out[i].Kind = Pending
+		if t.Nonce < applied.Nonce {
+			out[i].Kind = Ok
+		}
+	}
+	return out, nil
+}
+
+// deliver sends the batch, ascending, in as few transactions as fit. It may be
+// called at any time: the gateway skips what is applied and refuses a gap, the
+// keys keep undecided transactions from being sent twice.
+func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Context, Batch) ([]error, error) {
+	return func(ctx context.Context, b Batch) ([]error, error) {
+		out := make([]error, len(b.Transfers))
+		now, err := d.AppliedLatest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// Applied in a block that is not final yet: only wait.
+		first := 0
+		for first < len(b.Transfers) && b.Transfers[first].Nonce < now.Nonce {
+			first++
+		}
+		if first == len(b.Transfers) {
+			return out, nil
+		}
+
+		rest := b.Transfers[first:]
+		if rest[0].Nonce != now.Nonce {
+			return fill(out, first, fmt.Errorf("%w: %d is next, the head of the lane is %d", ErrNotYet, now.Nonce, rest[0].Nonce)), nil
+		}
+		pair, err := d.CommittedAt(ctx, now.Nonce+1)
+		if err != nil {
+			return nil, err
+		}
+		if pair.Nonce == 0 {
+			return fill(out, first, d.commit(ctx, verb, actor, now.Nonce)), nil
+		}
+		return d.send(ctx, b, out, first, verb, actor)
+	}
+}
+
+// send cuts the batch into transactions. Their nonces ascend on one key, so
+// they are applied in order; behind one that fails the later ones revert at
+// the gap and are sent again.
+func (d DeliverDeps) send(ctx context.Context, b Batch, out []error, first int, verb string, actor common.Address) ([]error, error) {
+	gasEach := uint64(0)
+	for first < len(b.Transfers) {
+		head := b.Transfers[first].Nonce
+		chunk := d.cut(b.Transfers[first:])
+		pair, err := d.CommittedAt(ctx, head+uint64(len(chunk)))
+		if err != nil {
+			return nil, err
+		}
+		if pair.Nonce == 0 {
+			// The newest statement ends inside the chunk.
+			if pair, err = d.CommittedAt(ctx, head+1); err != nil {
+				return nil, err
+			}
+			if pair.Nonce == 0 {
+				return fill(out, first, fmt.Errorf("%w: message %d is not covered by a statement", ErrNotYet, head)), nil
+			}
+			if n := pair.Nonce - head; n < uint64(len(chunk)) {
+				chunk = chunk[:n]
+			}
+		}
+		tail, err := d.tail(ctx, b.Fence.Lane, head+uint64(len(chunk)), pair.Nonce)
+		if err != nil {
+			return fill(out, first, err), nil
+		}
+		tx, err := d.tx(chunk, tail)
+		if err != nil {
+			return nil, err
+		}
+		tx.Key, tx.Group, tx.Fence = fmt.Sprintf("%s/%s/%d", verb, actor.Hex(), head), "into/"+actor.Hex(), b.Fence
+		for _, t := range chunk {
+			tx.Members = append(tx.Members, t.ID)
+		}
+		tx.Gas = min(gasEach*uint64(len(chunk)), maxBatchGas)
+		if err := d.Send(ctx, tx); err != nil {
+			return fill(out, first, err), nil
+		}
+		first += len(chunk)
+		// The first transaction was simulated; those behind it cannot be until it
+		// is in a block, so they get a generous fixed limit. Unused gas costs
+		// nothing here.
+		gasEach = maxMessageGas
+	}
+	return out, nil
+}
+
+// maxMessageGas covers the subnet gateway's stipend and bookkeeping of one
+// message; maxBatchGas keeps several batches in one block. A batch that needs
+// more reverts as a whole and is simulated the next time.
+const (
+	maxMessageGas = 700_000
+	maxBatchGas   = 20_000_000
+)
+
+func (d DeliverDeps) tx(chunk []tokens.Transfer, tail []common.Hash) (chains.Tx, error) {
+	bodies := make([][]byte, len(chunk))
+	for i, t := range chunk {
+		bodies[i] = t.Payload
+	}
+	return d.DeliverTx(bodies, tail)
+}
+
+// cut is the longest prefix that fits one transaction, at least one message.
+func (d DeliverDeps) cut(ts []tokens.Transfer) []tokens.Transfer {
+	size := 0
+	for i, t := range ts {
+		size += len(t.Payload)
+		if i > 0 && (size > d.MaxBytes || i >= d.MaxCount || t.Nonce != ts[i-1].Nonce+1) {
+			return ts[:i]
+		}
+	}
+	return ts
+}
+
+// tail hashes what the statement covers beyond the chunk.
+func (d DeliverDeps) tail(ctx context.Context, lane string, from, to uint64) ([]common.Hash, error) {
+	if from >= to {
+		return nil, nil
+	}
+	bodies, err := d.Bodies(ctx, lane, from, to)
+	if err != nil {
+		return nil, err
+	}
+	if uint64(len(bodies)) != to-from {
+		return nil, fmt.Errorf("%w: the statement covers up to %d, read so far are %d of %d", ErrNotYet, to, len(bodies), to-from)
+	}
+	leaves := make([]common.Hash, len(bodies))
+	for i, body := range bodies {
+		leaves[i] = crypto.Keccak256Hash(body)
+	}
+	return leaves, nil
+}
+
+// commit sends the next statement that helps message nonce, if there is one.
+func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Address, nonce uint64) error {
+	after, err := d.LatestStatement(ctx)
+	if err != nil {
+		return err
+	}
+	statements, err := d.Statements(ctx, after)
+	if err != nil {
+		return err
+	}
+	for _, st := range statements {
+		reached := st.TopDownNonce
+		if verb == "power" {
+			reached = st.PowerChangeNonce
+		}
+		if reached <= nonce {
+			continue // moves nothing we wait for
+		}
+		tx, err := st.Commit()
+		if err != nil {
+			return err
+		}
+		// Statements are carried in order: the first one that reaches the
+		// message. Another relayer's newer one makes ours revert at the
+		// simulation, which the next look sees.
+		tx.Key, tx.Group = fmt.Sprintf("finality/%s/%d", actor.Hex(), st.ParentHeight), "into/"+actor.Hex()
+		if err := d.Send(ctx, tx); err != nil && !errors.Is(err, chains.ErrBusy) {
+			return fmt.Errorf("commit parent %d: %w", st.ParentHeight, err)
+		}
+		return fmt.Errorf("%w: the statement on parent %d is on its way", ErrNotYet, st.ParentHeight)
+	}
+	return fmt.Errorf("%w: no statement with a quorum covers %d", ErrNotYet, nonce)
+}
+
+// fill puts err on every result from index on.
+func fill(out []error, index int, err error) []error {
+	for i := index; i < len(out); i++ {
+		out[i] = err
+	}
+	return out
+}
