@@ -39,7 +39,7 @@ library Payouts {
     function balanceOr(address token, address account, uint256 stipend, uint256 otherwise)
         internal
         view
-        returns (uint256 balance)
+        returns (uint256 held)
     {
         bytes4 selector = 0x70a08231; // balanceOf(address)
         assembly ("memory-safe") {
@@ -47,8 +47,8 @@ library Payouts {
             mstore(p, selector)
             mstore(add(p, 0x04), and(account, 0xffffffffffffffffffffffffffffffffffffffff))
             let success := staticcall(stipend, token, p, 0x24, 0x00, 0x20)
-            balance := otherwise
-            if and(success, gt(returndatasize(), 0x1f)) { balance := mload(0x00) }
+            held := otherwise
+            if and(success, gt(returndatasize(), 0x1f)) { held := mload(0x00) }
         }
     }
 }

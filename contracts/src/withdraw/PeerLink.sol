@@ -49,9 +49,7 @@ abstract contract PeerLink is IIpcHandler {
         address[] memory route = new address[](PEER_DEPTH);
         if (PEER_DEPTH > 0) route[0] = PEER_PART_0;
         if (PEER_DEPTH > 1) route[1] = PEER_PART_1;
-        return IPCAddress({
-            subnetId: SubnetID({root: PEER_ROOT, route: route}), rawAddress: Fvm.from(PEER)
-        });
+        return IPCAddress({subnetId: SubnetID({root: PEER_ROOT, route: route}), rawAddress: Fvm.from(PEER)});
     }
 
     function _onlyGateway() private view {
