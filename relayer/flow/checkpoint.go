@@ -58,7 +58,7 @@ type CheckpointDeps struct {
 // money.
 func Checkpoint(s Subnet, d CheckpointDeps) Flow {
 	return Flow{
-		Name: "checkpoint", Chain: s.Name, Decode: s.decodeDue,
+		Name: "checkpoint", Subnet: s.Actor, Chain: s.Name, Decode: s.decodeDue,
 		Steps: []Step{
 			{
 				Name:   "submit",

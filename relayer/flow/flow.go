@@ -93,7 +93,8 @@ type Step struct {
 
 // Flow is the way of one kind of transfer.
 type Flow struct {
-	Name string
+	Name   string
+	Subnet common.Address // the subnet's actor: flows of two subnets share a name
 	// Chain names the chain whose events begin a transfer of this flow.
 	Chain string
 	// Decode reads the event that begins a transfer. mine is false for foreign

@@ -63,7 +63,7 @@ type DeliverDeps struct {
 // bytes, in order: first the statement that covers it, then the message. It
 // promises order and completeness and knows nothing of money.
 func TopDown(s Subnet, d DeliverDeps) Flow {
-	f := Flow{Name: "topdown", Chain: Root, Decode: s.decodeMessage}
+	f := Flow{Name: "topdown", Subnet: s.Actor, Chain: Root, Decode: s.decodeMessage}
 	f.Steps = []Step{{
 		Name: "deliver",
 		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce) }, Effect: s.deliverEffect,
@@ -92,7 +92,7 @@ func (s Subnet) decodeMessage(e chains.Event) (tokens.Transfer, bool, error) {
 // Power carries the root's power-change requests the same way, in their own
 // queue (PROTOCOL 13).
 func Power(s Subnet, d DeliverDeps) Flow {
-	f := Flow{Name: "power", Chain: Root, Decode: s.decodePower}
+	f := Flow{Name: "power", Subnet: s.Actor, Chain: Root, Decode: s.decodePower}
 	f.Steps = []Step{{
 		Name:   "deliver",
 		Key:    func(t tokens.Transfer) Key { return s.powerKey(t.Nonce) },
