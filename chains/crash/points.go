@@ -1,0 +1,35 @@
+// Package crash names the places where a test kills the process to see what a
+// restart makes of it. Without the build tag "crash" At is an empty function;
+// with it, CAUSEWAY_CRASH_AT=name[:n] makes the n-th passing of that point
+// (1 when n is left out) send SIGKILL to the process itself: no deferred call
+// runs, no buffer is flushed.
+package crash
+
+// Point is a named place and what is half done there.
+type Point struct {
+	Name string
+	Doc  string
+}
+
+// points is the whole list; a test compares it with the calls of At.
+var points = []Point{
+	{"store.before_ingest", "events were read, neither jobs nor cursor are written"},
+	{"store.after_ingest", "jobs, facts and cursor are written, the watcher does not know"},
+	{"store.before_claim", "a worker is about to take a lane"},
+	{"store.after_claim", "a lane is leased, its worker does not know"},
+	{"store.before_settle", "a look is over, its verdicts are not written"},
+	{"store.after_settle", "verdicts are written and the lane is free, the worker does not know"},
+	{"store.before_reserve", "a transaction is wanted, no nonce is taken"},
+	{"store.after_reserve", "nonce and members are frozen, nothing is signed"},
+	{"store.before_save_attempt", "a transaction is signed and lives in memory only"},
+	{"store.after_save_attempt", "the signed bytes are stored, nothing is broadcast"},
+}
+
+// Points lists every point by name.
+func Points() []string {
+	names := make([]string, len(points))
+	for i, p := range points {
+		names[i] = p.Name
+	}
+	return names
+}
