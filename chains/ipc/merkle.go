@@ -131,3 +131,18 @@ func doubleKeccak(b []byte) common.Hash {
 	inner := keccak(b)
 	return keccak(inner[:])
 }
+
+// Inclusions proves every message of a batch, in the order given. Callers keep
+// ascending nonces: execution is strictly by nonce.
+func Inclusions(msgs []IpcEnvelope) []Inclusion {
+	tree := BatchTree(msgs)
+	out := make([]Inclusion, len(msgs))
+	for i, m := range msgs {
+		proof, err := tree.Proof(i)
+		if err != nil {
+			panic("[BUG] " + err.Error())
+		}
+		out[i] = Inclusion{Msg: m, Proof: proof}
+	}
+	return out
+}
