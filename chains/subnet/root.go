@@ -1,0 +1,120 @@
+package subnet
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/ethereum/go-ethereum/accounts/abi"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Root is a subnet as its root records it: the actor and the gateway there.
+type Root struct {
+	client  *evm.Client
+	id      ipc.SubnetID
+	gateway common.Address
+	actor   common.Address
+	gw, act abi.ABI
+}
+
+// NewRoot reads the subnet's contracts on the root.
+func NewRoot(client *evm.Client, id ipc.SubnetID, gateway, actor common.Address) (*Root, error) {
+	gw, err := parse(&bindings.GatewayMetaData)
+	if err != nil {
+		return nil, err
+	}
+	act, err := parse(&bindings.SubnetActorMetaData)
+	if err != nil {
+		return nil, err
+	}
+	return &Root{client: client, id: id, gateway: gateway, actor: actor, gw: gw, act: act}, nil
+}
+
+// PendingBatch is a batch accepted and not fully executed.
+type PendingBatch struct {
+	Height     uint64
+	Commitment ipc.Commitment
+}
+
+// RootState is what actor and gateway say at one block.
+type RootState struct {
+	LastHeight uint64
+	Pending    []PendingBatch // ascending by height
+	Applied    uint64         // next bottom-up nonce
+}
+
+type pendingEntry struct {
+	Height     uint64
+	Commitment ipc.Commitment
+	Executed   [][32]byte
+}
+
+// State reads one block, pinned by its hash: the final block or the latest.
+func (r *Root) State(ctx context.Context, at chains.Block) (RootState, error) {
+	ref := evm.AtHash(at.Hash)
+	var s RootState
+	if err := read(ctx, r.client, r.actor, r.act, ref, "lastBottomUpCheckpointHeight", &s.LastHeight); err != nil {
+		return s, err
+	}
+	var entries []pendingEntry
+	if err := read(ctx, r.client, r.actor, r.act, ref, "listPendingBottomUpBatchCommitments", &entries); err != nil {
+		return s, err
+	}
+	for _, e := range entries {
+		s.Pending = append(s.Pending, PendingBatch{Height: e.Height, Commitment: e.Commitment})
+	}
+	var ok bool
+	if err := readArgs(ctx, r.client, r.gateway, r.gw, ref, "getAppliedBottomUpNonce", []any{r.id}, &ok, &s.Applied); err != nil {
+		return s, err
+	}
+	if !ok {
+		return s, fmt.Errorf("the root gateway does not know subnet %s", r.id)
+	}
+	return s, nil
+}
+
+// Accepts says whether the root's own set gives these signatories enough
+// weight. Signatories that it does not record are dropped first: they would
+// make the submission revert.
+func (r *Root) Accepts(ctx context.Context, at chains.Block, in SignedCheckpoint) (SignedCheckpoint, bool, error) {
+	ref := evm.AtHash(at.Hash)
+	var set []ipc.Validator
+	if err := read(ctx, r.client, r.actor, r.act, ref, "getValidators", &set); err != nil {
+		return in, false, err
+	}
+	var percent uint8
+	if err := read(ctx, r.client, r.actor, r.act, ref, "majorityPercentage", &percent); err != nil {
+		return in, false, err
+	}
+	weights, total := map[common.Address]*big.Int{}, new(big.Int)
+	for _, v := range set {
+		weights[v.Addr] = v.Weight
+		total.Add(total, v.Weight)
+	}
+	out, weight := SignedCheckpoint{Checkpoint: in.Checkpoint}, new(big.Int)
+	for i, who := range in.Signatories {
+		w, ok := weights[who]
+		if !ok || w.Sign() == 0 {
+			continue
+		}
+		weight.Add(weight, w)
+		out.Signatories = append(out.Signatories, who)
+		out.Signatures = append(out.Signatures, in.Signatures[i])
+	}
+	return out, ipc.MajorityReached(weight, total, percent), nil
+}
+
+// SubmitCalldata is the call of submitCheckpoint.
+func (r *Root) SubmitCalldata(s SignedCheckpoint) ([]byte, error) {
+	return r.act.Pack("submitCheckpoint", s.Checkpoint, s.Signatories, s.Signatures)
+}
+
+// ExecuteCalldata is the call of execBottomUpMsgBatch.
+func (r *Root) ExecuteCalldata(height uint64, messages []ipc.Inclusion) ([]byte, error) {
+	return r.act.Pack("execBottomUpMsgBatch", new(big.Int).SetUint64(height), messages)
+}

@@ -1,0 +1,83 @@
+package subnet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Reader is a chain that can be searched.
+type Reader interface {
+	chains.Source
+	ChainID() chains.ID
+	StartBlock() uint64
+	BlockByNumber(context.Context, uint64) (chains.Block, error)
+}
+
+// Search names final events by contract, first topics and the value of a later
+// topic, in blocks not older than Since (Unix seconds).
+type Search struct {
+	Contract common.Address
+	Topics   []common.Hash
+	Position int
+	Values   []common.Hash
+	Since    uint64
+}
+
+// slackSeconds is how far two chains' clocks may differ.
+const slackSeconds = 600
+
+// Find runs a search up to the final head.
+func Find(ctx context.Context, r Reader, s Search) ([]chains.Event, error) {
+	head, err := r.Head(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("search: %w", err)
+	}
+	from, err := firstSince(ctx, r, head, s.Since)
+	if err != nil {
+		return nil, fmt.Errorf("search: %w", err)
+	}
+	var found []chains.Event
+	cur := chains.Cursor{Chain: r.ChainID(), Next: from}
+	for cur.Next <= head.Number {
+		last, events, err := r.Events(ctx, chains.Query{
+			From: cur, To: head.Number, Filter: chains.Filter{Addresses: []common.Address{s.Contract}, Topics: s.Topics},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("search: %w", err)
+		}
+		for _, e := range events {
+			if len(e.Topics) > s.Position && slices.Contains(s.Values, e.Topics[s.Position]) {
+				found = append(found, e)
+			}
+		}
+		cur = chains.Cursor{Chain: cur.Chain, Next: last.Number + 1, Parent: last.Hash}
+	}
+	return found, nil
+}
+
+// firstSince is a height at or before the first block not older than since:
+// binary search over headers.
+func firstSince(ctx context.Context, r Reader, head chains.Block, since uint64) (uint64, error) {
+	lo, hi := r.StartBlock(), head.Number
+	if since <= slackSeconds {
+		return lo, nil
+	}
+	since -= slackSeconds
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		b, err := r.BlockByNumber(ctx, mid)
+		if err != nil {
+			return 0, err
+		}
+		if b.Time < since {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, nil
+}
