@@ -13,6 +13,11 @@ type Point struct {
 
 // points is the whole list; a test compares it with the calls of At.
 var points = []Point{
+	{"watch.before_ingest", "a range was read and translated, nothing is written"},
+	{"watch.after_ingest", "a range is written, the watcher has not gone on"},
+	{"work.after_claim", "a worker holds a lane and has not looked"},
+	{"work.before_settle", "Done and Do have run, their verdicts are in memory only"},
+	{"work.after_settle", "a look is recorded, the worker has not gone on"},
 	{"store.before_ingest", "events were read, neither jobs nor cursor are written"},
 	{"store.after_ingest", "jobs, facts and cursor are written, the watcher does not know"},
 	{"store.before_claim", "a worker is about to take a lane"},
@@ -23,6 +28,12 @@ var points = []Point{
 	{"store.after_reserve", "nonce and members are frozen, nothing is signed"},
 	{"store.before_save_attempt", "a transaction is signed and lives in memory only"},
 	{"store.after_save_attempt", "the signed bytes are stored, nothing is broadcast"},
+	{"txm.after_reserve", "a nonce is reserved for a payload, nothing is signed"},
+	{"txm.after_sign", "an attempt is signed and lives in memory only"},
+	{"txm.after_store", "an attempt is in the intents file and the journal, nothing is broadcast"},
+	{"txm.after_broadcast", "the node may have the attempt, the loop has not looked yet"},
+	{"txm.after_included", "a receipt is noted, its block is not final"},
+	{"txm.after_decided", "a final block decided an intent and the journal says so"},
 }
 
 // Points lists every point by name.
