@@ -1,0 +1,132 @@
+package deploy
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// DeploymentVersion is the version of the file's form.
+const DeploymentVersion = 1
+
+// GenerationC is the generation of the contracts' ABI.
+const GenerationC = "C"
+
+const maxDeploymentFile = 1 << 20
+
+// SubnetSet is the subnet's side.
+type SubnetSet struct {
+	ID          string         `json:"id"` // /r<root chain id>/<actor>
+	ChainID     chains.ID      `json:"chain_id"`
+	GenesisHash common.Hash    `json:"genesis_hash"`
+	Gateway     common.Address `json:"gateway"`
+	Replica     common.Address `json:"linked_token_replica"`
+	Outbox      common.Address `json:"withdrawal_outbox"`
+}
+
+// Deployment is the file that says where everything stands; nothing in it is
+// secret.
+type Deployment struct {
+	Version    int          `json:"version"`
+	Generation string       `json:"abi_generation"`
+	Root       RootSet      `json:"root"`
+	Subnet     SubnetSet    `json:"subnet"`
+	Bootstrap  Bootstrapped `json:"bootstrap"`
+	Settings   Settings     `json:"settings"`
+}
+
+// NewDeployment describes a root set and the subnet whose genesis follows from
+// it.
+func NewDeployment(p GenesisParams) (Deployment, error) {
+	gen, err := SubnetGenesis(p)
+	if err != nil {
+		return Deployment{}, err
+	}
+	return Deployment{
+		Version: DeploymentVersion, Generation: GenerationC, Root: p.Root,
+		Subnet: SubnetSet{
+			ID: p.Root.Subnet().String(), ChainID: chains.ID(gen.Config.ChainID.Uint64()), GenesisHash: gen.ToBlock().Hash(),
+			Gateway: ipc.GatewayAddress, Replica: ReplicaAddress, Outbox: OutboxAddress,
+		},
+		Bootstrap: p.Bootstrap, Settings: p.Settings,
+	}, nil
+}
+
+// GenesisParams gives back what the subnet's genesis is made from.
+func (d Deployment) GenesisParams() GenesisParams {
+	return GenesisParams{Root: d.Root, Bootstrap: d.Bootstrap, Settings: d.Settings, ChainID: d.Subnet.ChainID}
+}
+
+// Check joins every complaint: about what no deployment has, or what does not
+// follow from the rest. It does not make the genesis again, since the code in it
+// belongs to the program that deployed.
+func (d Deployment) Check() error {
+	if d.Version != DeploymentVersion {
+		return fmt.Errorf("file has version %d, this program reads %d", d.Version, DeploymentVersion)
+	}
+	if d.Generation != GenerationC {
+		return fmt.Errorf("contracts are of generation %q, this program knows %q", d.Generation, GenerationC)
+	}
+	errs := []error{d.GenesisParams().check()}
+	if d.Root.ChainID == 0 || d.Root.GenesisHash == (common.Hash{}) {
+		errs = append(errs, errors.New("root has no chain id or genesis hash"))
+	}
+	for name, addr := range d.Root.contracts() {
+		if addr == (common.Address{}) {
+			errs = append(errs, fmt.Errorf("root has no %s", name))
+		}
+	}
+	if d.Subnet.ID != d.Root.Subnet().String() {
+		errs = append(errs, fmt.Errorf("subnet %s is not the one of the root's actor", d.Subnet.ID))
+	}
+	if d.Subnet.ChainID == 0 || d.Subnet.ChainID == d.Root.ChainID || d.Subnet.GenesisHash == (common.Hash{}) {
+		errs = append(errs, errors.New("subnet has no genesis hash or no chain id of its own"))
+	}
+	if d.Subnet.Gateway != ipc.GatewayAddress || d.Subnet.Replica != ReplicaAddress || d.Subnet.Outbox != OutboxAddress {
+		errs = append(errs, errors.New("subnet contracts are not at their fixed addresses"))
+	}
+	return errors.Join(errs...)
+}
+
+// WriteDeployment replaces the file as a whole.
+func WriteDeployment(path string, d Deployment) error {
+	if err := d.Check(); err != nil {
+		return fmt.Errorf("write deployment: %w", err)
+	}
+	if err := writeJSON(path, d); err != nil {
+		return fmt.Errorf("write deployment: %w", err)
+	}
+	return nil
+}
+
+// ReadDeployment reads and checks the file; an unknown field is an error.
+func ReadDeployment(path string) (Deployment, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Deployment{}, fmt.Errorf("read deployment: %w", err)
+	}
+	if info.Size() > maxDeploymentFile {
+		return Deployment{}, fmt.Errorf("read deployment: file of %d bytes is no deployment", info.Size())
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return Deployment{}, fmt.Errorf("read deployment: %w", err)
+	}
+	return DecodeDeployment(raw)
+}
+
+// DecodeDeployment is ReadDeployment on bytes.
+func DecodeDeployment(raw []byte) (Deployment, error) {
+	var d Deployment
+	if err := decodeStrict(raw, &d); err != nil {
+		return Deployment{}, fmt.Errorf("decode deployment: %w", err)
+	}
+	if err := d.Check(); err != nil {
+		return Deployment{}, fmt.Errorf("check deployment: %w", err)
+	}
+	return d, nil
+}

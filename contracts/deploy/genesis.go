@@ -1,0 +1,184 @@
+package deploy
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/params"
+)
+
+// GenesisParams is everything a subnet's first block follows from.
+type GenesisParams struct {
+	Root      RootSet
+	Bootstrap Bootstrapped
+	Settings  Settings
+	// ChainID of the subnet; 0 derives it from the subnet's id.
+	ChainID chains.ID
+}
+
+// gatewayGenesis has the fields of the contract's Genesis.
+type gatewayGenesis struct {
+	NetworkName         ipc.SubnetID
+	Validators          []bindings.Validator
+	BottomUpCheckPeriod uint64
+	MajorityPercentage  uint8
+	PowerScale          int8
+	Salt                [32]byte
+	CircSupply          *big.Int
+	ExitFee             *big.Int
+	DeliverReward       *big.Int
+	MinRelease          *big.Int
+	MaxMsgsPerPeriod    uint64
+	MessageGas          *big.Int
+}
+
+// outboxParams has the fields of the contract's OutboxParams.
+type outboxParams struct {
+	Gateway         common.Address
+	Subnet          ipc.SubnetID
+	RootNetwork     ipc.SubnetID
+	RootChainId     *big.Int
+	FastWithdrawals common.Address
+	RootFlt         common.Address
+	RootUsdc        common.Address
+	Replica         common.Address
+	FltMin          *big.Int
+	FltMax          *big.Int
+	UsdcMin         *big.Int
+	UsdcMax         *big.Int
+}
+
+// SubnetChainID is the chain id a subnet has unless another is chosen. Wallets
+// keep chain ids in doubles, so it is below 2^53.
+func SubnetChainID(subnet ipc.SubnetID) chains.ID {
+	return chains.ID(ipc.ChainIDOf(subnet.String()) & (1<<53 - 1))
+}
+
+// SubnetGenesis makes block 0 of the subnet: our three contracts at their fixed
+// addresses as their constructors leave them, the treasury, the balances that
+// are locked on the root, and the system contracts of Prague. Equal parameters
+// give equal bytes, and the block's extra data is the bootstrap's salt.
+func SubnetGenesis(p GenesisParams) (*core.Genesis, error) {
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("subnet genesis: %w", err)
+	}
+	if p.ChainID == 0 {
+		p.ChainID = SubnetChainID(p.Root.Subnet())
+	}
+	s := p.Settings
+	gen := &core.Genesis{
+		Config:     subnetConfig(p.ChainID),
+		Timestamp:  p.Bootstrap.Time,
+		ExtraData:  p.Bootstrap.Salt.Bytes(),
+		GasLimit:   s.SubnetGasLimit,
+		BaseFee:    s.SubnetBaseFee.Int(),
+		Difficulty: new(big.Int),
+		Alloc:      core.SystemContractAllocs(),
+	}
+	contracts, err := subnetContracts(p, gen)
+	if err != nil {
+		return nil, fmt.Errorf("subnet genesis: %w", err)
+	}
+	for addr, account := range contracts {
+		gen.Alloc[addr] = account
+	}
+	for _, b := range p.Bootstrap.Balances {
+		if _, taken := gen.Alloc[b.Account]; taken || ipc.ForbiddenRecipient(b.Account) {
+			return nil, fmt.Errorf("subnet genesis: %s may not hold a balance", b.Account)
+		}
+		gen.Alloc[b.Account] = types.Account{Balance: b.Amount.Int()}
+	}
+	return gen, nil
+}
+
+// subnetContracts runs the constructors, the gateway's first: the others may
+// ask it.
+func subnetContracts(p GenesisParams, gen *core.Genesis) (types.GenesisAlloc, error) {
+	evm, err := newGenesisEVM(gen.Config, gen.Timestamp, gen.GasLimit, gen.BaseFee)
+	if err != nil {
+		return nil, err
+	}
+	s := p.Settings
+	gateway, err := evm.construct(ipc.GatewayAddress, &bindings.SubnetGatewayMetaData, gatewayGenesis{
+		NetworkName:         p.Root.Subnet(),
+		Validators:          p.Bootstrap.bindingValidators(),
+		BottomUpCheckPeriod: s.CheckPeriod,
+		MajorityPercentage:  s.Majority,
+		PowerScale:          s.PowerScale,
+		Salt:                p.Bootstrap.Salt,
+		CircSupply:          p.Bootstrap.CircSupply.Int(),
+		ExitFee:             s.ExitFee.Int(),
+		DeliverReward:       s.DeliverReward.Int(),
+		MinRelease:          s.MinRelease.Int(),
+		MaxMsgsPerPeriod:    s.MaxMsgsPerPeriod,
+		MessageGas:          new(big.Int).SetUint64(s.SubnetMessageGas),
+	})
+	if err != nil {
+		return nil, err
+	}
+	gateway.Balance = s.Treasury.Int()
+
+	replica, err := evm.construct(ReplicaAddress, &bindings.LinkedTokenReplicaMetaData, ipc.GatewayAddress, p.Root.Network(),
+		p.Root.Controller, OutboxAddress, s.UsdcMintCap.Int(), s.ReplicaName, s.ReplicaSymbol)
+	if err != nil {
+		return nil, err
+	}
+	outbox, err := evm.construct(OutboxAddress, &bindings.WithdrawalOutboxMetaData, outboxParams{
+		Gateway:         ipc.GatewayAddress,
+		Subnet:          p.Root.Subnet(),
+		RootNetwork:     p.Root.Network(),
+		RootChainId:     new(big.Int).SetUint64(uint64(p.Root.ChainID)),
+		FastWithdrawals: p.Root.FastWithdrawals,
+		RootFlt:         p.Root.Flt,
+		RootUsdc:        p.Root.Usdc,
+		Replica:         ReplicaAddress,
+		FltMin:          s.FltWithdrawMin.Int(),
+		FltMax:          s.FltWithdrawMax.Int(),
+		UsdcMin:         s.UsdcWithdrawMin.Int(),
+		UsdcMax:         s.UsdcWithdrawMax.Int(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return types.GenesisAlloc{ipc.GatewayAddress: gateway, ReplicaAddress: replica, OutboxAddress: outbox}, nil
+}
+
+// check says what would make a subnet that disagrees with its root.
+func (p GenesisParams) check() error {
+	errs := []error{p.Settings.Check()}
+	if p.Bootstrap.Salt != ipc.Salt(uint64(p.Root.ChainID), p.Root.Gateway, p.Root.Actor, p.Bootstrap.BlockHash) {
+		errs = append(errs, errors.New("the salt is not that of the root's contracts and bootstrap block"))
+	}
+	if len(p.Bootstrap.Validators) == 0 {
+		errs = append(errs, errors.New("no validators"))
+	}
+	sum := new(big.Int)
+	seen := make(map[common.Address]bool)
+	for _, b := range p.Bootstrap.Balances {
+		sum.Add(sum, b.Amount.Int())
+		if seen[b.Account] {
+			errs = append(errs, fmt.Errorf("two balances of %s", b.Account))
+		}
+		seen[b.Account] = true
+	}
+	if sum.Cmp(p.Bootstrap.CircSupply.Int()) != 0 {
+		errs = append(errs, fmt.Errorf("balances sum to %s, the root has locked %s", sum, p.Bootstrap.CircSupply))
+	}
+	return errors.Join(errs...)
+}
+
+// subnetConfig activates every fork up to Prague and none after it.
+func subnetConfig(id chains.ID) *params.ChainConfig {
+	pc := *params.AllDevChainProtocolChanges
+	pc.ChainID = new(big.Int).SetUint64(uint64(id))
+	pc.OsakaTime, pc.BPO1Time, pc.BPO2Time, pc.BPO3Time, pc.BPO4Time, pc.BPO5Time = nil, nil, nil, nil, nil, nil
+	pc.AmsterdamTime, pc.BogotaTime, pc.UBTTime = nil, nil, nil
+	return &pc
+}

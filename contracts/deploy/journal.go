@@ -1,0 +1,455 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rpc"
+)
+
+const (
+	journalVersion  = 1
+	defaultPoll     = 200 * time.Millisecond
+	rebroadcast     = 20 // polls
+	maxStateFile    = 64 << 20
+	gasMarginPct    = 30
+	feeCapBaseTimes = 3
+)
+
+var finalizedTag = big.NewInt(int64(rpc.FinalizedBlockNumber))
+
+// record is one transaction, written before it is sent.
+type record struct {
+	Name  string         `json:"name"`
+	From  common.Address `json:"from"`
+	Nonce uint64         `json:"nonce"`
+	Hash  common.Hash    `json:"hash"`
+	Raw   hexutil.Bytes  `json:"raw"`
+}
+
+type journalFile struct {
+	Version    int         `json:"version"`
+	ChainID    uint64      `json:"chain_id"`
+	Genesis    common.Hash `json:"genesis_hash"`
+	StartBlock uint64      `json:"start_block"`
+	Txs        []record    `json:"txs"`
+}
+
+// journal sends named transactions exactly once each. A name is bound to one
+// nonce and one signed transaction before anything is sent, so a second run can
+// only repeat the same bytes.
+type journal struct {
+	env     Env
+	chainID *big.Int
+	file    journalFile
+	unlock  func() error
+}
+
+// call is a step: a transaction with a name.
+type call struct {
+	name  string
+	from  Signer
+	to    *common.Address // nil creates a contract
+	value *big.Int        // nil = 0
+	data  []byte
+}
+
+func openJournal(ctx context.Context, env Env) (*journal, error) {
+	if env.Poll == 0 {
+		env.Poll = defaultPoll
+	}
+	if env.Log == nil {
+		env.Log = slog.New(slog.DiscardHandler)
+	}
+	chainID, err := env.Backend.ChainID(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read chain id: %w", err)
+	}
+	if !chainID.IsUint64() {
+		return nil, fmt.Errorf("chain id %s exceeds 64 bits", chainID)
+	}
+	genesis, err := env.Backend.HeaderByNumber(ctx, new(big.Int))
+	if err != nil {
+		return nil, fmt.Errorf("read genesis block: %w", err)
+	}
+	head, err := env.Backend.HeaderByNumber(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read head: %w", err)
+	}
+	j := &journal{env: env, chainID: chainID, unlock: func() error { return nil }}
+	j.file = journalFile{Version: journalVersion, ChainID: chainID.Uint64(), Genesis: genesis.Hash(), StartBlock: head.Number.Uint64()}
+	if env.StateFile == "" {
+		return j, nil
+	}
+
+	if j.unlock, err = lock(env.StateFile + ".lock"); err != nil {
+		return nil, fmt.Errorf("lock state file: %w", err)
+	}
+	if err := j.load(); err != nil {
+		return nil, errors.Join(err, j.unlock())
+	}
+	return j, nil
+}
+
+func (j *journal) close() {
+	if err := j.unlock(); err != nil {
+		j.env.Log.Warn("unlock state file", "err", err)
+	}
+}
+
+func (j *journal) load() error {
+	info, err := os.Stat(j.env.StateFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read state file: %w", err)
+	}
+	if info.Size() > maxStateFile {
+		return fmt.Errorf("state file of %d bytes is no state file", info.Size())
+	}
+	raw, err := os.ReadFile(j.env.StateFile)
+	if err != nil {
+		return fmt.Errorf("read state file: %w", err)
+	}
+	var got journalFile
+	if err := decodeStrict(raw, &got); err != nil {
+		return fmt.Errorf("decode state file: %w", err)
+	}
+	if got.Version != journalVersion {
+		return fmt.Errorf("state file has version %d, this program writes %d", got.Version, journalVersion)
+	}
+	if got.ChainID != j.file.ChainID || got.Genesis != j.file.Genesis {
+		return fmt.Errorf("%w: it was written for chain %d with another genesis block", ErrOtherState, got.ChainID)
+	}
+	for _, r := range got.Txs {
+		tx, err := r.tx()
+		if err != nil {
+			return fmt.Errorf("state file, step %s: %w", r.Name, err)
+		}
+		from, err := types.Sender(types.LatestSignerForChainID(j.chainID), tx)
+		if err != nil || tx.Hash() != r.Hash || tx.Nonce() != r.Nonce || from != r.From {
+			return fmt.Errorf("state file, step %s: its bytes are another transaction", r.Name)
+		}
+	}
+	j.file = got
+	return nil
+}
+
+func (r record) tx() (*types.Transaction, error) {
+	tx := new(types.Transaction)
+	if err := tx.UnmarshalBinary(r.Raw); err != nil {
+		return nil, fmt.Errorf("decode transaction: %w", err)
+	}
+	return tx, nil
+}
+
+func (j *journal) save() error {
+	if j.env.StateFile == "" {
+		return nil
+	}
+	return writeJSON(j.env.StateFile, j.file)
+}
+
+func (j *journal) find(name string) (record, bool) {
+	for _, r := range j.file.Txs {
+		if r.Name == name {
+			return r, true
+		}
+	}
+	return record{}, false
+}
+
+// nonces says which nonces the named steps of one account have or will get when
+// they are sent next, in this order.
+func (j *journal) nonces(ctx context.Context, from common.Address, names ...string) ([]uint64, error) {
+	next, err := j.nextNonce(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]uint64, len(names))
+	for i, name := range names {
+		if r, ok := j.find(name); ok {
+			out[i] = r.Nonce
+			continue
+		}
+		out[i] = next
+		next++
+	}
+	return out, nil
+}
+
+func (j *journal) nextNonce(ctx context.Context, from common.Address) (uint64, error) {
+	next, err := j.env.Backend.PendingNonceAt(ctx, from)
+	if err != nil {
+		return 0, fmt.Errorf("read nonce of %s: %w", from, err)
+	}
+	for _, r := range j.file.Txs {
+		if r.From == from {
+			next = max(next, r.Nonce+1)
+		}
+	}
+	return next, nil
+}
+
+// send makes the calls happen: those not recorded yet are simulated, signed and
+// recorded together, then all are broadcast in order until mined. Calls of one
+// send must not depend on each other. A mined failure is ErrFailed.
+func (j *journal) send(ctx context.Context, calls ...call) ([]*types.Receipt, error) {
+	receipts, err := j.try(ctx, calls...)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range receipts {
+		if r.Status != types.ReceiptStatusSuccessful {
+			return nil, fmt.Errorf("%w: %s in transaction %s", ErrFailed, calls[i].name, r.TxHash)
+		}
+	}
+	return receipts, nil
+}
+
+// try is send, but a mined failure is a receipt.
+func (j *journal) try(ctx context.Context, calls ...call) ([]*types.Receipt, error) {
+	if err := j.plan(ctx, calls); err != nil {
+		return nil, err
+	}
+	receipts := make([]*types.Receipt, len(calls))
+	for _, c := range calls {
+		r, ok := j.find(c.name)
+		if !ok {
+			return nil, fmt.Errorf("[BUG] step %s was not recorded", c.name)
+		}
+		if err := j.broadcast(ctx, r); err != nil {
+			j.env.Log.Debug("broadcast, will retry", "step", r.Name, "err", err)
+		}
+	}
+	for i, c := range calls {
+		r, _ := j.find(c.name)
+		receipt, err := j.wait(ctx, r)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+		j.env.Log.Info("step mined", "step", c.name, "block", receipt.BlockNumber, "gas", receipt.GasUsed)
+		receipts[i] = receipt
+	}
+	return receipts, nil
+}
+
+// plan records what is not recorded. The write is before any broadcast: a
+// process killed before it has sent nothing, one killed after it repeats the
+// same bytes.
+func (j *journal) plan(ctx context.Context, calls []call) error {
+	before := j.file.Txs
+	for _, c := range calls {
+		if r, ok := j.find(c.name); ok {
+			if err := sameCall(r, c); err != nil {
+				return err
+			}
+			continue
+		}
+		r, err := j.sign(ctx, c)
+		if err != nil {
+			j.file.Txs = before
+			return fmt.Errorf("prepare %s: %w", c.name, err)
+		}
+		j.file.Txs = append(j.file.Txs, r)
+	}
+	if len(j.file.Txs) == len(before) {
+		return nil
+	}
+	if err := j.save(); err != nil {
+		j.file.Txs = before
+		return fmt.Errorf("write state file: %w", err)
+	}
+	return nil
+}
+
+func sameCall(r record, c call) error {
+	tx, err := r.tx()
+	if err != nil {
+		return err
+	}
+	sameTo := (tx.To() == nil) == (c.to == nil) && (c.to == nil || *tx.To() == *c.to)
+	if r.From != c.from.Address() || !sameTo || tx.Value().Cmp(orZero(c.value)) != 0 || !bytes.Equal(tx.Data(), c.data) {
+		return fmt.Errorf("%w: step %s was recorded with other parameters", ErrOtherState, c.name)
+	}
+	return nil
+}
+
+func (j *journal) sign(ctx context.Context, c call) (record, error) {
+	from := c.from.Address()
+	head, err := j.env.Backend.HeaderByNumber(ctx, nil)
+	if err != nil {
+		return record{}, fmt.Errorf("read head: %w", err)
+	}
+	tip, err := j.env.Backend.SuggestGasTipCap(ctx)
+	if err != nil {
+		return record{}, fmt.Errorf("read tip: %w", err)
+	}
+	feeCap := new(big.Int).Mul(orZero(head.BaseFee), big.NewInt(feeCapBaseTimes))
+	feeCap.Add(feeCap, tip)
+	gas, err := j.env.Backend.EstimateGas(ctx, ethereum.CallMsg{
+		From: from, To: c.to, Value: orZero(c.value), Data: c.data, GasFeeCap: feeCap, GasTipCap: tip,
+	})
+	if err != nil {
+		return record{}, fmt.Errorf("simulate: %w", err)
+	}
+	nonce, err := j.nextNonce(ctx, from)
+	if err != nil {
+		return record{}, err
+	}
+	tx, err := c.from.SignTx(types.NewTx(&types.DynamicFeeTx{
+		ChainID: j.chainID, Nonce: nonce, To: c.to, Value: orZero(c.value), Data: c.data,
+		Gas: min(gas+gas*gasMarginPct/100, head.GasLimit), GasTipCap: tip, GasFeeCap: feeCap,
+	}), j.chainID)
+	if err != nil {
+		return record{}, fmt.Errorf("sign: %w", err)
+	}
+	raw, err := tx.MarshalBinary()
+	if err != nil {
+		return record{}, fmt.Errorf("encode: %w", err)
+	}
+	return record{Name: c.name, From: from, Nonce: nonce, Hash: tx.Hash(), Raw: raw}, nil
+}
+
+func (j *journal) broadcast(ctx context.Context, r record) error {
+	tx, err := r.tx()
+	if err != nil {
+		return err
+	}
+	return j.env.Backend.SendTransaction(ctx, tx)
+}
+
+// wait polls for the receipt and broadcasts again now and then: a node may have
+// dropped the transaction, a reorg may have taken it out.
+func (j *journal) wait(ctx context.Context, r record) (*types.Receipt, error) {
+	var last error
+	for poll := 1; ; poll++ {
+		receipt, err := j.env.Backend.TransactionReceipt(ctx, r.Hash)
+		if err == nil && receipt != nil {
+			return receipt, nil
+		}
+		if err != nil && !errors.Is(err, ethereum.NotFound) {
+			last = err
+		}
+		if poll%rebroadcast == 0 {
+			taken, err := j.taken(ctx, r)
+			if err != nil {
+				last = err
+			}
+			if taken {
+				return nil, fmt.Errorf("%w: nonce %d of %s", ErrNonceTaken, r.Nonce, r.From)
+			}
+			if err := j.broadcast(ctx, r); err != nil {
+				last = err
+			}
+		}
+		if err := j.pause(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("wait for transaction %s: %w", r.Hash, err), last)
+		}
+	}
+}
+
+// taken says whether a final block holds another transaction with the nonce.
+func (j *journal) taken(ctx context.Context, r record) (bool, error) {
+	used, err := j.env.Backend.NonceAt(ctx, r.From, finalizedTag)
+	if err != nil || used <= r.Nonce {
+		return false, err
+	}
+	_, err = j.env.Backend.TransactionReceipt(ctx, r.Hash)
+	if errors.Is(err, ethereum.NotFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+// settle waits until every recorded transaction is in a final block.
+func (j *journal) settle(ctx context.Context) error {
+	for _, r := range j.file.Txs {
+		for {
+			receipt, err := j.wait(ctx, r)
+			if err != nil {
+				return fmt.Errorf("%s: %w", r.Name, err)
+			}
+			final, err := j.env.Backend.HeaderByNumber(ctx, finalizedTag)
+			if err == nil && receipt.BlockNumber.Cmp(final.Number) <= 0 {
+				break
+			}
+			if perr := j.pause(ctx); perr != nil {
+				return errors.Join(fmt.Errorf("%s: wait until final: %w", r.Name, perr), err)
+			}
+		}
+	}
+	return nil
+}
+
+func (j *journal) pause(ctx context.Context) error {
+	timer := time.NewTimer(j.env.Poll)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func orZero(n *big.Int) *big.Int {
+	if n == nil {
+		return new(big.Int)
+	}
+	return n
+}
+
+// writeJSON replaces a file as a whole: after a kill it is the old one or the
+// new one.
+func writeJSON(path string, v any) error {
+	raw, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // no longer there once renamed
+	_, err = f.Write(append(raw, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// decodeStrict refuses unknown fields and trailing bytes.
+func decodeStrict(raw []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if dec.More() {
+		return errors.New("more than one value")
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+
+	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Grant mints a dev token.
+type Grant struct {
+	Token  common.Address
+	To     common.Address
+	Amount *big.Int // base units
+}
+
+// Mint gives dev tokens away, once per token and recipient of a state file. owner owns the
+// tokens. It returns once the grants are mined.
+func Mint(ctx context.Context, env Env, owner Signer, grants []Grant) error {
+	j, err := openJournal(ctx, env)
+	if err != nil {
+		return fmt.Errorf("open deployment state: %w", err)
+	}
+	defer j.close()
+	token := bindings.NewDevFlt() // both dev tokens have the same mint
+	calls := make([]call, len(grants))
+	for i, g := range grants {
+		calls[i] = call{
+			name: fmt.Sprintf("mint/%s/%s", g.Token.Hex(), g.To.Hex()), from: owner, to: &grants[i].Token,
+			data: token.PackMint(g.To, g.Amount),
+		}
+	}
+	if _, err := j.send(ctx, calls...); err != nil {
+		return fmt.Errorf("mint: %w", err)
+	}
+	return nil
+}
