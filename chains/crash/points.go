@@ -34,6 +34,8 @@ var points = []Point{
 	{"txm.after_broadcast", "the node may have the attempt, the loop has not looked yet"},
 	{"txm.after_included", "a receipt is noted, its block is not final"},
 	{"txm.after_decided", "a final block decided an intent and the journal says so"},
+	{"deploy.after_contract", "a contract of the set is mined, the next is not recorded"},
+	{"deploy.after_join", "validators have joined, the bootstrap is not recorded"},
 }
 
 // Points lists every point by name.
