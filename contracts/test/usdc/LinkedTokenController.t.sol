@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IIpcHandler} from "../../src/interfaces/IIpcHandler.sol";
+import {ILinkedTokenController} from "../../src/interfaces/IWithdrawals.sol";
+import {Envelopes} from "../../src/ipc/Envelopes.sol";
+import {Fvm} from "../../src/ipc/Fvm.sol";
+import {CallMsg, IpcEnvelope, IpcMsgKind, OutcomeType} from "../../src/ipc/Types.sol";
+import {LinkedTokenController} from "../../src/usdc/LinkedTokenController.sol";
+import {NastyUsdc, World} from "../withdraw/World.sol";
+
+contract LinkedTokenControllerTest is World {
+    NastyUsdc internal nasty;
+
+    function setUp() public override {
+        super.setUp();
+        nasty = new NastyUsdc(address(this));
+        build(address(nasty));
+    }
+
+    function failed(IpcEnvelope memory e) private returns (IpcEnvelope memory result) {
+        subnetGateway.refuse(e);
+        return lastFromSubnet();
+    }
+
+    function approveAs(address from, uint256 amount) private {
+        usdc.mint(from, amount);
+        vm.prank(from);
+        usdc.approve(address(controller), amount);
+    }
+
+    function test_aDepositSendsOneCallOfValueZero() public {
+        approveAs(alice, 25e6);
+        vm.prank(alice);
+        IpcEnvelope memory e = controller.linkedTransfer(bob, 25e6);
+        vm.assertTrue(e.kind == IpcMsgKind.Call);
+        vm.assertEq(e.value, 0);
+        vm.assertEq(uint256(e.originalNonce), 0);
+        vm.assertEq(Fvm.evm(e.to.rawAddress), address(replica));
+        vm.assertEq(keccak256(abi.encode(e.to.subnetId)), keccak256(abi.encode(subnetId())));
+        CallMsg memory call_ = abi.decode(e.message, (CallMsg));
+        vm.assertEq(call_.method, hex"dfb85dac");
+        vm.assertEq(call_.params, abi.encode(bob, uint256(25e6)));
+        vm.assertEq(usdc.balanceOf(address(controller)), 25e6);
+        vm.assertEq(controller.lockedNow(), 25e6);
+        (address sender, uint256 amount, bool pending) = controller.refundOf(Envelopes.tracingId(e));
+        vm.assertEq(sender, alice);
+        vm.assertEq(amount, 25e6);
+        vm.assertFalse(pending);
+        vm.assertTrue(subnetGateway.execute(e) == OutcomeType.Ok);
+        vm.assertEq(replica.balanceOf(bob), 25e6);
+    }
+
+    function test_equalDepositsHaveTheirOwnEntries() public {
+        IpcEnvelope memory a = sendDeposit(alice, bob, 2e6);
+        IpcEnvelope memory b = sendDeposit(alice, bob, 2e6);
+        vm.assertNotEq(Envelopes.tracingId(a), Envelopes.tracingId(b));
+        vm.assertTrue(rootGateway.execute(failed(a)) == OutcomeType.Ok);
+        vm.assertTrue(rootGateway.execute(failed(b)) == OutcomeType.Ok);
+        vm.assertEq(usdc.balanceOf(alice), 4e6);
+    }
+
+    function test_aDepositByPermitNeedsNoApproval() public {
+        (address owner, uint256 key) = makeAddrAndKey("owner");
+        usdc.mint(owner, 5e6);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, permitDigest(owner, 5e6, 1000));
+        vm.prank(owner);
+        controller.linkedTransferWithPermit(bob, 5e6, 1000, v, r, s);
+        vm.assertEq(controller.lockedNow(), 5e6);
+    }
+
+    function test_aPermitUsedBeforeByAnotherDoesNotStopTheDeposit() public {
+        (address owner, uint256 key) = makeAddrAndKey("owner");
+        usdc.mint(owner, 5e6);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, permitDigest(owner, 5e6, 1000));
+        usdc.permit(owner, address(controller), 5e6, 1000, v, r, s);
+        vm.prank(owner);
+        controller.linkedTransferWithPermit(bob, 5e6, 1000, v, r, s);
+        vm.assertEq(controller.lockedNow(), 5e6);
+    }
+
+    function permitDigest(address owner, uint256 amount, uint256 deadline) private view returns (bytes32) {
+        bytes32 typeHash =
+            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 item =
+            keccak256(abi.encode(typeHash, owner, address(controller), amount, usdc.nonces(owner), deadline));
+        return keccak256(abi.encodePacked(hex"1901", usdc.DOMAIN_SEPARATOR(), item));
+    }
+
+    function test_aTokenThatTakesAFeeIsRefused() public {
+        approveAs(alice, 10e6);
+        nasty.setMode(NastyUsdc.Mode.Fee);
+        vm.prank(alice);
+        vm.expectRevert(
+            abi.encodeWithSelector(LinkedTokenController.UnexpectedBalanceChange.selector, 10e6, 10e6 - 1)
+        );
+        controller.linkedTransfer(bob, 10e6);
+    }
+
+    function test_amountsOutsideTheLimitsAreRefused() public {
+        approveAs(alice, 2 * USDC_MAX);
+        vm.startPrank(alice);
+        vm.expectPartialRevert(LinkedTokenController.AmountOutOfRange.selector);
+        controller.linkedTransfer(bob, USDC_MIN - 1);
+        vm.expectPartialRevert(LinkedTokenController.AmountOutOfRange.selector);
+        controller.linkedTransfer(bob, USDC_MAX + 1);
+        controller.linkedTransfer(bob, USDC_MIN);
+        controller.linkedTransfer(bob, USDC_MAX);
+        vm.stopPrank();
+        (uint256 min, uint256 max) = controller.depositLimits();
+        vm.assertEq(min, USDC_MIN);
+        vm.assertEq(max, USDC_MAX);
+    }
+
+    function test_aFailedDepositRefundsItsSenderExactlyOnce() public {
+        IpcEnvelope memory e = sendDeposit(alice, bob, 9e6);
+        bytes32 id = Envelopes.tracingId(e);
+        IpcEnvelope memory result = failed(e);
+        vm.expectEmit(address(controller));
+        emit ILinkedTokenController.DepositRefunded(id, alice, 9e6, true);
+        vm.assertTrue(rootGateway.execute(result) == OutcomeType.Ok);
+        vm.assertEq(usdc.balanceOf(alice), 9e6);
+        vm.assertEq(controller.lockedNow(), 0);
+
+        vm.assertTrue(rootGateway.execute(result) == OutcomeType.ActorErr);
+        vm.assertEq(rootGateway.lastError(), abi.encodePacked(IIpcHandler.UnrecognizedResult.selector));
+        vm.assertEq(usdc.balanceOf(alice), 9e6);
+        vm.assertEq(controller.getCounters().refunded, 9e6);
+        vm.assertEq(controller.getCounters().refundsPaid, 9e6);
+    }
+
+    function test_anOkResultOnlyClearsTheEntry() public {
+        IpcEnvelope memory e = sendDeposit(alice, bob, 9e6);
+        IpcEnvelope memory ok = Envelopes.resultFor(e, OutcomeType.Ok, "");
+        vm.assertTrue(rootGateway.execute(ok) == OutcomeType.Ok);
+        (address sender,,) = controller.refundOf(Envelopes.tracingId(e));
+        vm.assertEq(sender, address(0));
+        vm.assertEq(controller.lockedNow(), 9e6);
+        // A failure that comes after it finds nothing.
+        vm.assertTrue(rootGateway.execute(failed(e)) == OutcomeType.ActorErr);
+    }
+
+    function test_aRefundTheTokenRefusesIsKeptForItsDepositor() public {
+        NastyUsdc.Mode[4] memory modes = [
+            NastyUsdc.Mode.Paused,
+            NastyUsdc.Mode.ReturnsFalse,
+            NastyUsdc.Mode.BurnsGas,
+            NastyUsdc.Mode.ReturnBomb
+        ];
+        for (uint256 i = 0; i < modes.length; i++) {
+            IpcEnvelope memory e = sendDeposit(alice, bob, 9e6);
+            bytes32 id = Envelopes.tracingId(e);
+            nasty.setMode(modes[i]);
+            vm.assertTrue(rootGateway.execute(failed(e)) == OutcomeType.Ok);
+            (address sender, uint256 amount, bool pending) = controller.refundOf(id);
+            vm.assertEq(sender, alice);
+            vm.assertEq(amount, 9e6);
+            vm.assertTrue(pending);
+
+            nasty.setMode(NastyUsdc.Mode.Plain);
+            vm.prank(bob);
+            vm.expectRevert(LinkedTokenController.NothingToClaim.selector);
+            controller.claimRefund(id, bob);
+            vm.startPrank(alice);
+            vm.expectPartialRevert(LinkedTokenController.InvalidReceiver.selector);
+            controller.claimRefund(id, address(controller));
+            controller.claimRefund(id, carol);
+            vm.expectRevert(LinkedTokenController.NothingToClaim.selector);
+            controller.claimRefund(id, carol);
+            vm.stopPrank();
+        }
+        vm.assertEq(usdc.balanceOf(carol), 36e6);
+        vm.assertEq(usdc.balanceOf(address(controller)), 0);
+        vm.assertEq(controller.getCounters().refundsPaid, 36e6);
+    }
+
+    function test_aStarvedRefundRevertsInsteadOfBecomingACredit() public {
+        IpcEnvelope memory e = sendDeposit(alice, bob, 9e6);
+        IpcEnvelope memory result = failed(e);
+        uint256 served;
+        for (uint256 g = 20_000; g < 700_000; g += 10_000) {
+            uint256 snapshot = vm.snapshotState();
+            vm.prank(address(rootGateway));
+            (bool ok,) =
+                address(controller).call{gas: g}(abi.encodeCall(IIpcHandler.handleIpcMessage, (result)));
+            if (ok) {
+                vm.assertEq(usdc.balanceOf(alice), 9e6);
+                served++;
+            }
+            vm.revertToState(snapshot);
+        }
+        vm.assertGt(served, 10);
+    }
+
+    function test_itHearsOnlyItsGatewayItsReplicaAndResults() public {
+        IpcEnvelope memory e = sendDeposit(alice, bob, 9e6);
+        IpcEnvelope memory result = failed(e);
+        vm.expectRevert(IIpcHandler.CallerIsNotGateway.selector);
+        controller.handleIpcMessage(result);
+
+        vm.startPrank(address(rootGateway));
+        result.from.rawAddress = Fvm.from(address(outbox));
+        vm.expectRevert(IIpcHandler.UnrecognizedResult.selector);
+        controller.handleIpcMessage(result);
+        result.from.rawAddress = Fvm.from(address(replica));
+        result.from.subnetId.route[0] = address(0xdead);
+        vm.expectRevert(IIpcHandler.UnrecognizedResult.selector);
+        controller.handleIpcMessage(result);
+        result.kind = IpcMsgKind.Call;
+        vm.expectRevert(IIpcHandler.UnsupportedMsgKind.selector);
+        controller.handleIpcMessage(result);
+        vm.stopPrank();
+    }
+
+    function test_onlyFastWithdrawalsReservesAndPays() public {
+        depositUsdc(alice, alice, 9e6);
+        vm.expectRevert(LinkedTokenController.NotFastWithdrawals.selector);
+        controller.reserve(bytes32(uint256(1)), 1);
+        vm.expectRevert(LinkedTokenController.NotFastWithdrawals.selector);
+        controller.payReserved(bytes32(uint256(1)), bob);
+
+        vm.startPrank(address(fast));
+        vm.assertFalse(controller.reserve(bytes32(uint256(1)), 9e6 + 1));
+        vm.assertEq(controller.lockedNow(), 9e6);
+        vm.assertTrue(controller.reserve(bytes32(uint256(1)), 4e6));
+        vm.assertEq(controller.lockedNow(), 5e6);
+        vm.expectPartialRevert(LinkedTokenController.AlreadyReserved.selector);
+        controller.reserve(bytes32(uint256(1)), 1e6);
+        vm.assertFalse(controller.reserve(bytes32(uint256(2)), type(uint256).max));
+
+        nasty.setMode(NastyUsdc.Mode.ReturnsFalse);
+        vm.expectRevert();
+        controller.payReserved(bytes32(uint256(1)), bob);
+        nasty.setMode(NastyUsdc.Mode.Plain);
+        vm.assertEq(controller.payReserved(bytes32(uint256(1)), bob), 4e6);
+        vm.expectPartialRevert(LinkedTokenController.NothingReserved.selector);
+        controller.payReserved(bytes32(uint256(1)), bob);
+        vm.stopPrank();
+        vm.assertEq(usdc.balanceOf(bob), 4e6);
+    }
+
+    function test_aMisconfiguredControllerIsNotBuilt() public {
+        address gw = address(rootGateway);
+        vm.expectRevert(LinkedTokenController.InvalidConfiguration.selector);
+        new LinkedTokenController(gw, subnetId(), address(1), alice, address(2), 1, 2);
+        vm.expectRevert(LinkedTokenController.InvalidConfiguration.selector);
+        new LinkedTokenController(gw, subnetId(), address(1), address(usdc), address(0), 1, 2);
+        vm.expectRevert(LinkedTokenController.InvalidConfiguration.selector);
+        new LinkedTokenController(gw, subnetId(), address(1), address(usdc), address(2), 0, 2);
+        vm.expectRevert(LinkedTokenController.InvalidConfiguration.selector);
+        new LinkedTokenController(gw, subnetId(), address(1), address(usdc), address(2), 3, 2);
+        vm.expectRevert(LinkedTokenController.InvalidConfiguration.selector);
+        new LinkedTokenController(gw, subnetId(), address(1), address(usdc), address(2), 1, 1 << 96);
+        vm.assertEq(controller.underlying(), address(usdc));
+        vm.assertEq(controller.fastWithdrawals(), address(fast));
+    }
+
+    function testFuzz_whatIsDepositedIsMinted(uint256 amount, address to) public {
+        amount = bound(amount, USDC_MIN, USDC_MAX);
+        vm.assume(!Fvm.isForbidden(to));
+        vm.assume(to != address(replica) && to != address(outbox) && to != address(subnetGateway));
+        depositUsdc(alice, to, amount);
+        vm.assertEq(replica.balanceOf(to), amount);
+        vm.assertEq(replica.minted(), controller.lockedNow());
+    }
+}
