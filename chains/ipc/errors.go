@@ -99,6 +99,47 @@ var reverts = bySelector([]revert{
 	{"NotEnoughCollateral()", ClassFatal},
 	{"CollateralIsZero()", ClassFatal},
 	{"ReentrancyError()", ClassFatal},
+
+	// Of our own contracts.
+	{"BootstrapAlreadyRecorded()", ClassDone},
+	{"NotQuarantined()", ClassDone},
+	{"NothingToWithdraw()", ClassDone},
+	{"NothingToClaim()", ClassDone},
+	{"NotReturned(bytes32)", ClassDone},
+
+	{"Gap(uint64,uint64)", ClassWait},
+	{"NotCommitted(uint64)", ClassWait},
+	{"BatchOutOfOrder(uint256,uint256)", ClassWait},
+	{"ConfigurationInProgress(uint64)", ClassWait},
+	{"BootstrapNotRecorded()", ClassWait},
+	{"BootstrapTooEarly()", ClassWait},
+	{"BootstrapWindowOpen()", ClassWait},
+	{"SubnetSilent(uint256)", ClassWait},
+	{"TooManyUnconfirmedChanges()", ClassWait},
+	{"PeriodFull(uint256)", ClassWait},
+
+	{"NotProven(uint64)", ClassRetry}, // another pair was committed meanwhile: build the tail anew
+	{"InsufficientGas(uint256)", ClassRetry},
+	{"NotEnoughGas()", ClassRetry},
+	{"StillQuarantined()", ClassRetry},
+	{"PaymentFailed(address)", ClassRetry},
+	{"PayoutRefused()", ClassRetry},
+
+	{"ContradictsFinality()", ClassFatal},
+	{"StatementTooLong()", ClassFatal},
+	{"EnvelopeTooLarge(uint256)", ClassFatal},
+	{"ForbiddenRecipient(address)", ClassFatal},
+	{"RefusedRecipient(address)", ClassFatal},
+	{"InvalidRecipient(address)", ClassFatal},
+	{"AmountOutOfBounds(uint256,uint256,uint256)", ClassFatal},
+	{"AmountOutOfRange(uint256,uint256,uint256)", ClassFatal},
+	{"WrongValue(uint256,uint256)", ClassFatal},
+	{"UnsupportedToken(address)", ClassFatal},
+	{"BelowMinimum(uint256)", ClassFatal},
+	{"NotEntitled()", ClassFatal},
+	{"BootstrapWindowMissed()", ClassFatal}, // reannounceBootstrap first
+	{"InvalidPublicKey()", ClassFatal},
+	{"Reentered()", ClassFatal},
 })
 
 func bySelector(rows []revert) map[Selector]revert {
@@ -148,7 +189,7 @@ func ClassifyRevert(data []byte) (name string, class Class) {
 	switch params {
 	case "":
 		return base + "()", class
-	case "uint8", "uint64":
+	case "uint8", "uint64", "uint256":
 		code := smallArg(args)
 		if base == "InvalidSignatureErr" && code == fmt.Sprint(sigErrWeight) {
 			class = ClassRetry // collect more signatures
@@ -165,7 +206,7 @@ func ClassifyRevert(data []byte) (name string, class Class) {
 	return row.signature, class
 }
 
-// smallArg prints one uint64 argument, "?" if it is none.
+// smallArg prints one argument of at most 64 bits, "?" for any other.
 func smallArg(args []byte) string {
 	r := &reader{buf: args}
 	v := r.uint64()

@@ -1,10 +1,13 @@
 package ipc
 
 import (
+	"encoding/json"
+	"os"
 	"slices"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
@@ -58,6 +61,56 @@ func TestEveryLeafOfTheAccumulatorIsProvenInItsPlaceOnly(t *testing.T) {
 		require.ErrorIs(t, err, ErrNoLeaf)
 		require.False(t, VerifyLeaf(m.Root(), count, count, ids[0], nil))
 	}
+}
+
+func TestTheAccumulatorAndTheIdAgreeWithSolidity(t *testing.T) {
+	raw, err := os.ReadFile("testdata/withdrawal.json") // the constants of the forge tests
+	require.NoError(t, err)
+	var v struct {
+		Mmr struct {
+			Ids, Roots []common.Hash
+		}
+		Withdrawal struct {
+			FastWithdrawals common.Address
+			RootChainID     uint64 `json:"rootChainId,string"`
+			Fields          struct {
+				SubnetKey                                                   common.Hash
+				Outbox, Token, Sender, Recipient                            common.Address
+				FallbackRecipient, ExclusiveFiller                          common.Address
+				Gross, MinOut                                               number
+				Nonce, Height, FillDeadline, ExclusivityDeadline, MaxFeeBps number
+			}
+			ID      common.Hash
+			Message hexutil.Bytes
+			Subnet  struct {
+				Root  uint64 `json:",string"`
+				Route []common.Address
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(raw, &v))
+	var m MMR
+	require.Len(t, v.Mmr.Roots, 9)
+	for i, root := range v.Mmr.Roots {
+		require.Equal(t, keccak(appendUint64(nil, uint64(i))), v.Mmr.Ids[i])
+		m.Append(v.Mmr.Ids[i])
+		require.Equal(t, root, m.Root())
+	}
+
+	f := v.Withdrawal.Fields
+	w := Withdrawal{SubnetKey: f.SubnetKey, Outbox: f.Outbox, Nonce: f.Nonce.u64(), Token: f.Token, Sender: f.Sender,
+		Recipient: f.Recipient, FallbackRecipient: f.FallbackRecipient, Gross: f.Gross.Int, MinOut: f.MinOut.Int,
+		Height: f.Height.u64(), FillDeadline: f.FillDeadline.u64(), ExclusiveFiller: f.ExclusiveFiller,
+		ExclusivityDeadline: f.ExclusivityDeadline.u64(), MaxFeeBps: uint16(f.MaxFeeBps.u64())}
+	require.Equal(t, v.Withdrawal.ID, WithdrawalID(v.Withdrawal.RootChainID, v.Withdrawal.FastWithdrawals, w))
+	require.Equal(t, f.SubnetKey, NewSubnetID(v.Withdrawal.Subnet.Root, v.Withdrawal.Subnet.Route...).Hash())
+	call, err := WithdrawalCall(w)
+	require.NoError(t, err)
+	require.Equal(t, []byte(v.Withdrawal.Message), EncodeCall(call))
+	require.Equal(t, "0x128379ba", SelSettle.String())
+	back, err := DecodeWithdrawalCall(v.Withdrawal.Message)
+	require.NoError(t, err)
+	require.Equal(t, w, back)
 }
 
 func TestNoForgedProofPasses(t *testing.T) {

@@ -18,20 +18,15 @@ const pubkeyLen = 65
 // ValidatorEntry is one validator of a derived set. Pubkey is its 65-byte key,
 // empty when the metadata was no valid key of Addr. Weight is in root units.
 // Power is what the node runs with: Weight / 10^(18−scale) rounded up, within
-// the room left under MaxTotalPower, and 0 without a valid key.
+// the room left under MaxTotalPower, and 0 without a valid key. Counted is the
+// weight that counts in a quorum, in root units: Weight, but at most what Power
+// stands for.
 type ValidatorEntry struct {
-	Addr   common.Address
-	Pubkey []byte
-	Weight *big.Int
-	Power  int64
-}
-
-// QuorumWeight is the weight that counts: 0 without a valid key.
-func (e ValidatorEntry) QuorumWeight() *big.Int {
-	if len(e.Pubkey) == 0 {
-		return new(big.Int)
-	}
-	return new(big.Int).Set(bigOrZero(e.Weight))
+	Addr    common.Address
+	Pubkey  []byte
+	Weight  *big.Int
+	Power   int64
+	Counted *big.Int
 }
 
 // ValidatorSet is a derived set: Entries ascending by address, and the changes
@@ -75,7 +70,7 @@ func (s ValidatorSet) TotalPower() int64 {
 func (s ValidatorSet) TotalWeight() *big.Int {
 	t := new(big.Int)
 	for _, e := range s.Entries {
-		t.Add(t, e.QuorumWeight())
+		t.Add(t, bigOrZero(e.Counted))
 	}
 	return t
 }
@@ -88,7 +83,7 @@ func (s ValidatorSet) WeightOf(signers []common.Address) *big.Int {
 	for _, a := range signers {
 		if e, ok := s.Find(a); ok && !seen[a] {
 			seen[a] = true
-			t.Add(t, e.QuorumWeight())
+			t.Add(t, bigOrZero(e.Counted))
 		}
 	}
 	return t
@@ -109,12 +104,15 @@ func (s ValidatorSet) search(addr common.Address) (int, bool) {
 //     addresses are.
 //   - SetPower with a payload other than 32 bytes is ignored, as is any other
 //     operation. Weight 0 removes the entry, key included.
-//   - Power beyond MaxTotalPower is clamped to the room left.
+//   - Power beyond MaxTotalPower is clamped to the room left, and the counted
+//     weight with it.
 //   - A change that takes the last power out of the set is deferred, to be
 //     tried first by the next call; a later change of the same kind to the same
 //     validator replaces it.
 //
-// The argument is not modified and shares no memory with the result.
+// One call per applied configuration, as in the gateway: a further call, even
+// without changes, would try deferred ones earlier than the gateway does. The
+// argument is not modified and shares no memory with the result.
 func ApplyPowerChanges(set ValidatorSet, changes []PowerChangeRequest, powerScale int8) ValidatorSet {
 	d := derivation{unit: powerUnit(powerScale)}
 	d.load(set.Entries)
@@ -123,6 +121,13 @@ func ApplyPowerChanges(set ValidatorSet, changes []PowerChangeRequest, powerScal
 	}
 	for _, c := range changes {
 		d.apply(c)
+	}
+	// One spelling of none, for state that is hashed.
+	if len(d.set.Deferred) == 0 {
+		d.set.Deferred = nil
+	}
+	if len(d.set.Entries) == 0 {
+		d.set.Entries = nil
 	}
 	return d.set
 }
@@ -146,8 +151,11 @@ func (d *derivation) load(entries []ValidatorEntry) {
 		}
 		if isKeyOf(e.Pubkey, e.Addr) {
 			own.Pubkey = bytes.Clone(e.Pubkey)
-			own.Power = min(max(e.Power, 0), MaxTotalPower-d.total)
 		}
+		// Power is kept as it was, since clamping depends on history, but never
+		// above what this entry could have.
+		own.Power = min(max(e.Power, 0), d.power(own, MaxTotalPower-d.total))
+		own.Counted = d.counted(own)
 		d.total += own.Power
 		d.set.Entries = slices.Insert(d.set.Entries, i, own)
 	}
@@ -174,6 +182,7 @@ func (d *derivation) apply(c PowerChangeRequest) {
 		next.Pubkey = bytes.Clone(c.Change.Payload)
 	}
 	next.Power = d.power(next, MaxTotalPower-others)
+	next.Counted = d.counted(next)
 
 	// A consensus engine without power stops for good.
 	if d.total > 0 && others+next.Power == 0 {
@@ -206,6 +215,14 @@ func (d *derivation) power(e ValidatorEntry, room int64) int64 {
 		return room
 	}
 	return p.Int64()
+}
+
+func (d *derivation) counted(e ValidatorEntry) *big.Int {
+	c := new(big.Int).Mul(big.NewInt(e.Power), d.unit)
+	if c.Cmp(e.Weight) > 0 {
+		c.Set(e.Weight)
+	}
+	return c
 }
 
 // powerUnit is the weight of one unit of power: 10^(18−scale), scale ≤ 18.
