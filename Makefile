@@ -1,0 +1,43 @@
+# Every target works on a fresh clone: `setup` fetches what is missing.
+SHELL := /bin/bash
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FORGE := node_modules/.bin/forge
+REPORT ?= devnet-report.json
+
+.PHONY: help setup build demo test lint bench contracts bindings chaos
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install redis-server and the npm parts where missing
+	@.ci/setup
+
+build: ## bin/causeway
+	go build -o bin/causeway ./cmd/causeway
+
+demo: setup build ## a whole bridge on this machine: both directions, then a report
+	bin/causeway devnet --once --report $(REPORT)
+
+test: ## every check, phase by phase, with a count at the end
+	@.ci/test
+
+lint: setup ## format, vet, staticcheck, forge fmt and lint
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt-ed:"; echo "$$out"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	cd contracts && $(FORGE) fmt --check
+	cd contracts && $(FORGE) lint
+
+bench: setup ## benchmarks
+	go test -run '^$$' -bench . -benchmem ./test/bench/...
+
+contracts: setup ## compile the contracts and run their tests
+	node contracts/build.js
+	cd contracts && $(FORGE) test --offline
+
+bindings: setup ## make the Go bindings again
+	node contracts/build.js
+	go run ./contracts/gen
+
+chaos: setup ## kill and restart everything at random
+	go test -count=1 -timeout 60m -v ./test/chaos/...
