@@ -1,0 +1,120 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// epoch counts the openings of one history of a namespace. The lineage is a
+// random name given to a history when it begins, so that a fresh Redis with a
+// high counter is not taken for the old one.
+type epoch struct {
+	counter uint64
+	lineage string
+}
+
+func (e epoch) String() string { return fmt.Sprintf("%d %s", e.counter, e.lineage) }
+
+func parseEpoch(s string) (epoch, bool) {
+	n, lineage, ok := strings.Cut(strings.TrimSpace(s), " ")
+	counter, err := strconv.ParseUint(n, 10, 53)
+	if !ok || err != nil || lineage == "" || strings.Trim(lineage, "0123456789abcdef") != "" {
+		return epoch{}, false
+	}
+	return epoch{counter, lineage}, true
+}
+
+// takeEpoch checks schema and history and counts one opening. A death between
+// the script and the file leaves the file behind Redis, which is harmless; the
+// other order would lock the instance out.
+func (db *DB) takeEpoch(ctx context.Context) error {
+	seen, known, err := readEpoch(db.opt.EpochFile)
+	if err != nil {
+		return err
+	}
+	args := []any{schema, token(), "", "0", "0"}
+	if known {
+		args[2], args[3] = seen.lineage, seen.counter
+	}
+	if db.opt.AcceptForgotten {
+		args[4] = "1"
+	}
+	var reply []string
+	if err := db.retry(ctx, func() error {
+		var err error
+		reply, err = scriptOpen.s.Run(ctx, db.rdb, db.k.all(scriptOpen.keys), args...).StringSlice()
+		return err
+	}); err != nil {
+		return err
+	}
+	switch reply[0] {
+	case "SCHEMA":
+		return fmt.Errorf("%w: it is version %q, this program reads %d: use the matching release, or another namespace", ErrSchema, reply[1], schema)
+	case "FORGOT":
+		return fmt.Errorf("%w (the epoch file says %q, redis says %q)", ErrForgot, seen, reply[1])
+	}
+	now, ok := parseEpoch(reply[1])
+	if !ok {
+		return fmt.Errorf("%w: unreadable epoch %q", ErrSchema, reply[1])
+	}
+	if err := writeEpoch(db.opt.EpochFile, now); err != nil {
+		return err
+	}
+	db.lineage.Store(&now.lineage)
+	db.epoch.Store(now.counter)
+	return nil
+}
+
+func readEpoch(path string) (epoch, bool, error) {
+	if path == "" {
+		return epoch{}, false, nil
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return epoch{}, false, nil
+	}
+	if err != nil {
+		return epoch{}, false, fmt.Errorf("read epoch file: %w", err)
+	}
+	e, ok := parseEpoch(string(b))
+	if !ok {
+		// Not treated as absent: an unreadable guard is a guard.
+		return epoch{}, false, fmt.Errorf("read epoch file: %q is not an epoch: restore it or, after a rescan, delete it", b[:min(len(b), 40)])
+	}
+	return e, true, nil
+}
+
+// writeEpoch replaces the file whole: new file, fsync, rename, fsync of the
+// directory.
+func writeEpoch(path string, e epoch) error {
+	if path == "" {
+		return nil
+	}
+	fail := func(err error) error { return fmt.Errorf("write epoch file: %w", err) }
+	f, err := os.CreateTemp(filepath.Dir(path), ".epoch-*")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.Remove(f.Name()) // gone after the rename
+	_, err = f.WriteString(e.String() + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fail(err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fail(err)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fail(err)
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return fail(err)
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// fullAt is the share of maxmemory above which new work is refused; what is
+// left is for settling.
+const fullAt = 0.85
+
+// open passes the start-up gate and takes a new epoch. The run id is adopted
+// first, so that a server replaced in between is noticed.
+func (db *DB) open(ctx context.Context) error {
+	var info server
+	if err := db.retry(ctx, func() error {
+		var err error
+		info, err = db.inspect(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	if info.version < 7 {
+		return unfit("redis_version is "+info.versionText, "run Redis 7.0 or newer")
+	}
+	if info.role != "master" {
+		return fmt.Errorf("%w (role %q)", ErrReadOnly, info.role)
+	}
+	if err := info.durable(); err != nil {
+		if !db.opt.AllowUnsafe {
+			return err
+		}
+		db.log.Warn("redis may forget; going on because unsafe was allowed", "cause", err.Error())
+	}
+	db.full.Store(info.memoryRatio() > fullAt)
+	db.runID.Store(&info.runID)
+	return db.takeEpoch(ctx)
+}
+
+// Reopen makes peace with a server that was restarted or replaced: it passes
+// the gate again and takes a new epoch, which makes every older fence worthless
+// where its lease is lost. Callers stop their workers first and replay the
+// intents file before they start them again. ErrForgot means that history is
+// missing.
+func (db *DB) Reopen(ctx context.Context) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	old := db.broken.Swap(nil)
+	db.runID.Store(nil)
+	if err := db.open(ctx); err != nil {
+		if old == nil {
+			e := ErrRestarted
+			old = &e
+		}
+		db.broken.Store(old)
+		return fmt.Errorf("reopen store: %w", err)
+	}
+	return nil
+}
+
+// Durable says whether the server is still the one opened and still keeps
+// what it is told: ErrRestarted or ErrForgot when it is not, ErrDisk when it
+// cannot write, ErrUnfit when its configuration was changed. It also notices
+// when memory is nearly full.
+func (db *DB) Durable(ctx context.Context) error {
+	if e := db.broken.Load(); e != nil {
+		return *e
+	}
+	var info server
+	var epoch string
+	err := db.retry(ctx, func() error {
+		var err error
+		if info, err = db.inspect(ctx); err != nil {
+			return err
+		}
+		epoch, err = db.rdb.Get(ctx, db.k.of("epoch")).Result()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("check redis: %w", err)
+	}
+	if run := db.runID.Load(); run == nil || *run != info.runID {
+		return db.forgot(ErrRestarted)
+	}
+	stored, ok := parseEpoch(epoch)
+	if !ok || stored.lineage != *db.lineage.Load() || stored.counter < db.epoch.Load() {
+		return db.forgot(ErrForgot)
+	}
+	db.full.Store(info.memoryRatio() > fullAt)
+	if info.role != "master" {
+		return ErrReadOnly
+	}
+	if err := info.durable(); err != nil && !db.opt.AllowUnsafe {
+		return err
+	}
+	return nil
+}
+
+// forgot closes the store for every verb until Reopen.
+func (db *DB) forgot(err error) error {
+	db.broken.CompareAndSwap(nil, &err)
+	return *db.broken.Load()
+}
+
+// sameServer runs on every new connection, before the first command on it: a
+// server that is not the one opened gets no write, since it may lack the last
+// moments.
+func (db *DB) sameServer(ctx context.Context, cn *redis.Conn) error {
+	want := db.runID.Load()
+	if want == nil {
+		return nil
+	}
+	text, err := cn.Info(ctx, "server").Result()
+	if err != nil {
+		return err
+	}
+	if got := parseInfo(text)["run_id"]; got != *want {
+		return db.forgot(ErrRestarted)
+	}
+	return nil
+}
+
+// server is what a Redis says of itself.
+type server struct {
+	version                  float64 // major.minor; 7.0 has what the scripts need
+	versionText, runID, role string
+	loading                  bool
+	aof, fsync, eviction     string // "" where CONFIG is forbidden
+	lastWrite                string
+	used, max                float64
+}
+
+func (db *DB) inspect(ctx context.Context) (server, error) {
+	text, err := db.rdb.Info(ctx).Result()
+	if err != nil {
+		return server{}, err
+	}
+	f := parseInfo(text)
+	s := server{
+		versionText: f["redis_version"], runID: f["run_id"], role: f["role"],
+		loading: f["loading"] == "1", aof: f["aof_enabled"], lastWrite: f["aof_last_write_status"],
+		eviction: f["maxmemory_policy"],
+	}
+	major, rest, _ := strings.Cut(s.versionText, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	s.version, _ = strconv.ParseFloat(major+"."+minor, 64)
+	s.used, _ = strconv.ParseFloat(f["used_memory"], 64)
+	s.max, _ = strconv.ParseFloat(f["maxmemory"], 64)
+	// Managed services forbid CONFIG; then fsync stays unknown and is refused
+	// below unless the operator vouches for it with AllowUnsafe.
+	if c, err := db.rdb.ConfigGet(ctx, "appendfsync").Result(); err == nil {
+		s.fsync = c["appendfsync"]
+	}
+	return s, nil
+}
+
+func parseInfo(text string) map[string]string {
+	f := map[string]string{}
+	for line := range strings.Lines(text) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			f[k] = v
+		}
+	}
+	return f
+}
+
+func (s server) memoryRatio() float64 {
+	if s.max <= 0 {
+		return 0
+	}
+	return s.used / s.max
+}
+
+// durable says what keeps the server from remembering.
+func (s server) durable() error {
+	switch {
+	case s.loading:
+		return unfit("it is still loading its data", "wait")
+	case s.aof != "1":
+		return unfit("appendonly is off", "set `appendonly yes`")
+	case s.fsync == "":
+		return unfit("appendfsync cannot be read (CONFIG is forbidden)", "make sure that it is `always`, then allow unsafe")
+	case s.fsync != "always":
+		return unfit("appendfsync is "+s.fsync, "set `appendfsync always`")
+	case s.eviction != "noeviction":
+		return unfit("maxmemory-policy is "+s.eviction, "set `maxmemory-policy noeviction`")
+	case s.lastWrite != "ok":
+		return fmt.Errorf("%w (aof_last_write_status %q)", ErrDisk, s.lastWrite)
+	}
+	return nil
+}
+
+func unfit(what, fix string) error { return fmt.Errorf("%w: %s: %s", ErrUnfit, what, fix) }

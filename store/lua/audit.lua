@@ -1,0 +1,44 @@
+#!lua flags=allow-oom
+-- audit: put back what a lost key took from some transfers: the job itself
+-- (from its plan: it begins again, and the chain says how far it really is),
+-- its rows in queue, index and bindings.
+-- keys: epoch journal
+-- keys: facts transfers plans jobs ledger queue lanes ready leases paused bind index
+-- args: per transfer: id, route, time, number of index rows, rows
+-- reply: OK, repairs
+local repairs = 0
+local function mend(key, r)
+  if not call('ZSCORE', key, r) then
+    call('ZADD', key, 0, r)
+    repairs = repairs + 1
+  end
+end
+
+local at = 1
+while at <= nargs do
+  local id, nrows = args(at), tonumber(args(at + 3))
+  local transfer, plantext = call('HGET', K.transfers, id), call('HGET', K.plans, id)
+  if transfer and plantext then
+    if create(id, transfer, plantext, args(at + 1), args(at + 2)) then repairs = repairs + 1 end
+    local j, plan = get(id), cjson.decode(plantext)
+    if j.st == 'pending' then
+      if call('HEXISTS', K.lanes, j.l) == 0 then
+        call('HSET', K.lanes, j.l, j.x and 's' or 'l')
+        repairs = repairs + 1
+      end
+      if not call('ZSCORE', K.queue, row(id, j)) then dirty[j.l] = true end
+      mend(K.queue, row(id, j))
+    end
+    if j.st == 'pending' or j.st == 'parked' then
+      for i = j.n, #plan - 1 do
+        if plan[i + 1].k ~= '' then mend(K.bind, bindrow(id, plan[i + 1].k, i)) end
+      end
+    end
+    mend(K.index, worksheet(id, j))
+    for k = 1, nrows do mend(K.index, args(at + 3 + k)) end
+  end
+  at = at + 4 + nrows
+end
+touchall()
+if repairs > 0 then journal('repaired', '', 'n', int(repairs)) end
+return {'OK', int(repairs)}

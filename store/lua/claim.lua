@@ -1,0 +1,63 @@
+#!lua flags=allow-oom
+-- claim: lease the lane that has been ready longest to a worker, with the jobs
+-- of one look: one route, one step. A strict lane gives the due run at its
+-- head, in order; a loose one gives whatever is due.
+-- A job whose worker died is given alone, so that it cannot take others along.
+-- keys: epoch ops ops_old journal fence
+-- keys: jobs transfers queue lanes ready leases leased paused riding
+-- args: 1 worker  2 most jobs  3 lease time, ms
+-- reply: NONE | OK, lane, epoch, counter, until, step, (id, job, transfer, riding)*
+local function grant(lane, l, till)
+  local out = {'OK', lane, l.p, l.c, int(till), l.s}
+  for _, id in ipairs(l.ids) do
+    out[#out + 1] = id
+    out[#out + 1] = call('HGET', K.jobs, id) or ''
+    out[#out + 1] = call('HGET', K.transfers, id) or ''
+    out[#out + 1] = call('HGET', K.riding, id) or ''
+  end
+  return out
+end
+
+-- The reply was lost: the same lease again, if it still runs.
+local before = replay()
+if before then
+  local l = lease(before[1], before[2], before[3])
+  if l then return grant(before[1], l, tonumber(call('ZSCORE', K.leases, before[1]))) end
+end
+
+local most = tonumber(args(2))
+for _, lane in ipairs(call('ZRANGEBYSCORE', K.ready, '-inf', now, 'LIMIT', 0, 16)) do
+  local strict = call('HGET', K.lanes, lane) == 's'
+  local stop = strict and last(lane) or ('[' .. lane .. '\n' .. ms(now) .. '\011')
+  local ids, route, step = {}, nil, nil
+  for _, r in ipairs(call('ZRANGEBYLEX', K.queue, first(lane), stop, 'LIMIT', 0, strict and most or most * 4)) do
+    if #ids >= most then break end
+    local id = rowid(r)
+    local j = get(id)
+    if not j or j.st ~= 'pending' or row(id, j) ~= r or call('HEXISTS', K.transfers, id) == 0 then
+      -- A key was lost; audit puts back what can be.
+      call('ZREM', K.queue, r)
+      journal('damaged', id, 'lane', lane)
+    elseif j.nb > now then
+      break -- in a strict lane nobody passes
+    elseif #ids == 0 then
+      ids[1], route, step = id, j.r, j.s
+      if j.cr > 0 then break end
+    elseif j.r == route and j.s == step and j.cr == 0 then
+      ids[#ids + 1] = id
+    elseif strict then
+      break
+    end
+  end
+  if #ids > 0 then
+    local l = {p = epoch, c = int(call('INCR', K.fence)), w = args(1), s = step, ids = ids}
+    local till = now + tonumber(args(3))
+    call('ZREM', K.ready, lane)
+    call('ZADD', K.leases, till, lane)
+    call('HSET', K.leased, lane, cjson.encode(l))
+    reply({lane, l.p, l.c})
+    return grant(lane, l, till)
+  end
+  touch(lane)
+end
+return {'NONE'}

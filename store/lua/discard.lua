@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- discard: an operator gives a parked job up. Its row stays, and retry undoes it.
+-- keys: epoch ops ops_old journal jobs ledger index
+-- args: 1 id  2 who  3 why
+-- reply: OK | UNKNOWN | NOTPARKED
+local done = replay()
+if done then return done end
+
+local id, who = args(1), args(2)
+local j = get(id)
+if not j then return {'UNKNOWN'} end
+if j.st ~= 'parked' then return {'NOTPARKED'} end
+local old = worksheet(id, j)
+j.d, j.re, j.e = true, 'operator', args(3)
+write(id, j.s, '', 'operator', args(3), who)
+call('ZREM', K.index, old)
+call('ZADD', K.index, 0, worksheet(id, j))
+put(id, j)
+journal('discarded', id, 'from', j.s, 'by', who)
+return reply({'OK'})

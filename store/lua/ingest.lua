@@ -1,0 +1,72 @@
+#!lua
+-- ingest: new transfers, facts and the chain's cursor, all or nothing. Without
+-- allow-oom: a full Redis refuses the whole of it.
+-- keys: epoch ops ops_old journal
+-- keys: cursors arrivals facts transfers plans jobs ledger queue lanes ready leases paused bind index
+-- args: 1 chain ('' = backfill, the cursor is not looked at)  2 cursor it was
+--       read from  3 cursor after  4 number of facts, 5 of jobs
+--       then each fact as JSON
+--       then per job: id, transfer, plan, route, time, number of index rows, rows
+-- reply: OK, created, advanced | CURSOR, stored cursor
+local done = replay()
+if done then return done end
+
+local chain = args(1)
+if chain ~= '' then
+  local stored = call('HGET', K.cursors, chain) or ''
+  if stored ~= args(2) then return {'CURSOR', stored} end
+end
+
+local created, advanced = 0, 0
+local nfacts, njobs = tonumber(args(4)), tonumber(args(5))
+local at = 6
+
+-- Facts first: a job made below finds those of its own batch.
+for _ = 1, nfacts do
+  local raw = args(at)
+  at = at + 1
+  local f = cjson.decode(raw)
+
+  -- Every fact is kept, since a transfer bound to its key may come later.
+  local list = call('HGET', K.facts, f.key)
+  list = list and cjson.decode(list) or {}
+  local known = false
+  for _, entry in ipairs(list) do
+    if cjson.decode(string.sub(entry, 17)).id == f.id then known = true end
+  end
+  if not known then
+    if #list < 8 then
+      list[#list + 1] = string.format('%016.0f', call('INCR', K.arrivals)) .. raw
+      call('HSET', K.facts, f.key, cjson.encode(list))
+    else
+      journal('fact_dropped', f.key, 'fact', f.id)
+    end
+  end
+
+  -- Then it decides whoever waits for it now, each at most once.
+  local seen = {}
+  for _, r in ipairs(call('ZRANGEBYLEX', K.bind, first(f.key), last(f.key))) do
+    local id = string.match(r, '\n([^\n]*)\n%d+$')
+    if id and not seen[id] then
+      seen[id] = true
+      local j = get(id)
+      if j and j.st == 'pending' then
+        local plan = call('HGET', K.plans, id)
+        if plan and decide(id, j, cjson.decode(plan), raw, f) then advanced = advanced + 1 end
+      end
+    end
+  end
+end
+
+for _ = 1, njobs do
+  local id, nrows = args(at), tonumber(args(at + 5))
+  if create(id, args(at + 1), args(at + 2), args(at + 3), args(at + 4)) then
+    created = created + 1
+    for k = 1, nrows do call('ZADD', K.index, 0, args(at + 5 + k)) end
+  end
+  at = at + 6 + nrows
+end
+
+touchall()
+if chain ~= '' then call('HSET', K.cursors, chain, args(3)) end
+return reply({'OK', int(created), int(advanced)})

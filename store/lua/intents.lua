@@ -1,0 +1,22 @@
+#!lua flags=no-writes
+-- intents: read intents whole and at one moment.
+-- keys: epoch intents txdata txstate attempts raw live
+-- args: 1 chain:account, for its undecided intents; or '' and 2 one row
+-- reply: OK, (row, intent, data, state, number of attempts, (attempt, bytes)*)*
+local wanted = args(1) ~= '' and call('ZRANGEBYLEX', K.live, first(args(1)), last(args(1))) or {args(2)}
+local out = {'OK'}
+for _, r in ipairs(wanted) do
+  local text = call('HGET', K.intents, r)
+  if text then
+    local tries = {}
+    for hash, json in string.gmatch(call('HGET', K.attempts, r) or '', '(%S+) ([^\n]*)\n') do
+      tries[#tries + 1] = json
+      tries[#tries + 1] = call('HGET', K.raw, r .. '\n' .. hash) or ''
+    end
+    for _, v in ipairs({r, text, call('HGET', K.txdata, r) or '', call('HGET', K.txstate, r) or '', int(#tries / 2)}) do
+      out[#out + 1] = v
+    end
+    for _, v in ipairs(tries) do out[#out + 1] = v end
+  end
+end
+return out

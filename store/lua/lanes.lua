@@ -1,0 +1,19 @@
+#!lua flags=no-writes
+-- lanes: what every lane that has jobs or is paused looks like.
+-- keys: epoch jobs queue lanes ready leases leased paused
+-- args: none
+-- reply: OK, (lane, mode, depth, head's job, ready ms or '', worker, paused)*
+local names, out = {}, {'OK'}
+for _, lane in ipairs(call('HKEYS', K.lanes)) do names[lane] = true end
+for _, lane in ipairs(call('HKEYS', K.paused)) do names[lane] = true end
+for lane in pairs(names) do
+  local head = call('ZRANGEBYLEX', K.queue, first(lane), last(lane), 'LIMIT', 0, 1)[1]
+  local l = call('HGET', K.leased, lane)
+  local item = {
+    lane, call('HGET', K.lanes, lane) or 'l', int(call('ZLEXCOUNT', K.queue, first(lane), last(lane))),
+    head and call('HGET', K.jobs, rowid(head)) or '', call('ZSCORE', K.ready, lane) or '',
+    l and cjson.decode(l).w or '', call('HGET', K.paused, lane) or '',
+  }
+  for _, v in ipairs(item) do out[#out + 1] = v end
+end
+return out

@@ -1,0 +1,299 @@
+-- The library every script begins with (all but open).
+-- head args: 1 epoch counter and 2 lineage the caller opened with,
+--            3 operation id, 4 '1' when the operation is repeated,
+--            5 clock in ms or '' for the server's
+--
+-- A job (hash jobs) is JSON with these letters; only strings, booleans and
+-- numbers below 10^14 are in it, since cjson keeps no more digits:
+--   r route   t time of origin, padded   n step index from 0   s step name
+--   l lane    x strict   q seq, padded   st status   at attempts   cr crashes
+--   nb not before, ms   e last error   re reason   ca, ua created, updated, ms
+--   d discarded
+-- A plan (hash plans) is a list of steps:
+--   n name  l lane  x strict  q seq  k key  p poll ms  w only waits
+--   o outcome -> name of the next step or terminal status
+local call = redis.call
+local args = function(i) return ARGV[i + 5] end
+local nargs = #ARGV - 5
+
+-- A server that knows less than the caller has seen gets no write.
+local epoch
+do
+  local stored = call('GET', K.epoch)
+  local c, l
+  if stored then c, l = string.match(stored, '^(%d+) (%x+)$') end
+  if not c or l ~= ARGV[2] or tonumber(c) < tonumber(ARGV[1]) then return {'FORGOT'} end
+  epoch = c
+end
+
+local now
+if ARGV[5] ~= '' then
+  now = tonumber(ARGV[5])
+else
+  local t = call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function ms(n) return string.format('%015.0f', n) end
+local function int(n) return string.format('%.0f', n) end
+
+-- Replies by operation id, so that a repeated operation changes nothing. Two
+-- generations: the younger is dropped behind the older at 50,000 entries.
+local function replay()
+  if ARGV[4] ~= '1' then return nil end
+  local r = call('HGET', K.ops, ARGV[3]) or call('HGET', K.ops_old, ARGV[3])
+  if r then return cjson.decode(r) end
+end
+local function reply(r)
+  if call('HLEN', K.ops) >= 50000 then call('RENAME', K.ops, K.ops_old) end
+  call('HSET', K.ops, ARGV[3], cjson.encode(r))
+  return r
+end
+
+-- between gives the ends of all rows that begin with a prefix.
+local function first(p) return '[' .. p .. '\n' end
+local function last(p) return '(' .. p .. '\011' end
+
+-- journal adds a line for people and tests; thirty days are kept.
+local function journal(kind, id, ...)
+  call('XADD', K.journal, 'MINID', '~', int(math.max(0, now - 2592000000)), '*', 'k', kind, 'id', id, ...)
+end
+
+local terminal = {done = true, refunded = true, credited = true, parked = true}
+
+local function get(id)
+  local s = call('HGET', K.jobs, id)
+  return s and cjson.decode(s)
+end
+local function put(id, j)
+  j.ua = now
+  call('HSET', K.jobs, id, cjson.encode(j))
+end
+
+-- The row of a pending job in the queue: by sequence in a strict lane, by due
+-- time in a loose one.
+local function row(id, j)
+  return j.l .. '\n' .. (j.x and j.q or ms(j.nb)) .. '\n' .. id
+end
+local function rowid(r) return string.match(r, '\n([^\n]*)$') end
+
+-- The row by which jobs are counted and listed.
+local function worksheet(id, j)
+  local step = j.s
+  if j.st == 'parked' then if j.d then step = '~discarded' end
+  elseif j.st ~= 'pending' then step = '' end
+  return 'w\n' .. j.r .. '\n' .. j.st .. '\n' .. step .. '\n' .. j.t .. '\n' .. id
+end
+
+-- Lanes whose head may have changed; touched once at the end of a script.
+local dirty = {}
+
+-- touch says from when a lane may be claimed. A leased or paused lane may not;
+-- an empty one is forgotten.
+local function touch(lane)
+  local head = call('ZRANGEBYLEX', K.queue, first(lane), last(lane), 'LIMIT', 0, 1)[1]
+  local held = call('ZSCORE', K.leases, lane) or call('HEXISTS', K.paused, lane) == 1
+  if not head then
+    call('ZREM', K.ready, lane)
+    if not held then call('HDEL', K.lanes, lane) end
+    return
+  end
+  if held then call('ZREM', K.ready, lane) return end
+  local at
+  if call('HGET', K.lanes, lane) == 's' then
+    local j = get(rowid(head))
+    at = j and j.nb or now
+  else
+    at = tonumber(string.match(head, '\n(%d+)\n'))
+  end
+  call('ZADD', K.ready, at, lane)
+end
+local function touchall()
+  for lane in pairs(dirty) do touch(lane) end
+end
+
+-- enter puts a job into the queue at the step it names. The lane's mode is set
+-- by its first job; a plan that disagrees follows it.
+local function enter(id, j, step)
+  j.s, j.l, j.q = step.n, step.l, step.q
+  local mode = call('HGET', K.lanes, step.l)
+  if not mode then
+    mode = step.x and 's' or 'l'
+    call('HSET', K.lanes, step.l, mode)
+  end
+  j.x = mode == 's'
+  call('ZADD', K.queue, 0, row(id, j))
+  dirty[j.l] = true
+end
+local function leave(id, j)
+  call('ZREM', K.queue, row(id, j))
+  dirty[j.l] = true
+end
+
+-- again moves a job that stays at its step to another time.
+local function again(id, j, at)
+  if not j.x then call('ZREM', K.queue, row(id, j)) end
+  j.nb = at
+  if not j.x then call('ZADD', K.queue, 0, row(id, j)) end
+  dirty[j.l] = true
+end
+
+-- write adds a line to a job's ledger. fact is JSON text, put in as it is:
+-- decoding it would lose digits.
+local function write(id, step, outcome, reason, note, by, fact)
+  local line = string.format('{"step":%s,"outcome":%s,"reason":%s,"note":%s,"by":%s,"at":%s%s}\n',
+    cjson.encode(step), cjson.encode(outcome), cjson.encode(reason), cjson.encode(note), cjson.encode(by),
+    int(math.floor(now / 1000)), fact and (',"fact":' .. fact) or '')
+  call('HSET', K.ledger, id, (call('HGET', K.ledger, id) or '') .. line)
+end
+
+local function bindrow(id, key, i) return key .. '\n' .. id .. '\n' .. string.format('%02d', i) end
+
+-- advance ends step i (which may lie ahead of the job's own) with an outcome.
+-- It is the only way forward, and nothing goes back. A plan that has no way on
+-- parks the job.
+local function advance(id, j, plan, i, outcome, reason, note, by, fact, f)
+  local old, from = worksheet(id, j), j.n
+  local ended = plan[i + 1]
+  local to = ended.o[outcome]
+  if not to then
+    to = 'parked'
+    note = 'step ' .. ended.n .. ' has no way on after ' .. outcome
+    if reason == '' then reason = 'rejected' end
+  end
+  leave(id, j)
+  write(id, ended.n, outcome, reason, note, by, fact)
+  j.re, j.e, j.at, j.cr = reason, note, 0, 0
+  if terminal[to] then
+    j.n, j.s, j.st = i, ended.n, to
+  else
+    for k = i + 2, #plan do if plan[k].n == to then j.n = k - 1 end end
+    local step = plan[j.n + 1]
+    j.nb = step.w and now + step.p or now
+    enter(id, j, step)
+  end
+  -- A parked job stays bound from its own step on: it may be retried.
+  local upto = j.st == 'pending' and j.n or (j.st == 'parked' and i or #plan)
+  for k = from, upto - 1 do
+    if plan[k + 1].k ~= '' then call('ZREM', K.bind, bindrow(id, plan[k + 1].k, k)) end
+  end
+  if f and not string.match(f.tx, '^0x0*$') then call('ZADD', K.index, 0, 't\n' .. f.tx .. '\n' .. id) end
+  call('ZREM', K.index, old)
+  call('ZADD', K.index, 0, worksheet(id, j))
+  put(id, j)
+  journal('step', id, 'from', ended.n, 'to', to, 'outcome', outcome, 'reason', reason, 'by', by)
+end
+
+-- park stops a job where it is until a person looks.
+local function park(id, j, reason, note, by)
+  local old = worksheet(id, j)
+  leave(id, j)
+  write(id, j.s, '', reason, note, by)
+  j.st, j.re, j.e = 'parked', reason, note
+  call('ZREM', K.index, old)
+  call('ZADD', K.index, 0, worksheet(id, j))
+  put(id, j)
+  journal('parked', id, 'from', j.s, 'reason', reason, 'by', by)
+end
+
+-- decide applies one fact to one job: at the first of its steps, from the one
+-- it is at, that waits for the fact's key.
+local function decide(id, j, plan, raw, f)
+  for i = j.n, #plan - 1 do
+    if plan[i + 1].k == f.key then
+      advance(id, j, plan, i, f.outcome, f.reason or '', '', 'event', raw, f)
+      return true
+    end
+  end
+  return false
+end
+
+-- consume applies the facts that came before their job, in order of arrival.
+-- With a ledger text only those not in it.
+local function consume(id, j, plan, ledger)
+  local keys, found = {}, {}
+  for i = j.n, #plan - 1 do
+    local k = plan[i + 1].k
+    if k ~= '' and not keys[k] then
+      keys[k] = true
+      local list = call('HGET', K.facts, k)
+      if list then for _, entry in ipairs(cjson.decode(list)) do found[#found + 1] = entry end end
+    end
+  end
+  if #found == 0 then return end
+  table.sort(found) -- entries begin with their padded arrival number
+  for _, entry in ipairs(found) do
+    if j.st ~= 'pending' then return end
+    local raw = string.sub(entry, 17)
+    local f = cjson.decode(raw)
+    if not ledger or not string.find(ledger, '"id":"' .. f.id .. '"', 1, true) then decide(id, j, plan, raw, f) end
+  end
+end
+
+-- create begins a transfer at its first step. What is stored already is left
+-- alone, but for lost halves of it.
+local function create(id, transfer, plantext, route, time)
+  local fresh = call('HEXISTS', K.jobs, id) == 0
+  call('HSETNX', K.transfers, id, transfer)
+  call('HSETNX', K.plans, id, plantext)
+  if not fresh then return false end
+  local plan = cjson.decode(plantext)
+  local j = {r = route, t = time, n = 0, st = 'pending', at = 0, cr = 0, e = '', re = '', ca = now, d = false}
+  j.nb = plan[1].w and now + plan[1].p or now
+  enter(id, j, plan[1])
+  local bind = {}
+  for i = 0, #plan - 1 do
+    if plan[i + 1].k ~= '' then
+      bind[#bind + 1] = 0
+      bind[#bind + 1] = bindrow(id, plan[i + 1].k, i)
+    end
+  end
+  if #bind > 0 then call('ZADD', K.bind, unpack(bind)) end
+  call('ZADD', K.index, 0, worksheet(id, j))
+  put(id, j)
+  journal('new', id, 'to', j.s, 'route', route)
+  consume(id, j, plan)
+  return true
+end
+
+-- lease reads the lease of a lane and says whether the caller's fence is its.
+local function lease(lane, epoch, counter)
+  local text = call('HGET', K.leased, lane)
+  if not text then return nil end
+  local l = cjson.decode(text)
+  if l.p == epoch and l.c == counter then return l end
+end
+local function release(lane)
+  call('HDEL', K.leased, lane)
+  call('ZREM', K.leases, lane)
+  dirty[lane] = true
+end
+
+-- Transactions. A row names an account's nonce: `chain:account, nonce`.
+local decided = {succeeded = true, reverted = true, replaced = true, foreign = true}
+local function txkey(r, key) return string.match(r, '^%d+') .. '\n' .. key end
+
+-- keep adds a signed transaction to an intent, or renews its line.
+local function keep(r, hash, json, bytes)
+  local lines, found = {}, false
+  for h, old in string.gmatch(call('HGET', K.attempts, r) or '', '(%S+) ([^\n]*)\n') do
+    if h == hash then old, found = json, true end
+    lines[#lines + 1] = h .. ' ' .. old .. '\n'
+  end
+  if not found then lines[#lines + 1] = hash .. ' ' .. json .. '\n' end
+  call('HSET', K.attempts, r, table.concat(lines))
+  if bytes then call('HSET', K.raw, r .. '\n' .. hash, bytes) end
+end
+
+-- settle_tx frees what a decided intent held.
+local function settle_tx(r, it)
+  call('ZREM', K.live, r)
+  if call('HGET', K.txkeys, txkey(r, it.key)) == r then call('HDEL', K.txkeys, txkey(r, it.key)) end
+  for _, id in ipairs(it.members) do
+    if call('HGET', K.riding, id) == r .. '\n' .. it.key then call('HDEL', K.riding, id) end
+  end
+  call('HDEL', K.txdata, r)
+  for hash in string.gmatch(call('HGET', K.attempts, r) or '', '(%S+) [^\n]*\n') do
+    call('HDEL', K.raw, r .. '\n' .. hash)
+  end
+end
