@@ -201,15 +201,6 @@ func (r *reader) bytes() []byte {
 	return out
 }
 
-func (r *reader) hashes() []common.Hash {
-	n := r.count(1)
-	out := make([]common.Hash, n)
-	for i := range out {
-		out[i] = r.hash()
-	}
-	return out
-}
-
 // done demands that every byte was read.
 func (r *reader) done() error {
 	if r.err == nil && r.pos != len(r.buf) {

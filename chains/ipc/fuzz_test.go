@@ -231,7 +231,7 @@ func FuzzApplyPowerChanges(f *testing.F) {
 			case 0, 1:
 				changes = append(changes, SetMetadata(1, m.addr, m.key))
 			case 2, 3:
-				changes = append(changes, SetPower(1, m.addr, new(big.Int).Lsh(big.NewInt(int64(b[i+1])), uint(b[i+1]))))
+				changes = append(changes, SetPower(1, m.addr, new(big.Int).Lsh(big.NewInt(int64(b[i+1])), uint(b[i+1])%249)))
 			case 4:
 				changes = append(changes, SetPower(1, m.addr, new(big.Int)))
 			case 5:

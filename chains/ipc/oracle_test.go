@@ -337,7 +337,9 @@ func TestPowerChangesAndSubnetIdsEncodeAsSolidityDoes(t *testing.T) {
 		require.Equal(t, want, EncodePowerChange(p))
 		back, err := DecodePowerChange(want)
 		require.NoError(t, err)
-		require.Equal(t, p, back)
+		require.True(t, p.Equal(back))
+		back.ConfigurationNumber++
+		require.False(t, p.Equal(back))
 
 		s := genSubnet().Draw(t, "subnet")
 		want = pack(t, oracle(t, subnetField("s")), s)

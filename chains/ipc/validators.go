@@ -29,6 +29,9 @@ type ValidatorEntry struct {
 	Counted *big.Int
 }
 
+// QuorumWeight is Counted as a copy, never nil.
+func (e ValidatorEntry) QuorumWeight() *big.Int { return new(big.Int).Set(bigOrZero(e.Counted)) }
+
 // ValidatorSet is a derived set: Entries ascending by address, and the changes
 // that would have emptied it, which the next application tries again first.
 type ValidatorSet struct {
@@ -70,7 +73,7 @@ func (s ValidatorSet) TotalPower() int64 {
 func (s ValidatorSet) TotalWeight() *big.Int {
 	t := new(big.Int)
 	for _, e := range s.Entries {
-		t.Add(t, bigOrZero(e.Counted))
+		t.Add(t, e.QuorumWeight())
 	}
 	return t
 }
@@ -83,7 +86,7 @@ func (s ValidatorSet) WeightOf(signers []common.Address) *big.Int {
 	for _, a := range signers {
 		if e, ok := s.Find(a); ok && !seen[a] {
 			seen[a] = true
-			t.Add(t, bigOrZero(e.Counted))
+			t.Add(t, e.QuorumWeight())
 		}
 	}
 	return t

@@ -298,6 +298,9 @@ func TestTopDownMessagesMatchTheVectors(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []byte(m.AbiEncoded), b)
 			require.Equal(t, m.Hash, p.EnvelopeHash(e))
+			back, err := p.DecodeEnvelope(b)
+			require.NoError(t, err)
+			requireSameEnvelope(t, e, back)
 
 			require.Equal(t, p.TopDownTopic(), m.Log.Topics[0])
 			ev, err := p.DecodeTopDown(m.Log.Topics, m.Log.Data)
