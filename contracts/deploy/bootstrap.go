@@ -75,8 +75,7 @@ func (b Bootstrapped) bindingValidators() []bindings.Validator {
 const (
 	// A block hash can be read on chain for 256 blocks.
 	recordWindow = 256
-	recordMargin = 32
-	maxRecords   = 8
+	maxRecords   = 16
 )
 
 // Bootstrap pre-funds genesis balances, lets the validators join and records the
@@ -104,7 +103,28 @@ func Bootstrap(ctx context.Context, env Env, set RootSet, recorder Signer, p Boo
 	if err := j.settle(ctx); err != nil {
 		return Bootstrapped{}, fmt.Errorf("wait until the bootstrap is final: %w", err)
 	}
-	return ReadBootstrap(ctx, env.Backend, set)
+	out, err := ReadBootstrap(ctx, env.Backend, set)
+	if err != nil {
+		return Bootstrapped{}, err
+	}
+	return out, out.checkJoined(p.Joiners)
+}
+
+// checkJoined refuses a genesis that strangers have joined.
+func (b Bootstrapped) checkJoined(joiners []Joiner) error {
+	weights := make(map[common.Address]*big.Int)
+	for _, v := range joiners {
+		weights[v.Signer.Address()] = v.Collateral
+	}
+	for _, v := range b.Validators {
+		if want := weights[v.Address]; want == nil || v.Weight.Int().Cmp(want) != 0 {
+			return fmt.Errorf("%w: validator %s began with weight %s", ErrWrongSet, v.Address, v.Weight)
+		}
+	}
+	if len(b.Validators) != len(joiners) {
+		return fmt.Errorf("%w: %d validators began, %d joined", ErrWrongSet, len(b.Validators), len(joiners))
+	}
+	return nil
 }
 
 // checkJoiners refuses a set that would bootstrap too early or never.
@@ -169,12 +189,13 @@ func join(ctx context.Context, j *journal, set RootSet, joiners []Joiner) error 
 	return nil
 }
 
-// recordBootstrap makes the root keep the hash of the bootstrap block. Anyone may, and
-// somebody else's recording is as good. When the hash is out of reach, the
-// bootstrap is announced anew, and that block counts.
+// recordBootstrap makes the root keep the hash of the bootstrap block. Anyone
+// may, and somebody else's recording is as good. When the hash is out of reach,
+// the bootstrap is announced anew, and that block counts.
 func recordBootstrap(ctx context.Context, j *journal, set RootSet, recorder Signer) error {
 	a := bindings.NewSubnetActor()
 	b := j.env.Backend
+	var last error
 	for try := range maxRecords {
 		salt, err := read(ctx, b, set.Actor, nil, a.PackBootstrapSalt(), a.UnpackBootstrapSalt)
 		if err != nil {
@@ -187,40 +208,40 @@ func recordBootstrap(ctx context.Context, j *journal, set RootSet, recorder Sign
 		if err != nil {
 			return err
 		}
-		head, err := b.HeaderByNumber(ctx, nil)
+		head, err := j.blockAfter(ctx, at)
 		if err != nil {
 			return err
 		}
-		age := new(big.Int).Sub(head.Number, at)
 		step := call{name: fmt.Sprintf("record_bootstrap/%d", try), from: recorder, to: &set.Actor, data: a.PackRecordBootstrap()}
-		if _, sent := j.find(step.name); !sent && age.Cmp(big.NewInt(recordWindow-recordMargin)) > 0 {
+		if _, sent := j.find(step.name); !sent && new(big.Int).Sub(head, at).Cmp(big.NewInt(recordWindow)) > 0 {
 			step.name, step.data = fmt.Sprintf("reannounce_bootstrap/%d", try), a.PackReannounceBootstrap()
 		}
-		if age.Sign() <= 0 {
-			if err := j.nextBlock(ctx, at); err != nil {
+		// Mined too late, or refused by a simulation at the window's edge: the
+		// next look decides anew.
+		receipts, err := j.try(ctx, step)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil || receipts[0].Status != types.ReceiptStatusSuccessful {
+			last = err
+			j.env.Log.Warn("step failed, will look again", "step", step.name, "err", err)
+			if _, err := j.blockAfter(ctx, head); err != nil {
 				return err
 			}
 		}
-		receipts, err := j.try(ctx, step)
-		if err != nil {
-			return err
-		}
-		if receipts[0].Status != types.ReceiptStatusSuccessful {
-			j.env.Log.Warn("step reverted, will look again", "step", step.name)
-		}
 	}
-	return fmt.Errorf("%w: %d attempts", ErrFailed, maxRecords)
+	return errors.Join(fmt.Errorf("%w: %d attempts", ErrFailed, maxRecords), last)
 }
 
-// nextBlock waits for a block after n.
-func (j *journal) nextBlock(ctx context.Context, n *big.Int) error {
+// blockAfter waits for a block after n and returns the head's number.
+func (j *journal) blockAfter(ctx context.Context, n *big.Int) (*big.Int, error) {
 	for {
 		head, err := j.env.Backend.HeaderByNumber(ctx, nil)
 		if err == nil && head.Number.Cmp(n) > 0 {
-			return nil
+			return head.Number, nil
 		}
 		if perr := j.pause(ctx); perr != nil {
-			return errors.Join(fmt.Errorf("wait for block after %s: %w", n, perr), err)
+			return nil, errors.Join(fmt.Errorf("wait for block after %s: %w", n, perr), err)
 		}
 	}
 }

@@ -89,11 +89,12 @@ func SubnetGenesis(p GenesisParams) (*core.Genesis, error) {
 	for addr, account := range contracts {
 		gen.Alloc[addr] = account
 	}
+	// Anybody may have pre-funded their own account on the root, so none is
+	// refused here: what is locked there exists here.
 	for _, b := range p.Bootstrap.Balances {
-		if _, taken := gen.Alloc[b.Account]; taken || ipc.ForbiddenRecipient(b.Account) {
-			return nil, fmt.Errorf("subnet genesis: %s may not hold a balance", b.Account)
-		}
-		gen.Alloc[b.Account] = types.Account{Balance: b.Amount.Int()}
+		account := gen.Alloc[b.Account]
+		account.Balance = new(big.Int).Add(orZero(account.Balance), b.Amount.Int())
+		gen.Alloc[b.Account] = account
 	}
 	return gen, nil
 }
