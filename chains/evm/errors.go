@@ -335,6 +335,11 @@ func secretsOf(raw string) []string {
 	}
 	if p := strings.Trim(u.EscapedPath(), "/"); len(p) > 3 {
 		out = append(out, p)
+		for segment := range strings.SplitSeq(p, "/") {
+			if len(segment) >= 8 {
+				out = append(out, segment)
+			}
+		}
 	}
 	if u.RawQuery != "" {
 		out = append(out, u.RawQuery)
