@@ -1,0 +1,171 @@
+package home
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+
+	"github.com/causeway-bridge/causeway/chains/subnet/node"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethclient"
+)
+
+// DeployOptions of a bridge.
+type DeployOptions struct {
+	RootURL  string
+	Deployer deploy.Signer
+	// FLT and USDC on the root; zero: dev tokens are deployed and minted.
+	FLT, USDC common.Address
+	Settings  deploy.Settings
+	// Grants are minted of the dev tokens; PreFund is brought into the subnet's
+	// genesis by its owners.
+	Grants   func(deploy.RootSet) []deploy.Grant
+	PreFund  []deploy.PreFunder
+	Finality string // of the root, as in the configuration
+	Strength Strength
+	Redis    relayer.Redis
+	Log      *slog.Logger
+	// Step is told each stage that may take longer than a second.
+	Step func(string)
+}
+
+// Deploy puts the contracts on the root, creates and bootstraps the subnet, and
+// fills the home. Killed anywhere and run again it goes on: the deployment
+// keeps its own record of transactions, and files are written whole.
+func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, error) {
+	var none deploy.Deployment
+	if err := d.Make(); err != nil {
+		return none, err
+	}
+	validator, err := d.Key("validator", o.Strength)
+	if err != nil {
+		return none, err
+	}
+	if _, err := d.Key("relayer", o.Strength); err != nil {
+		return none, err
+	}
+	client, err := ethclient.DialContext(ctx, o.RootURL)
+	if err != nil {
+		return none, errors.New("connect to the root: the URL is not usable")
+	}
+	defer client.Close()
+	env := deploy.Env{Backend: client, StateFile: d.path("deploy-state.json"), Log: o.Log}
+
+	o.Step("deploying the contracts on the root")
+	set, err := deploy.Root(ctx, env, o.Deployer, deploy.RootParams{Flt: o.FLT, Usdc: o.USDC, Settings: o.Settings})
+	if err != nil {
+		return none, fmt.Errorf("deploy on the root: %w", err)
+	}
+	if o.Grants != nil && o.FLT == (common.Address{}) && o.USDC == (common.Address{}) {
+		o.Step("minting dev tokens")
+		if err := deploy.Mint(ctx, env, o.Deployer, o.Grants(set)); err != nil {
+			return none, fmt.Errorf("mint dev tokens: %w", err)
+		}
+	}
+
+	o.Step("bootstrapping the subnet: preFund, join, recordBootstrap")
+	collateral := o.Settings.MinActivationCollateral.Int()
+	boot, err := deploy.Bootstrap(ctx, env, set, o.Deployer, deploy.BootstrapParams{
+		PreFund: o.PreFund,
+		Joiners: []deploy.Joiner{{
+			Signer: deploy.KeySigner(validator), PublicKey: crypto.FromECDSAPub(&validator.PublicKey), Collateral: collateral,
+		}},
+	})
+	if err != nil {
+		return none, fmt.Errorf("bootstrap the subnet: %w", err)
+	}
+
+	o.Step("writing genesis and configuration")
+	dep, err := deploy.NewDeployment(deploy.GenesisParams{Root: set, Bootstrap: boot, Settings: o.Settings})
+	if err != nil {
+		return none, fmt.Errorf("make the subnet's genesis: %w", err)
+	}
+	if err := d.initNode(dep, o); err != nil {
+		return none, err
+	}
+	if err := d.writeConfigs(dep, o); err != nil {
+		return none, err
+	}
+	// The deployment file is last: where it stands, the home is complete.
+	return dep, deploy.WriteDeployment(d.Deployment(), dep)
+}
+
+// initNode makes the validator's home, once.
+func (d Dir) initNode(dep deploy.Deployment, o DeployOptions) error {
+	if _, err := node.LoadGenesis(d.Node()); err == nil {
+		return nil
+	}
+	genesis, err := NodeGenesis(dep)
+	if err != nil {
+		return err
+	}
+	key, err := d.Key("validator", o.Strength)
+	if err != nil {
+		return err
+	}
+	if err := node.InitHome(d.Node(), genesis, key); err != nil {
+		return fmt.Errorf("make the node's home: %w", err)
+	}
+	return nil
+}
+
+// NodeGenesis is the node's genesis of a deployment.
+func NodeGenesis(dep deploy.Deployment) (node.Genesis, error) {
+	evmGenesis, err := deploy.SubnetGenesis(dep.GenesisParams())
+	if err != nil {
+		return node.Genesis{}, fmt.Errorf("make the subnet's genesis: %w", err)
+	}
+	g := node.Genesis{
+		ChainID: dep.Subnet.ChainID, EVM: evmGenesis,
+		SubnetID:    node.Subnet{Root: uint64(dep.Root.ChainID), Route: []common.Address{dep.Root.Actor}},
+		RootChainID: dep.Root.ChainID, RootGateway: dep.Root.Gateway, SubnetActor: dep.Root.Actor,
+		BootstrapBlock: dep.Bootstrap.BlockNumber, BootstrapHash: dep.Bootstrap.BlockHash, Salt: dep.Bootstrap.Salt,
+		ParentStart: max(dep.Root.StartBlock, 1),
+		Period:      dep.Settings.CheckPeriod, PowerScale: dep.Settings.PowerScale, MajorityPercentage: dep.Settings.Majority,
+		Gateway: dep.Subnet.Gateway, Outbox: dep.Subnet.Outbox, FastWithdrawals: dep.Root.FastWithdrawals,
+	}
+	for _, v := range dep.Bootstrap.Validators {
+		g.Validators = append(g.Validators, node.Validator{Address: v.Address, PubKey: v.PublicKey, Weight: v.Weight.String()})
+	}
+	return g, nil
+}
+
+// writeConfigs writes node.yaml and causeway.yaml where they are not there yet:
+// an operator's changes stay.
+func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions) error {
+	n := DefaultNode()
+	n.Parent.URL, n.Parent.ChainID, n.Parent.GenesisHash = o.RootURL, dep.Root.ChainID, dep.Root.GenesisHash
+	if o.Finality != "" {
+		n.Parent.Finality = o.Finality
+	}
+	c := relayer.Default()
+	c.SingleSource, c.Redis = true, o.Redis
+	account := relayer.Account{Keystore: "keys/relayer.json", PasswordFile: "keys/relayer.password"}
+	c.Root.URL, c.Root.ChainID, c.Root.StartBlock = o.RootURL, dep.Root.ChainID, dep.Root.StartBlock
+	c.Root.Accounts = []relayer.Account{account}
+	if o.Finality != "" {
+		c.Root.Finality = o.Finality
+	}
+	sub := relayer.Subnet{Name: "subnet", Deployment: "deployment.json", Chain: relayer.DefaultChain()}
+	sub.URL, sub.ChainID, sub.Accounts = "http://"+n.HTTP, dep.Subnet.ChainID, []relayer.Account{account}
+	c.Subnets = []relayer.Subnet{sub}
+	for path, v := range map[string]any{d.NodeConfig(): n, d.Config(): c} {
+		if exists(path) {
+			continue
+		}
+		if err := WriteYAML(path, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Ether is n whole coins of 18 decimals.
+func Ether(n int64) *big.Int {
+	return new(big.Int).Mul(big.NewInt(n), big.NewInt(1_000_000_000_000_000_000))
+}

@@ -1,0 +1,98 @@
+package home
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/ethereum/go-ethereum/common"
+	"go.yaml.in/yaml/v3"
+)
+
+// NodeConfig is what `causeway node` is told. Paths are relative to the file.
+type NodeConfig struct {
+	Home     string           `yaml:"home"` // as made by `causeway deploy`
+	HTTP     string           `yaml:"http"` // JSON-RPC
+	WS       string           `yaml:"ws"`
+	P2P      string           `yaml:"p2p"`
+	Interval relayer.Duration `yaml:"block_interval"`
+	Parent   Parent           `yaml:"parent"`
+}
+
+// Parent is the root as the node reads it.
+type Parent struct {
+	URL         string           `yaml:"url"`
+	URLFile     string           `yaml:"url_file"`
+	ChainID     chains.ID        `yaml:"chain_id"`
+	GenesisHash common.Hash      `yaml:"genesis_hash"`
+	Finality    string           `yaml:"finality"`
+	Poll        relayer.Duration `yaml:"poll"`
+}
+
+// DefaultNode listens on the usual ports of loopback.
+func DefaultNode() NodeConfig {
+	return NodeConfig{
+		Home: "node", HTTP: "127.0.0.1:8545", WS: "127.0.0.1:8546", P2P: "127.0.0.1:26656", Interval: relayer.Duration(time.Second),
+		Parent: Parent{Finality: "finalized", Poll: relayer.Duration(time.Second)},
+	}
+}
+
+// ReadNode reads a YAML file over DefaultNode; an unknown key is an error.
+func ReadNode(path string) (NodeConfig, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return NodeConfig{}, fmt.Errorf("read node configuration: %w", err)
+	}
+	cfg := DefaultNode()
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.KnownFields(true)
+	if err := dec.Decode(&cfg); err != nil {
+		return NodeConfig{}, fmt.Errorf("read node configuration %s: %w", filepath.Base(path), err)
+	}
+	for _, p := range []*string{&cfg.Home, &cfg.Parent.URLFile} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(filepath.Dir(path), *p)
+		}
+	}
+	return cfg, cfg.Check()
+}
+
+// Check lists everything that is wrong.
+func (c NodeConfig) Check() error {
+	var errs []error
+	if c.Home == "" {
+		errs = append(errs, errors.New("home: the node's folder"))
+	}
+	for name, addr := range map[string]string{"http": c.HTTP, "ws": c.WS, "p2p": c.P2P} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			errs = append(errs, fmt.Errorf("%s: host:port, port 0 for any free one", name))
+		}
+	}
+	if (c.Parent.URL == "") == (c.Parent.URLFile == "") {
+		errs = append(errs, errors.New("parent: give either url or url_file"))
+	}
+	if c.Parent.ChainID == 0 {
+		errs = append(errs, errors.New("parent.chain_id: the root's chain id"))
+	}
+	if time.Duration(c.Interval) < time.Second || c.Parent.Poll <= 0 {
+		errs = append(errs, errors.New("block_interval: at least 1s; parent.poll: positive"))
+	}
+	return errors.Join(errs...)
+}
+
+// WriteYAML writes a configuration.
+func WriteYAML(path string, v any) error {
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := errors.Join(enc.Encode(v), enc.Close()); err != nil {
+		return fmt.Errorf("encode %s: %w", filepath.Base(path), err)
+	}
+	return WriteFile(path, b.Bytes())
+}

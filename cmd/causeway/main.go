@@ -1,0 +1,30 @@
+// Causeway is the bridge relayer for a Filecoin-rooted IPC subnet: one program
+// that runs the relayer, the subnet's node, a devnet, and every verb of
+// operators and users.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	// The first signal stops in order, the second one now.
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	err := newRoot().ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "causeway:", err)
+	}
+	os.Exit(exitCode(err))
+}

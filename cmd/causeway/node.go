@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/chains/subnet/node"
+	"github.com/causeway-bridge/causeway/cmd/causeway/home"
+	"github.com/cenkalti/backoff/v4"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/spf13/cobra"
+)
+
+// nodeReady is what a node announces.
+type nodeReady struct {
+	HTTP string `json:"http"`
+	WS   string `json:"ws"`
+}
+
+func newNode(g *globals) *cobra.Command {
+	var config, ready, http, ws, p2p string
+	c := &cobra.Command{
+		Use:   "node",
+		Short: "Run the subnet's node",
+		Long:  "Run the subnet's node (CometBFT and an EVM in one process) from HOME/node.yaml, as `causeway deploy` wrote it.",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if config == "" {
+				config = g.dir().NodeConfig()
+			}
+			cfg, err := home.ReadNode(config)
+			if err != nil {
+				return usageError{err}
+			}
+			for _, o := range []struct {
+				flag string
+				to   *string
+			}{{http, &cfg.HTTP}, {ws, &cfg.WS}, {p2p, &cfg.P2P}} {
+				if o.flag != "" {
+					*o.to = o.flag
+				}
+			}
+			log, err := g.logger(os.Stderr)
+			if err != nil {
+				return err
+			}
+			return runNode(c.Context(), cfg, ready, log)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&config, "config", "", "node configuration (default HOME/node.yaml)")
+	f.StringVar(&ready, "ready-file", "", "write the listeners' addresses there once they are open")
+	f.StringVar(&http, "http", "", "JSON-RPC over HTTP, host:port; port 0 takes any free one")
+	f.StringVar(&ws, "ws", "", "JSON-RPC over WebSocket, host:port")
+	f.StringVar(&p2p, "p2p", "", "CometBFT, host:port")
+	return c
+}
+
+func runNode(ctx context.Context, cfg home.NodeConfig, ready string, log *slog.Logger) error {
+	parent, err := dialParent(ctx, cfg.Parent, log)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	nc := node.Default(cfg.Home, parentSource{parent})
+	nc.HTTPAddr, nc.WSAddr, nc.P2PAddr, nc.Log = cfg.HTTP, cfg.WS, cfg.P2P, log
+	nc.BlockInterval, nc.ParentPoll = time.Duration(cfg.Interval), time.Duration(cfg.Parent.Poll)
+	n, err := node.Start(ctx, nc)
+	if err != nil {
+		return fmt.Errorf("start node: %w", err)
+	}
+	addrs := n.Addrs()
+	if err := home.Announce(ready, nodeReady{HTTP: addrs.HTTP, WS: addrs.WS}); err != nil {
+		log.Warn("ready file", "err", err)
+	}
+	log.Info("node started", "http", addrs.HTTP, "ws", addrs.WS)
+	return n.Run(ctx)
+}
+
+// dialParent waits for a root that is down; a root that is another chain ends
+// the start.
+func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (*evm.Client, error) {
+	url := p.URL
+	if p.URLFile != "" {
+		raw, err := os.ReadFile(p.URLFile)
+		if err != nil {
+			return nil, fmt.Errorf("read parent URL: %w", err)
+		}
+		url = strings.TrimSpace(string(raw))
+	}
+	var client *evm.Client
+	err := backoff.RetryNotify(func() (err error) {
+		client, err = evm.Dial(ctx, evm.Config{Name: "root", URL: url, ChainID: p.ChainID, GenesisHash: p.GenesisHash, Finality: p.Finality}, log)
+		if err != nil && !errors.Is(err, chains.ErrUnavailable) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithMaxInterval(10*time.Second)), ctx),
+		func(err error, _ time.Duration) { log.Warn("root is not reachable: will retry", "err", err) })
+	if err != nil {
+		return nil, fmt.Errorf("connect to the root: %w", err)
+	}
+	return client, nil
+}
+
+// parentSource is the root as the node reads it.
+type parentSource struct{ *evm.Client }
+
+// Call runs a view at a block pinned by its hash.
+func (p parentSource) Call(ctx context.Context, to common.Address, data []byte, block common.Hash) ([]byte, error) {
+	return p.Client.Call(ctx, to, data, evm.AtHash(block))
+}

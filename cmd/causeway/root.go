@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/causeway-bridge/causeway/alerts/log"
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/cmd/causeway/home"
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/spf13/cobra"
+)
+
+// version is set at build time; a build from a checkout knows its commit
+// anyway.
+var version = "dev"
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // it ran and did not succeed
+	exitUsage       = 2 // the command line or a configuration is wrong
+	exitUnavailable = 3 // a chain, Redis or the relayer cannot be reached
+	exitInterrupted = 130
+)
+
+// usageError marks what the caller must change.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func exitCode(err error) int {
+	var u usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &u):
+		return exitUsage
+	case errors.Is(err, chains.ErrUnavailable), errors.Is(err, store.ErrUnavailable):
+		return exitUnavailable
+	}
+	return exitFailed
+}
+
+// globals are the flags every command has.
+type globals struct {
+	home     string
+	json     bool
+	logLevel string
+	logText  bool
+}
+
+func (g *globals) dir() home.Dir { return home.Dir(g.home) }
+
+func newRoot() *cobra.Command {
+	g := &globals{}
+	root := &cobra.Command{
+		Use:           "causeway",
+		Short:         "Bridge relayer and node for a Filecoin-rooted IPC subnet",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	def, err := os.UserHomeDir()
+	if err != nil {
+		def = "."
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&g.home, "home", filepath.Join(def, ".causeway"), "folder with keys, configuration and state")
+	f.BoolVar(&g.json, "json", false, "print JSON")
+	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.BoolVar(&g.logText, "log-text", false, "log lines of text instead of JSON")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		newRun(g), newNode(g), newDevnet(g), newDevroot(g), newDeploy(g), newTransfer(g), newWithdraw(g), newStatus(g),
+		newCredits(g), newQueue(g), newLane(g), newRescan(g), newConfig(g), newVersion(g),
+	)
+	for _, c := range root.Commands() {
+		asUsage(c)
+	}
+	return root
+}
+
+// asUsage makes wrong arguments a usage error.
+func asUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		asUsage(sub)
+	}
+}
+
+// logger writes to stderr; stdout is for answers.
+func (g *globals) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
+		return nil, usage("--log-level: debug, info, warn or error")
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewJSONHandler(w, opts)
+	if g.logText {
+		h = slog.NewTextHandler(w, opts)
+	}
+	return slog.New(log.Handler{Handler: h}), nil
+}
+
+// print writes v as JSON with --json, else text.
+func (g *globals) print(c *cobra.Command, v any, text string) error {
+	if !g.json {
+		_, err := fmt.Fprintln(c.OutOrStdout(), strings.TrimRight(text, "\n"))
+		return err
+	}
+	enc := json.NewEncoder(c.OutOrStdout())
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// config reads the relayer's configuration: --config, or the home's.
+func (g *globals) config(path string) (relayer.Config, error) {
+	if path == "" {
+		path = g.dir().Config()
+	}
+	cfg, err := relayer.Read(path)
+	if err != nil {
+		return cfg, usageError{err}
+	}
+	if err := cfg.Check(); err != nil {
+		return cfg, usageError{fmt.Errorf("configuration %s:\n%w", path, err)}
+	}
+	return cfg, nil
+}
+
+// build names what runs: the version and, from a checkout, the commit.
+func build() (string, string) {
+	commit := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				commit = s.Value
+			}
+		}
+	}
+	if v, c, ok := strings.Cut(version, "+"); ok {
+		return v, c
+	}
+	return version, commit
+}

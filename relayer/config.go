@@ -1,0 +1,334 @@
+package relayer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is everything one instance of the relayer is told. Paths are relative
+// to the file it was read from. Secrets are never in it: only paths of files.
+type Config struct {
+	// Instance names this process in leases and logs; empty: host and pid.
+	Instance string `yaml:"instance"`
+	// State is a folder for what must survive on local disk: the last seen Redis
+	// epoch and the journal of signed transactions.
+	State string `yaml:"state"`
+
+	Redis   Redis    `yaml:"redis"`
+	Root    Chain    `yaml:"root"`
+	Subnets []Subnet `yaml:"subnets"`
+	API     API      `yaml:"api"`
+	Alerts  Alerts   `yaml:"alerts"`
+	Work    Work     `yaml:"work"`
+
+	// SingleSource admits that each chain is read through one endpoint.
+	SingleSource bool `yaml:"single_source"`
+}
+
+// Redis says where the journal lives.
+type Redis struct {
+	URL       string `yaml:"url"`
+	URLFile   string `yaml:"url_file"` // a file with the URL, when it carries a password
+	Namespace string `yaml:"namespace"`
+	// AllowVolatile lets the relayer start on a Redis that may forget.
+	AllowVolatile bool `yaml:"allow_volatile"`
+}
+
+// Chain is one endpoint and the accounts that write to it.
+type Chain struct {
+	URL        string    `yaml:"url"`
+	URLFile    string    `yaml:"url_file"`
+	ChainID    chains.ID `yaml:"chain_id"`
+	Finality   string    `yaml:"finality"` // "finalized" or "depth:N"
+	StartBlock uint64    `yaml:"start_block"`
+	MaxRange   uint64    `yaml:"max_range"` // blocks per log query
+	Tick       Duration  `yaml:"tick"`      // time between two looks at the head
+	Accounts   []Account `yaml:"accounts"`
+	Fees       Fees      `yaml:"fees"`
+	// MaxBytes and MaxCount bound one batch of messages written to this chain.
+	MaxBytes int `yaml:"max_bytes"`
+	MaxCount int `yaml:"max_count"`
+}
+
+// Account is a keystore file and the file with its password.
+type Account struct {
+	Keystore     string `yaml:"keystore"`
+	PasswordFile string `yaml:"password_file"`
+}
+
+// Fees are the ceilings of what a transaction may pay.
+type Fees struct {
+	MaxFeeWei  Wei      `yaml:"max_fee_wei"` // per gas
+	MaxTipWei  Wei      `yaml:"max_tip_wei"` // per gas
+	BumpAfter  Duration `yaml:"bump_after"`
+	LowGasWei  Wei      `yaml:"low_gas_wei"` // alert below this balance
+	MaxPending int      `yaml:"max_pending"` // undecided transactions per account
+}
+
+// Subnet is one subnet: its endpoint, and its contracts as deployed.
+type Subnet struct {
+	Name       string `yaml:"name"`
+	Deployment string `yaml:"deployment"` // the deployment.json that `causeway deploy` wrote
+	Chain      `yaml:",inline"`
+}
+
+// API says where to listen. The admin listener has metrics and health and must
+// not be reachable from outside.
+type API struct {
+	Listen string `yaml:"listen"`
+	Admin  string `yaml:"admin"`
+}
+
+// Alerts says who is told.
+type Alerts struct {
+	WebhookFile string   `yaml:"webhook_file"` // a file with the URL
+	Repeat      Duration `yaml:"repeat"`
+}
+
+// Work sizes the pool.
+type Work struct {
+	Workers int      `yaml:"workers"`
+	Batch   int      `yaml:"batch"`
+	Idle    Duration `yaml:"idle"`
+	Lease   Duration `yaml:"lease"`
+}
+
+// Default is the configuration of an ordinary instance, without chains.
+func Default() Config {
+	return Config{
+		State: "state",
+		Redis: Redis{URL: "redis://127.0.0.1:6379/0", Namespace: "causeway"},
+		Root:  DefaultChain(),
+		API:   API{Listen: "127.0.0.1:8480", Admin: "127.0.0.1:8481"},
+		Alerts: Alerts{
+			Repeat: Duration(time.Hour),
+		},
+		Work: Work{Workers: 4, Batch: 256, Idle: Duration(200 * time.Millisecond), Lease: Duration(30 * time.Second)},
+	}
+}
+
+// DefaultChain is an ordinary EVM chain of one-second blocks.
+func DefaultChain() Chain {
+	return Chain{
+		Finality: "finalized", MaxRange: 2000, Tick: Duration(500 * time.Millisecond),
+		Fees: Fees{
+			MaxFeeWei: weiOf(1_000_000_000_000), MaxTipWei: weiOf(100_000_000_000),
+			BumpAfter: Duration(15 * time.Second), LowGasWei: weiOf(1_000_000_000_000_000_000), MaxPending: 16,
+		},
+		MaxBytes: 100 << 10, MaxCount: 100,
+	}
+}
+
+// UnmarshalYAML starts a subnet from DefaultChain.
+func (s *Subnet) UnmarshalYAML(n *yaml.Node) error {
+	type plain Subnet
+	p := plain{Chain: DefaultChain()}
+	// Node.Decode forgets that the decoder was strict, so the node is read again.
+	raw, err := yaml.Marshal(n)
+	if err != nil {
+		return err
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.KnownFields(true)
+	if err := dec.Decode(&p); err != nil {
+		return err
+	}
+	*s = Subnet(p)
+	return nil
+}
+
+// maxConfig bounds the file.
+const maxConfig = 1 << 20
+
+// Read reads a YAML file over Default. An unknown key is an error; paths become
+// absolute, from the file's folder.
+func Read(path string) (Config, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	if info.Size() > maxConfig {
+		return Config{}, fmt.Errorf("read configuration: %s is larger than %d bytes", path, maxConfig)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	cfg := Default()
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.KnownFields(true)
+	if err := dec.Decode(&cfg); err != nil {
+		return Config{}, fmt.Errorf("read configuration %s: %w", filepath.Base(path), err)
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	cfg.resolve(dir)
+	return cfg, nil
+}
+
+func (c *Config) resolve(dir string) {
+	abs := func(p *string) {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	abs(&c.State)
+	abs(&c.Redis.URLFile)
+	abs(&c.Alerts.WebhookFile)
+	c.Root.resolve(abs)
+	for i := range c.Subnets {
+		abs(&c.Subnets[i].Deployment)
+		c.Subnets[i].Chain.resolve(abs)
+	}
+}
+
+func (c *Chain) resolve(abs func(*string)) {
+	abs(&c.URLFile)
+	for i := range c.Accounts {
+		abs(&c.Accounts[i].Keystore)
+		abs(&c.Accounts[i].PasswordFile)
+	}
+}
+
+// Check lists everything that is wrong, not only the first thing.
+func (c Config) Check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.State == "" {
+		bad("state: give a folder for what must survive on local disk")
+	}
+	if (c.Redis.URL == "") == (c.Redis.URLFile == "") {
+		bad("redis: give either url or url_file")
+	}
+	if c.Redis.Namespace == "" || strings.ContainsAny(c.Redis.Namespace, "{}: ") {
+		bad("redis.namespace: letters without braces, colons or spaces")
+	}
+	c.Root.check("root", bad)
+	if len(c.Subnets) == 0 {
+		bad("subnets: at least one is needed")
+	}
+	names := map[string]bool{"root": true}
+	for i, s := range c.Subnets {
+		at := fmt.Sprintf("subnets[%d]", i)
+		if s.Name == "" || names[s.Name] || strings.ContainsAny(s.Name, "/:{} ") {
+			bad("%s.name: a unique name other than root, without / : { } or spaces", at)
+		}
+		names[s.Name] = true
+		if s.Deployment == "" {
+			bad("%s.deployment: the deployment.json that `causeway deploy` wrote", at)
+		}
+		s.Chain.check(at, bad)
+	}
+	for name, addr := range map[string]string{"api.listen": c.API.Listen, "api.admin": c.API.Admin} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			bad("%s: host:port, port 0 for any free one", name)
+		}
+	}
+	if c.Alerts.Repeat <= 0 {
+		bad("alerts.repeat: a positive duration")
+	}
+	if c.Work.Workers < 1 || c.Work.Workers > 256 || c.Work.Batch < 1 || c.Work.Batch > 1024 || c.Work.Idle <= 0 || Duration(time.Second) > c.Work.Lease {
+		bad("work: 1–256 workers, batch 1–1024, a positive idle and a lease of at least 1s")
+	}
+	if !c.SingleSource {
+		bad("single_source: this version reads each chain through one endpoint; say true to accept that")
+	}
+	return errors.Join(errs...)
+}
+
+func (c Chain) check(at string, bad func(string, ...any)) {
+	if (c.URL == "") == (c.URLFile == "") {
+		bad("%s: give either url or url_file", at)
+	}
+	if c.URL != "" {
+		if u, err := url.Parse(c.URL); err != nil || u.Host == "" || !strings.Contains(" http https ws wss ", " "+u.Scheme+" ") {
+			bad("%s.url: an http, https, ws or wss URL", at)
+		}
+	}
+	if c.ChainID == 0 {
+		bad("%s.chain_id: the chain's id, to refuse an endpoint of another chain", at)
+	}
+	if len(c.Accounts) == 0 {
+		bad("%s.accounts: at least one keystore, to pay for transactions", at)
+	}
+	for i, a := range c.Accounts {
+		if a.Keystore == "" || a.PasswordFile == "" {
+			bad("%s.accounts[%d]: keystore and password_file", at, i)
+		}
+	}
+	if c.Tick <= 0 || c.MaxRange == 0 || c.MaxBytes < 8<<10 || c.MaxBytes > 1<<20 || c.MaxCount < 1 || c.MaxCount > 1000 {
+		bad("%s: tick and max_range positive, max_bytes 8 KiB–1 MiB, max_count 1–1000", at)
+	}
+	if c.Fees.MaxFeeWei.Sign() <= 0 || c.Fees.MaxTipWei.Sign() < 0 || c.Fees.BumpAfter <= 0 || c.Fees.MaxPending < 1 || c.Fees.MaxPending > 100 {
+		bad("%s.fees: max_fee_wei, bump_after and max_pending (1–100) must be positive", at)
+	}
+}
+
+// secretOf is the value, or the trimmed content of the file.
+func secretOf(value, file string) (string, error) {
+	if file == "" {
+		return value, nil
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read secret: %w", err)
+	}
+	return strings.TrimSpace(string(raw)), nil
+}
+
+// Duration is a time.Duration written as in Go ("1m30s").
+type Duration time.Duration
+
+// UnmarshalYAML reads the text form.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := time.ParseDuration(n.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %q is no duration such as 500ms or 1m", n.Line, n.Value)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalYAML writes the text form.
+func (d Duration) MarshalYAML() (any, error) { return time.Duration(d).String(), nil }
+
+// Wei is a whole number of wei.
+type Wei struct{ *big.Int }
+
+func weiOf(n int64) Wei { return Wei{big.NewInt(n)} }
+
+// UnmarshalYAML reads a decimal number.
+func (w *Wei) UnmarshalYAML(n *yaml.Node) error {
+	v, ok := new(big.Int).SetString(strings.ReplaceAll(n.Value, "_", ""), 10)
+	if !ok || v.Sign() < 0 || v.BitLen() > 256 {
+		return fmt.Errorf("line %d: %q is no number of wei", n.Line, n.Value)
+	}
+	w.Int = v
+	return nil
+}
+
+// MarshalYAML writes a decimal number.
+func (w Wei) MarshalYAML() (any, error) {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: w.String()}, nil
+}
+
+// Sign is 0 for the zero Wei.
+func (w Wei) Sign() int {
+	if w.Int == nil {
+		return 0
+	}
+	return w.Int.Sign()
+}

@@ -1,0 +1,53 @@
+package relayer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// errStarting keeps /readyz amber until the chains are connected.
+var errStarting = errors.New("starting")
+
+// health is the state of each part: nil is well.
+type health struct {
+	mu    sync.Mutex
+	parts map[string]error
+}
+
+func newHealth() *health { return &health{parts: map[string]error{"chains": errStarting}} }
+
+func (h *health) set(part string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.parts[part] = err
+}
+
+// Ready joins what is not well; it can go false again at any time.
+func (h *health) Ready() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var errs []error
+	for _, part := range slices.Sorted(maps.Keys(h.parts)) {
+		if err := h.parts[part]; err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", part, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// snapshot is the text of each part, "" where it is well.
+func (h *health) snapshot() map[string]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := map[string]string{}
+	for part, err := range h.parts {
+		out[part] = ""
+		if err != nil {
+			out[part] = err.Error()
+		}
+	}
+	return out
+}

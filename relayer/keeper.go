@@ -1,0 +1,230 @@
+package relayer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/causeway-bridge/causeway/alerts"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/relayer/audit"
+	"github.com/causeway-bridge/causeway/store"
+)
+
+// keeper looks after the instance itself: expired leases, the journal's
+// durability, accounts, lanes and invariants. It raises alerts and fills
+// gauges; it moves nothing.
+type keeper struct {
+	*shared
+	senders  map[string]*evm.TxManager
+	auditors map[string]*audit.Auditor // by subnet name
+}
+
+const (
+	reapEvery  = 2 * time.Second
+	keepEvery  = 2 * time.Second
+	auditEvery = 20 * time.Second
+	stuckAfter = 10 * time.Minute
+)
+
+func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*evm.TxManager) (*keeper, error) {
+	k := &keeper{shared: s, senders: senders, auditors: map[string]*audit.Auditor{}}
+	for _, l := range links {
+		a, err := audit.New(audit.Source{Sub: l.sub, Root: root, Child: l.client})
+		if err != nil {
+			return nil, err
+		}
+		k.auditors[l.sub.Name] = a
+	}
+	return k, nil
+}
+
+// reap hands expired leases to other workers. It has its own loop, since a slow
+// chain must not hold it back.
+func (k *keeper) reap(ctx context.Context) error {
+	return every(ctx, reapEvery, func() error {
+		n, err := k.db.Reap(ctx)
+		if err != nil && ctx.Err() == nil {
+			k.log.Warn("reap leases: will retry", "err", err)
+		}
+		k.metrics.reaped.Add(float64(n))
+		return nil
+	})
+}
+
+// run ends with store.ErrForgot when the journal may have lost something.
+func (k *keeper) run(ctx context.Context) error {
+	return every(ctx, keepEvery, func() error {
+		if err := k.journal(ctx); errors.Is(err, store.ErrForgot) {
+			return err
+		}
+		k.accounts()
+		k.lanes(ctx)
+		return nil
+	})
+}
+
+// audit checks the journal's own rows and the money invariants. It has its own
+// loop, since it reads long stretches of the chains.
+func (k *keeper) audit(ctx context.Context) error {
+	return every(ctx, auditEvery, func() error {
+		if n, err := k.db.Audit(ctx); err == nil {
+			k.metrics.repairs.Add(float64(n))
+		}
+		for name, a := range k.auditors {
+			k.invariants(ctx, name, a)
+		}
+		return nil
+	})
+}
+
+func every(ctx context.Context, d time.Duration, do func() error) error {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		if err := do(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// journal checks that Redis still keeps what it acknowledges.
+func (k *keeper) journal(ctx context.Context) error {
+	err := k.db.Durable(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	k.health.set("journal", err)
+	k.metrics.durable.Set(1)
+	switch {
+	case err == nil:
+		k.alerts.Resolve(alerts.RedisUndurable, "redis")
+	case errors.Is(err, store.ErrRestarted):
+		return err // opened again by itself
+	case errors.Is(err, store.ErrForgot):
+		k.metrics.durable.Set(0)
+		k.alerts.Raise(alerts.Alert{Name: alerts.RedisForgot, Key: "redis", Severity: alerts.Page, Summary: err.Error()})
+		return err
+	default:
+		k.metrics.durable.Set(0)
+		k.alerts.Raise(alerts.Alert{Name: alerts.RedisUndurable, Key: "redis", Severity: alerts.Page, Summary: err.Error()})
+	}
+
+	stats, err := k.db.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	k.metrics.depth.Reset()
+	for _, c := range stats.Counts {
+		k.metrics.depth.WithLabelValues(c.Route, string(c.Status)).Add(float64(c.N))
+	}
+	k.metrics.oldest.Set(0)
+	if !stats.OldestPending.IsZero() {
+		k.metrics.oldest.Set(time.Since(stats.OldestPending).Seconds())
+	}
+	k.metrics.parked.Set(float64(stats.Parked))
+	k.metrics.memory.Set(stats.MemoryRatio)
+	if stats.Parked > 0 {
+		k.alerts.Raise(alerts.Alert{
+			Name: alerts.TransferParked, Key: "any", Severity: alerts.Ticket,
+			Summary: fmt.Sprintf("%d transfers are parked: `causeway queue ls --status parked`", stats.Parked),
+		})
+	} else {
+		k.alerts.Resolve(alerts.TransferParked, "any")
+	}
+	return nil
+}
+
+// accounts looks at balances and at transactions that do not move.
+func (k *keeper) accounts() {
+	for name, tx := range k.senders {
+		low := k.cfg.Root.Fees.LowGasWei.Int
+		for _, s := range k.cfg.Subnets {
+			if s.Name == name {
+				low = s.Fees.LowGasWei.Int
+			}
+		}
+		for _, a := range tx.Status() {
+			key := name + "/" + a.Address.Hex()
+			if a.BalanceWei != nil && low != nil && a.BalanceWei.Cmp(low) < 0 {
+				k.alerts.Raise(alerts.Alert{
+					Name: alerts.GasLow, Key: key, Severity: alerts.Page,
+					Summary: fmt.Sprintf("%s holds %s wei on %s, the alarm is at %s", a.Address.Hex(), a.BalanceWei, name, low),
+				})
+			} else if a.BalanceWei != nil {
+				k.alerts.Resolve(alerts.GasLow, key)
+			}
+			if a.ForeignNonces > 0 {
+				k.alerts.Raise(alerts.Alert{
+					Name: alerts.ForeignNonce, Key: key, Severity: alerts.Page,
+					Summary: fmt.Sprintf("%d nonces of %s on %s were used by transactions that are not ours: someone else has the key", a.ForeignNonces, a.Address.Hex(), name),
+				})
+			}
+			if a.Pending > 0 && time.Since(a.Oldest) > stuckAfter {
+				k.alerts.Raise(alerts.Alert{
+					Name: alerts.StuckTx, Key: key, Severity: alerts.Page,
+					Summary: fmt.Sprintf("the oldest of %d transactions of %s on %s is %s old", a.Pending, a.Address.Hex(), name, time.Since(a.Oldest).Truncate(time.Second)),
+				})
+			} else {
+				k.alerts.Resolve(alerts.StuckTx, key)
+			}
+		}
+	}
+}
+
+// lanes tells of paused lanes and mends orphaned rows.
+func (k *keeper) lanes(ctx context.Context) {
+	lanes, err := k.db.Lanes(ctx)
+	if err != nil {
+		return
+	}
+	paused := 0
+	for _, l := range lanes {
+		if l.Paused != "" {
+			paused++
+			k.alerts.Raise(alerts.Alert{Name: alerts.LanePaused, Key: l.Name, Severity: alerts.Ticket,
+				Summary: fmt.Sprintf("lane %s was paused by %s with %d transfers: `causeway lane resume %s`", l.Name, l.Paused, l.Depth, l.Name)})
+		} else {
+			k.alerts.Resolve(alerts.LanePaused, l.Name)
+		}
+	}
+	k.metrics.paused.Set(float64(paused))
+}
+
+func (k *keeper) invariants(ctx context.Context, name string, a *audit.Auditor) {
+	report, err := a.Check(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		k.log.Warn("audit: will retry", "subnet", name, "err", err)
+		return
+	}
+	for _, inv := range report.Invariants {
+		key := name + "/" + inv.ID + "/" + inv.Token
+		ok, alert := 0.0, alerts.InvariantBroken
+		if inv.ID == "I1" {
+			alert = alerts.SupplyDrift
+		}
+		if inv.OK {
+			ok = 1
+			k.alerts.Resolve(alert, key)
+		} else {
+			k.alerts.Raise(alerts.Alert{Name: alert, Key: key, Severity: alerts.Page,
+				Summary: fmt.Sprintf("%s %s on %s is off by %s: %s", inv.ID, inv.Token, name, inv.Drift, inv.Detail)})
+		}
+		k.metrics.invariant.WithLabelValues(name, inv.ID, inv.Token).Set(ok)
+		if inv.ID == "I1" {
+			if drift, err := inv.DriftFloat(); err == nil {
+				k.metrics.drift.WithLabelValues(name, inv.Token).Set(drift)
+			}
+		}
+	}
+}

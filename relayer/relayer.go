@@ -1,0 +1,385 @@
+// Package relayer wires the parts together: the one page that reads from top
+// to bottom how an instance is made, run and stopped. It promises that what is
+// started is waited for, and that a failing chain stops its own loops and
+// nothing else.
+package relayer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/causeway-bridge/causeway/alerts"
+	"github.com/causeway-bridge/causeway/alerts/webhook"
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/chains/subnet"
+	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/relayer/watch"
+	"github.com/causeway-bridge/causeway/relayer/work"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/cenkalti/backoff/v4"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+)
+
+// Ready is told where the listeners are, once.
+type Ready struct {
+	API   string
+	Admin string
+}
+
+// Run runs an instance until ctx ends, then stops it in order.
+func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, ready func(Ready)) error {
+	if err := cfg.Check(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
+		return fmt.Errorf("make state folder: %w", err)
+	}
+	if cfg.Instance == "" {
+		host, _ := os.Hostname()
+		cfg.Instance = fmt.Sprintf("%s-%d", host, os.Getpid())
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := newMetrics(reg, version)
+	var stop stopper
+	defer stop.run(log)
+
+	// Alerts first: everything below may raise one.
+	manager, err := newAlerts(cfg, log)
+	if err != nil {
+		return err
+	}
+
+	// The listeners answer from now on: alive, not ready.
+	health := newHealth()
+	status := &statusBoard{instance: cfg.Instance, version: version, singleSource: cfg.SingleSource, health: health, alerts: manager}
+	lateAPI, lateAdmin := &late{}, &late{}
+	public, err := api.Listen(cfg.API.Listen, lateAPI)
+	if err != nil {
+		return err
+	}
+	stop.add("api", public.Close)
+	lateAdmin.set(api.Admin(reg, health.Ready))
+	admin, err := api.Listen(cfg.API.Admin, lateAdmin)
+	if err != nil {
+		return err
+	}
+	stop.add("admin", admin.Close)
+
+	// The journal.
+	redisURL, err := secretOf(cfg.Redis.URL, cfg.Redis.URLFile)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, store.Options{
+		URL: redisURL, Namespace: cfg.Redis.Namespace, AllowUnsafe: cfg.Redis.AllowVolatile,
+		Instance: cfg.Instance, EpochFile: filepath.Join(cfg.State, "epoch.json"), LeaseTime: time.Duration(cfg.Work.Lease), Log: log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the journal: %w", err)
+	}
+	stop.add("journal", db.Close)
+	lateAPI.set(api.New(api.Config{DB: db, Status: status.read, Log: log}))
+	if ready != nil {
+		ready(Ready{API: public.Addr(), Admin: admin.Addr()})
+	}
+
+	told := make(chan struct{})
+	background, cancel := context.WithCancel(ctx)
+	go func() { defer close(told); _ = manager.Run(background) }()
+	stop.add("alerts", func() error { cancel(); <-told; return nil })
+
+	// One session after another: a Redis that was restarted may have lost its
+	// last moments, so everything that trusted it is stopped, the journal is
+	// opened again, and the signed transactions on local disk are put back.
+	shared := shared{cfg: cfg, db: db, metrics: metrics, txMetrics: evm.NewMetrics(reg), health: health, alerts: manager, status: status, version: version, log: log}
+	for {
+		err := shared.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, store.ErrForgot) {
+			return err
+		}
+		log.Warn("the journal was restarted: opening it again", "err", err)
+		if err := shared.reopen(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// shared is what outlives a session.
+type shared struct {
+	cfg       Config
+	db        *store.DB
+	metrics   *metrics
+	txMetrics *evm.Metrics
+	health    *health
+	alerts    *alerts.Manager
+	status    *statusBoard
+	version   string
+	log       *slog.Logger
+}
+
+// reopen waits for Redis to come back. One that forgot history ends the
+// instance: what to do then is an operator's decision.
+func (s *shared) reopen(ctx context.Context) error {
+	retry := backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(5*time.Second))
+	return backoff.RetryNotify(func() error {
+		err := s.db.Reopen(ctx)
+		s.health.set("journal", err)
+		if errors.Is(err, store.ErrForgot) && !errors.Is(err, store.ErrRestarted) || errors.Is(err, store.ErrSchema) || errors.Is(err, store.ErrUnfit) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(retry, ctx), func(err error, _ time.Duration) {
+		s.log.Warn("open the journal: will retry", "err", err)
+	})
+}
+
+// session runs everything that trusts the journal, until ctx ends or the
+// journal says that it may have forgotten something.
+func (s *shared) session(ctx context.Context) error {
+	cfg, db, health, log := s.cfg, s.db, s.health, s.log
+	var stop stopper
+	defer stop.run(log)
+	group, run := errgroup.WithContext(ctx)
+	fail := func(err error) error {
+		group.Go(func() error { return err })
+		return group.Wait()
+	}
+
+	// Chains: the root, then each subnet, each with its accounts.
+	root, rootTx, err := s.openChain(run, flow.Root, cfg.Root)
+	if err != nil {
+		return fail(err)
+	}
+	stop.add("root", func() error { root.Close(); return nil })
+	senders := map[string]*evm.TxManager{flow.Root: rootTx}
+	var links []*link
+	for _, sub := range cfg.Subnets {
+		l, tx, err := s.openSubnet(run, sub, root, rootTx)
+		if err != nil {
+			return fail(err)
+		}
+		stop.add(sub.Name, func() error { l.client.Close(); return nil })
+		links, senders[sub.Name] = append(links, l), tx
+	}
+
+	// Flows, watchers, workers.
+	var flows []flow.Flow
+	for _, l := range links {
+		flows = append(flows, l.flows()...)
+	}
+	pool, err := work.New(work.Config{
+		Queue: db, Flows: flows, Instance: cfg.Instance, Workers: cfg.Work.Workers, Batch: cfg.Work.Batch,
+		Idle: time.Duration(cfg.Work.Idle), LookTime: time.Duration(cfg.Work.Lease), Log: log,
+		Looked: s.metrics.looked, Trouble: troubles(s.alerts),
+	})
+	if err != nil {
+		return fail(err)
+	}
+	watchers, err := s.newWatchers(root, links, flows, pool)
+	if err != nil {
+		return fail(err)
+	}
+	keeper, err := s.newKeeper(root, links, senders)
+	if err != nil {
+		return fail(err)
+	}
+	s.status.set(db, links, root, senders)
+
+	for _, w := range watchers {
+		group.Go(func() error { return w.Run(run) })
+	}
+	for _, tx := range senders {
+		group.Go(func() error { return tx.Run(run) })
+	}
+	group.Go(func() error { return pool.Run(run) })
+	group.Go(func() error { return keeper.run(run) })
+	group.Go(func() error { return keeper.reap(run) })
+	group.Go(func() error { return keeper.audit(run) })
+	health.set("chains", nil)
+	log.Info("relayer started", "instance", cfg.Instance, "version", s.version, "subnets", len(links), "single_source", cfg.SingleSource)
+	return group.Wait()
+}
+
+func newAlerts(cfg Config, log *slog.Logger) (*alerts.Manager, error) {
+	var sinks []alerts.Sink
+	if cfg.Alerts.WebhookFile != "" {
+		url, err := secretOf("", cfg.Alerts.WebhookFile)
+		if err != nil {
+			return nil, err
+		}
+		sink, err := webhook.New(url)
+		if err != nil {
+			return nil, err
+		}
+		sinks = append(sinks, sink)
+	}
+	return alerts.New(log, time.Duration(cfg.Alerts.Repeat), sinks...), nil
+}
+
+// openChain dials a chain and makes its accounts ready. An endpoint that is
+// down is waited for; one of another chain ends the start.
+func (s *shared) openChain(ctx context.Context, name string, c Chain) (*evm.Client, *evm.TxManager, error) {
+	url, err := secretOf(c.URL, c.URLFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	var signers []evm.Signer
+	for _, a := range c.Accounts {
+		key, err := LoadKey(a)
+		if err != nil {
+			return nil, nil, fmt.Errorf("account of %s: %w", name, err)
+		}
+		signers = append(signers, Signer(key))
+	}
+	var client *evm.Client
+	err = backoff.RetryNotify(func() error {
+		client, err = evm.Dial(ctx, evm.Config{
+			Name: name, URL: url, ChainID: c.ChainID, Finality: c.Finality, StartBlock: c.StartBlock, MaxRange: c.MaxRange, Metrics: s.txMetrics,
+		}, s.log)
+		if errors.Is(err, chains.ErrUnavailable) {
+			s.health.set("chain/"+name, err)
+			return err
+		}
+		if err != nil {
+			return backoff.Permanent(err)
+		}
+		return nil
+	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithMaxInterval(10*time.Second)), ctx),
+		func(err error, wait time.Duration) {
+			s.log.Warn("chain is not reachable: will retry", "chain", name, "err", err)
+		})
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to %s: %w", name, err)
+	}
+	s.health.set("chain/"+name, nil)
+	tx, err := evm.NewTxManager(client, s.db, signers, evm.TxConfig{
+		MaxInFlight: c.Fees.MaxPending, Tick: 500 * time.Millisecond, Idle: 5 * time.Second,
+		BumpAfter: time.Duration(c.Fees.BumpAfter), MaxFeeCapWei: c.Fees.MaxFeeWei.Int, MaxTipWei: c.Fees.MaxTipWei.Int,
+		IntentsFile: filepath.Join(s.cfg.State, "intents-"+name+".log"), Metrics: s.txMetrics,
+	}, s.log)
+	if err != nil {
+		client.Close()
+		return nil, nil, fmt.Errorf("accounts of %s: %w", name, err)
+	}
+	return client, tx, nil
+}
+
+func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client, rootTx *evm.TxManager) (*link, *evm.TxManager, error) {
+	d, err := deploy.ReadDeployment(c.Deployment)
+	if err != nil {
+		return nil, nil, err
+	}
+	if d.Root.ChainID != s.cfg.Root.ChainID || d.Subnet.ChainID != c.ChainID {
+		return nil, nil, fmt.Errorf("subnet %s: its deployment is of root %d and subnet %d, the configuration says %d and %d: %w",
+			c.Name, d.Root.ChainID, d.Subnet.ChainID, s.cfg.Root.ChainID, c.ChainID, chains.ErrWrongChain)
+	}
+	sub, err := describe(c.Name, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, tx, err := s.openChain(ctx, c.Name, c.Chain)
+	if err != nil {
+		return nil, nil, err
+	}
+	wrapped, err := subnet.New(client, subnet.Config{Gateway: sub.SubnetGateway, Outbox: sub.Outbox, Period: sub.Period, DueTopic: flow.TopicCheckpointDue})
+	if err != nil {
+		return nil, nil, err
+	}
+	record, err := subnet.NewRoot(root, sub.IPC, sub.Gateway, sub.Actor)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &link{
+		sub: sub, limits: c.Chain, up: s.cfg.Root, root: root, client: wrapped, record: record,
+		db: s.db, toRoot: rootTx, toChild: tx, outbox: bindings.NewWithdrawalOutbox(),
+	}, tx, nil
+}
+
+// newWatchers makes one watcher per chain: the root's reads for all subnets.
+func (s *shared) newWatchers(root *evm.Client, links []*link, flows []flow.Flow, pool *work.Pool) ([]*watch.Watcher, error) {
+	cfg := s.cfg
+	var contracts []common.Address
+	for _, l := range links {
+		for _, c := range l.sub.RootContracts() {
+			if !slices.Contains(contracts, c) {
+				contracts = append(contracts, c)
+			}
+		}
+	}
+	build := func(name string, id chains.ID, src chains.Source, start uint64, tick Duration, filter chains.Filter) (*watch.Watcher, error) {
+		return watch.New(watch.Config{
+			Chain: name, Source: src, Filter: filter, Flows: flows,
+			Start:   chains.Cursor{Chain: id, Next: start},
+			Journal: s.db, Tick: time.Duration(tick), Log: s.log,
+			Ingested: func(jobs, facts int, last chains.Block) {
+				s.metrics.ingested(name, jobs, facts, last)
+				if jobs+facts > 0 {
+					pool.Wake()
+				}
+			},
+			Head:   func(b chains.Block) { s.metrics.head(name, b) },
+			Failed: watchFailed(name, s.health, s.alerts),
+		})
+	}
+	first, err := build(flow.Root, root.ChainID(), root, cfg.Root.StartBlock, cfg.Root.Tick, chains.Filter{Addresses: contracts, Topics: flow.RootTopics()})
+	if err != nil {
+		return nil, err
+	}
+	out := []*watch.Watcher{first}
+	for i, l := range links {
+		w, err := build(l.sub.Name, l.sub.ID, l.client, cfg.Subnets[i].StartBlock, cfg.Subnets[i].Tick,
+			chains.Filter{Addresses: l.sub.SubnetContracts(), Topics: flow.SubnetTopics()})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+// watchFailed turns a watcher's state into health and, where a person is
+// needed, into an alert.
+func watchFailed(chain string, h *health, a *alerts.Manager) func(error) {
+	return func(err error) {
+		h.set("watch/"+chain, err)
+		switch {
+		case err == nil:
+			a.Resolve(alerts.WatcherHalted, chain)
+			a.Resolve(alerts.FinalityRegress, chain)
+		case errors.Is(err, watch.ErrHalted):
+			a.Raise(alerts.Alert{Name: alerts.WatcherHalted, Key: chain, Severity: alerts.Page, Summary: err.Error()})
+		case errors.Is(err, chains.ErrReorg):
+			a.Raise(alerts.Alert{Name: alerts.FinalityRegress, Key: chain, Severity: alerts.Page, Summary: err.Error()})
+		}
+	}
+}
+
+func troubles(a *alerts.Manager) func(work.Trouble) {
+	return func(t work.Trouble) {
+		name, key, severity := alerts.LaneStuck, t.Lane, alerts.Page
+		if t.Parked {
+			name, key, severity = alerts.TransferParked, t.Transfer.Hex(), alerts.Ticket
+		}
+		a.Raise(alerts.Alert{
+			Name: name, Key: key, Severity: severity, Summary: fmt.Sprintf("%s/%s: %v", t.Flow, t.Step, t.Err),
+			Fields: map[string]string{"flow": t.Flow, "step": t.Step, "lane": t.Lane, "transfer": t.Transfer.Hex(), "reason": string(t.Reason)},
+		})
+	}
+}

@@ -1,0 +1,82 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/tokens"
+)
+
+// Translate reads events into the jobs they begin and the facts they are. It
+// fails with ErrHalted when an event of our own contract cannot be read.
+func Translate(chain string, flows []flow.Flow, events []chains.Event) ([]store.NewJob, []store.Fact, error) {
+	var jobs []store.NewJob
+	var facts []store.Fact
+	for _, e := range events {
+		for _, f := range flows {
+			if f.Chain != chain {
+				continue
+			}
+			t, mine, err := f.Decode(e)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%w: flow %s, block %d, log %d: %w", ErrHalted, f.Name, e.Block, e.Index, err)
+			}
+			if mine {
+				jobs = append(jobs, Plan(f, t))
+			}
+		}
+		fs, err := effects(chain, flows, e)
+		if err != nil {
+			return nil, nil, err
+		}
+		facts = append(facts, fs...)
+	}
+	return jobs, facts, nil
+}
+
+// effects lists the facts of one event, each key once.
+func effects(chain string, flows []flow.Flow, e chains.Event) ([]store.Fact, error) {
+	var facts []store.Fact
+	seen := map[flow.Key]flow.Kind{}
+	for _, f := range flows {
+		for _, s := range f.Steps {
+			key, out, mine := s.Effect(e)
+			if !mine {
+				continue
+			}
+			switch prev, dup := seen[key]; {
+			case dup && prev == out.Kind:
+				continue
+			case dup:
+				return nil, errors.New("[BUG] one event decides " + string(key) + " in two ways")
+			}
+			seen[key] = out.Kind
+			facts = append(facts, store.Fact{
+				Key: string(key), Outcome: store.Outcome(out.Kind.String()), Reason: string(out.Reason),
+				Chain: chain, Height: e.Block, BlockHash: e.BlockHash, Tx: e.Tx, At: e.BlockTime, LogIndex: e.Index,
+			})
+		}
+	}
+	return facts, nil
+}
+
+// Plan is the job of a transfer: its steps as data, so that the store needs no
+// flow to move it.
+func Plan(f flow.Flow, t tokens.Transfer) store.NewJob {
+	job := store.NewJob{Transfer: t}
+	for _, s := range f.Steps {
+		lane := s.Lane(t)
+		plan := store.StepPlan{
+			Name: s.Name, Lane: lane.Name, Strict: lane.Strict, Seq: lane.Seq,
+			Key: string(s.Key(t)), Poll: s.Poll, Wait: s.Do == nil, Next: map[store.Outcome]string{},
+		}
+		for kind, next := range s.Next {
+			plan.Next[store.Outcome(kind.String())] = next
+		}
+		job.Steps = append(job.Steps, plan)
+	}
+	return job
+}

@@ -1,0 +1,196 @@
+// Package watch turns final events into jobs: one loop per chain. It promises
+// that the cursor moves only together with everything read below it, so that
+// no event is skipped, and that an event read twice changes nothing.
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/crash"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/cenkalti/backoff/v4"
+)
+
+// maxIngest bounds the rows of one script. A block with more of ours is still
+// ingested whole: a cursor stands only between blocks.
+const maxIngest = 256
+
+// ErrHalted says that an event of our own contract cannot be read. The watcher
+// stays where it is, since going on would lose a transfer.
+var ErrHalted = errors.New("watcher halted")
+
+// Journal is what a watcher needs of the store.
+type Journal interface {
+	Cursor(ctx context.Context, chain string) (chains.Cursor, bool, error)
+	InitCursor(ctx context.Context, chain string, c chains.Cursor) error
+	Ingest(ctx context.Context, chain string, from, to chains.Cursor, jobs []store.NewJob, facts []store.Fact) error
+}
+
+// Config is one watcher.
+type Config struct {
+	Chain   string // "root", "subnet"
+	Source  chains.Source
+	Filter  chains.Filter
+	Flows   []flow.Flow
+	Start   chains.Cursor // where a chain never read before begins
+	Journal Journal
+	Tick    time.Duration // time between two looks at the head
+	Log     *slog.Logger
+	// Ingested is told how many jobs and facts went in, and up to which block.
+	Ingested func(jobs, facts int, last chains.Block)
+	// Head is told every final head seen.
+	Head func(chains.Block)
+	// Failed is told what stops the loop for now; nil after a good step.
+	Failed func(error)
+}
+
+// Watcher reads one chain.
+type Watcher struct{ cfg Config }
+
+// New checks the configuration.
+func New(cfg Config) (*Watcher, error) {
+	var errs []error
+	if cfg.Chain == "" || cfg.Source == nil || cfg.Journal == nil || cfg.Log == nil {
+		errs = append(errs, errors.New("chain, source, journal and log are required"))
+	}
+	if len(cfg.Filter.Addresses) == 0 || len(cfg.Filter.Topics) == 0 {
+		errs = append(errs, errors.New("an empty filter selects nothing"))
+	}
+	if cfg.Tick <= 0 {
+		errs = append(errs, errors.New("tick must be positive"))
+	}
+	for _, f := range cfg.Flows {
+		errs = append(errs, f.Check())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("watcher %s: %w", cfg.Chain, err)
+	}
+	return &Watcher{cfg: cfg}, nil
+}
+
+// Run reads until ctx ends. Errors are logged once each and retried with
+// backoff; nothing is skipped.
+func (w *Watcher) Run(ctx context.Context) error {
+	wait := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(w.cfg.Tick), backoff.WithMaxInterval(30*time.Second),
+		backoff.WithRandomizationFactor(1), backoff.WithMaxElapsedTime(0))
+	for {
+		progress, err := w.step(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if w.cfg.Failed != nil {
+			w.cfg.Failed(err)
+		}
+
+		pause := w.cfg.Tick
+		switch {
+		case err != nil:
+			w.cfg.Log.WarnContext(ctx, "watch: will retry", "chain", w.cfg.Chain, "err", err)
+			pause = wait.NextBackOff()
+		case progress:
+			wait.Reset()
+			pause = 0
+		default:
+			wait.Reset()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// step reads one range; progress says that there may be more at once.
+func (w *Watcher) step(ctx context.Context) (progress bool, err error) {
+	head, err := w.cfg.Source.Head(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read head: %w", err)
+	}
+	if w.cfg.Head != nil {
+		w.cfg.Head(head)
+	}
+	cur, ok, err := w.cfg.Journal.Cursor(ctx, w.cfg.Chain)
+	if err != nil {
+		return false, fmt.Errorf("read cursor: %w", err)
+	}
+	if !ok {
+		if err := w.cfg.Journal.InitCursor(ctx, w.cfg.Chain, w.cfg.Start); err != nil {
+			return false, fmt.Errorf("start cursor: %w", err)
+		}
+		return true, nil
+	}
+	if head.Number < cur.Next {
+		return false, nil
+	}
+
+	last, events, err := w.cfg.Source.Events(ctx, chains.Query{From: cur, To: head.Number, Filter: w.cfg.Filter})
+	if err != nil {
+		return false, fmt.Errorf("read events: %w", err)
+	}
+	if last.Number < cur.Next || last.Number > head.Number {
+		return false, fmt.Errorf("[BUG] source answered up to %d for [%d, %d]", last.Number, cur.Next, head.Number)
+	}
+	if err := w.ingest(ctx, cur, last, events); err != nil {
+		return false, err
+	}
+	return last.Number < head.Number, nil
+}
+
+// ingest writes the events in groups of whole blocks. A death between two
+// groups is harmless: the cursor stands after the last whole group.
+func (w *Watcher) ingest(ctx context.Context, cur chains.Cursor, last chains.Block, events []chains.Event) error {
+	for len(events) > 0 {
+		n := groupEnd(events)
+		group := events[:n]
+		end := group[n-1]
+		to := chains.Cursor{Chain: cur.Chain, Next: end.Block + 1, Parent: end.BlockHash}
+		if n == len(events) {
+			to = chains.Cursor{Chain: cur.Chain, Next: last.Number + 1, Parent: last.Hash}
+		}
+		if err := w.write(ctx, cur, to, group); err != nil {
+			return err
+		}
+		cur, events = to, events[n:]
+	}
+	if cur.Next > last.Number {
+		return nil
+	}
+	return w.write(ctx, cur, chains.Cursor{Chain: cur.Chain, Next: last.Number + 1, Parent: last.Hash}, nil)
+}
+
+// groupEnd is the length of the first group: whole blocks, about maxIngest
+// events.
+func groupEnd(events []chains.Event) int {
+	for n := maxIngest; n < len(events); n++ {
+		if events[n].Block != events[n-1].Block {
+			return n
+		}
+	}
+	return len(events)
+}
+
+func (w *Watcher) write(ctx context.Context, from, to chains.Cursor, events []chains.Event) error {
+	jobs, facts, err := Translate(w.cfg.Chain, w.cfg.Flows, events)
+	if err != nil {
+		return err
+	}
+	crash.At("watch.before_ingest")
+	// store.Ingest compares the cursor, so a second run of this write, by us
+	// after a crash or by another instance, is refused or changes nothing.
+	if err := w.cfg.Journal.Ingest(ctx, w.cfg.Chain, from, to, jobs, facts); err != nil {
+		return fmt.Errorf("ingest up to %d: %w", to.Next-1, err)
+	}
+	crash.At("watch.after_ingest")
+	if w.cfg.Ingested != nil {
+		w.cfg.Ingested(len(jobs), len(facts), chains.Block{Number: to.Next - 1, Hash: to.Parent})
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+package relayer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/chains/subnet"
+	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// link is one subnet joined to its root: everything the flows need, as
+// functions.
+type link struct {
+	sub     flow.Subnet
+	limits  Chain // of the subnet: batch bounds into it
+	up      Chain // of the root: batch bounds into it
+	root    *evm.Client
+	client  *subnet.Client
+	record  *subnet.Root
+	db      *store.DB
+	toRoot  chains.Sender
+	toChild chains.Sender
+	outbox  *bindings.WithdrawalOutbox
+}
+
+// describe makes the flows' description of a subnet from what deploy wrote.
+func describe(name string, d deploy.Deployment) (flow.Subnet, error) {
+	profile, err := ipc.ProfileOf(ipc.GenerationC)
+	if err != nil {
+		return flow.Subnet{}, err
+	}
+	return flow.Subnet{
+		Name: name, RootID: d.Root.ChainID, ID: d.Subnet.ChainID, IPC: d.Root.Subnet(), Actor: d.Root.Actor,
+		Gateway: d.Root.Gateway, Controller: d.Root.Controller, FastWithdrawals: d.Root.FastWithdrawals,
+		FLT: d.Root.Flt, USDC: d.Root.Usdc,
+		SubnetGateway: d.Subnet.Gateway, Replica: d.Subnet.Replica, Outbox: d.Subnet.Outbox,
+		Period: d.Settings.CheckPeriod, Profile: profile,
+	}, nil
+}
+
+// flows lists the flows of the link.
+func (l *link) flows() []flow.Flow {
+	w := flow.WithdrawDeps{Search: l.search, Returned: l.returned, ResendTx: l.resendTx, Send: l.toChild.Send}
+	return []flow.Flow{
+		flow.TopDown(l.sub, l.deliver(subnet.Messages)),
+		flow.Power(l.sub, l.deliver(subnet.PowerChanges)),
+		flow.Checkpoint(l.sub, l.checkpoint()),
+		flow.USDCDeposit(l.sub, l.search),
+		flow.FLTDeposit(l.sub, l.search),
+		flow.USDCWithdraw(l.sub, w),
+		flow.FLTWithdraw(l.sub, w),
+	}
+}
+
+func (l *link) search(ctx context.Context, q flow.Search) ([]chains.Event, error) {
+	var r subnet.Reader = l.client
+	if q.Chain == flow.Root {
+		r = l.root
+	}
+	return subnet.Find(ctx, r, subnet.Search{
+		Contract: q.Contract, Topics: q.Topics, Position: q.Position, Values: q.Values, Since: q.Since,
+	})
+}
+
+// final pins the subnet's final block.
+func (l *link) final(ctx context.Context) (evm.BlockRef, error) {
+	head, err := l.client.Head(ctx)
+	if err != nil {
+		return evm.BlockRef{}, fmt.Errorf("final block of %s: %w", l.sub.Name, err)
+	}
+	return evm.AtHash(head.Hash), nil
+}
+
+func (l *link) deliver(q subnet.Queue) flow.DeliverDeps {
+	applied := func(ctx context.Context, at evm.BlockRef) (flow.Applied, error) {
+		nonce, hash, err := l.client.Applied(ctx, q, at)
+		return flow.Applied{Nonce: nonce, Hash: hash}, err
+	}
+	return flow.DeliverDeps{
+		AppliedFinal: func(ctx context.Context) (flow.Applied, error) {
+			at, err := l.final(ctx)
+			if err != nil {
+				return flow.Applied{}, err
+			}
+			return applied(ctx, at)
+		},
+		AppliedLatest: func(ctx context.Context) (flow.Applied, error) { return applied(ctx, evm.AtLatest) },
+		CommittedAt: func(ctx context.Context, nonce uint64) (flow.Pair, error) {
+			n, hash, err := l.client.CommittedAt(ctx, q, nonce, evm.AtLatest)
+			return flow.Pair{Nonce: n, Hash: hash}, err
+		},
+		LatestStatement: func(ctx context.Context) (uint64, error) { return l.client.LatestStatement(ctx, evm.AtLatest) },
+		Statements:      l.statements,
+		Bodies:          l.bodies,
+		DeliverTx: func(bodies [][]byte, tail []common.Hash) (chains.Tx, error) {
+			data, err := l.client.DeliverCalldata(q, bodies, tail)
+			return chains.Tx{To: l.sub.SubnetGateway, Data: data}, err
+		},
+		Send:     l.toChild.Send,
+		MaxBytes: l.limits.MaxBytes, MaxCount: l.limits.MaxCount,
+	}
+}
+
+func (l *link) statements(ctx context.Context, after uint64) ([]flow.Statement, error) {
+	signed, err := l.client.Statements(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]flow.Statement, len(signed))
+	for i, s := range signed {
+		out[i] = flow.Statement{
+			ParentHeight: s.Statement.ParentHeight, TopDownNonce: s.Statement.TopDownNonce,
+			PowerChangeNonce: s.Statement.PowerChangeNonce,
+			Commit: func() (chains.Tx, error) {
+				data, err := l.client.CommitCalldata(s)
+				return chains.Tx{To: l.sub.SubnetGateway, Data: data}, err
+			},
+		}
+	}
+	return out, nil
+}
+
+// bodies reads a lane's payloads from the journal: the lane holds every message
+// until it is delivered.
+func (l *link) bodies(ctx context.Context, lane string, from, to uint64) ([][]byte, error) {
+	jobs, err := l.db.LaneJobs(ctx, lane, from, int(to-from))
+	if err != nil {
+		return nil, err
+	}
+	var out [][]byte
+	for i, j := range jobs {
+		if j.Seq != from+uint64(i) {
+			break
+		}
+		out = append(out, j.Transfer.Payload)
+	}
+	return out, nil
+}
+
+func (l *link) checkpoint() flow.CheckpointDeps {
+	state := func(ctx context.Context, head func(context.Context) (chains.Block, error)) (flow.RootState, error) {
+		b, err := head(ctx)
+		if err != nil {
+			return flow.RootState{}, err
+		}
+		s, err := l.record.State(ctx, b)
+		if err != nil {
+			return flow.RootState{}, err
+		}
+		out := flow.RootState{LastHeight: s.LastHeight, Applied: s.Applied}
+		for _, p := range s.Pending {
+			out.Pending = append(out.Pending, flow.PendingBatch(p))
+		}
+		return out, nil
+	}
+	return flow.CheckpointDeps{
+		StateFinal:    func(ctx context.Context) (flow.RootState, error) { return state(ctx, l.root.Head) },
+		StateLatest:   func(ctx context.Context) (flow.RootState, error) { return state(ctx, l.root.Latest) },
+		Bundle:        l.bundle,
+		Configuration: func(ctx context.Context) (uint64, error) { return l.client.Configuration(ctx, evm.AtLatest) },
+		Batch:         l.client.Batch,
+		SubmitTx: func(b flow.Bundle) (chains.Tx, error) {
+			data, err := l.record.SubmitCalldata(subnet.SignedCheckpoint(b))
+			return chains.Tx{To: l.sub.Actor, Data: data}, err
+		},
+		ConfigureTx: func(b flow.Bundle) (chains.Tx, error) {
+			data, err := l.client.ConfigureCalldata(b.Checkpoint, b.Signatories, b.Signatures)
+			return chains.Tx{To: l.sub.SubnetGateway, Data: data}, err
+		},
+		ExecuteTx: func(height uint64, in []ipc.Inclusion) (chains.Tx, error) {
+			data, err := l.record.ExecuteCalldata(height, in)
+			return chains.Tx{To: l.sub.Actor, Data: data}, err
+		},
+		SendRoot: l.toRoot.Send, SendSubnet: l.toChild.Send,
+		MaxBytes: l.up.MaxBytes, MaxCount: min(l.up.MaxCount, 50),
+	}
+}
+
+// bundle is a checkpoint whose signatures the root's own set accepts: the
+// subnet's count alone proves nothing (PROTOCOL 22).
+func (l *link) bundle(ctx context.Context, height uint64) (flow.Bundle, error) {
+	signed, err := l.client.Checkpoint(ctx, height)
+	if errors.Is(err, subnet.ErrNoQuorum) {
+		return flow.Bundle{}, fmt.Errorf("%w: %w", flow.ErrNotYet, err)
+	}
+	if err != nil {
+		return flow.Bundle{}, err
+	}
+	if !signed.Checkpoint.SubnetID.Equal(l.sub.IPC) {
+		return flow.Bundle{}, fmt.Errorf("checkpoint %d is of subnet %s: %w", height, signed.Checkpoint.SubnetID, chains.ErrWrongChain)
+	}
+	at, err := l.root.Latest(ctx)
+	if err != nil {
+		return flow.Bundle{}, err
+	}
+	signed, ok, err := l.record.Accepts(ctx, at, signed)
+	if err != nil {
+		return flow.Bundle{}, err
+	}
+	if !ok {
+		return flow.Bundle{}, fmt.Errorf("%w: checkpoint %d lacks weight in the root's set", flow.ErrNotYet, height)
+	}
+	return flow.Bundle(signed), nil
+}
+
+// returned reads the outbox at one final block.
+func (l *link) returned(ctx context.Context, ids []common.Hash) ([]bool, error) {
+	at, err := l.final(ctx)
+	if err != nil {
+		return nil, err
+	}
+	calls := make([]evm.CallArg, len(ids))
+	for i, id := range ids {
+		calls[i] = evm.CallArg{To: l.sub.Outbox, Data: l.outbox.PackStateOf(id)}
+	}
+	results, err := l.client.BatchCall(ctx, calls, at)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]bool, len(ids))
+	for i, r := range results {
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		state, err := l.outbox.UnpackStateOf(r.Data)
+		if err != nil {
+			return nil, fmt.Errorf("unpack stateOf: %w", chains.ErrUnavailable)
+		}
+		out[i] = state == outboxReturned
+	}
+	return out, nil
+}
+
+// outboxReturned is WithdrawalOutbox.stateOf of a returned withdrawal.
+const outboxReturned = 1
+
+func (l *link) resendTx(ctx context.Context, w ipc.Withdrawal) (chains.Tx, error) {
+	fee, err := l.client.ExitFee(ctx)
+	if err != nil {
+		return chains.Tx{}, err
+	}
+	return chains.Tx{
+		To: l.sub.Outbox, Data: l.outbox.PackResend(bindings.Withdrawal(w)), Value: new(big.Int).Set(fee),
+	}, nil
+}

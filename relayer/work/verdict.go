@@ -1,0 +1,66 @@
+package work
+
+import (
+	"errors"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/cenkalti/backoff/v4"
+)
+
+// maxReverts is how often a loose transfer's simulation may revert before it is
+// parked for a person. Strict lanes never park.
+const maxReverts = 5
+
+// busyWait is the pause while another transaction of the lane is undecided.
+const busyWait = 300 * time.Millisecond
+
+// verdict says what to record for one transfer after Do.
+func (p *Pool) verdict(job store.Job, step flow.Step, err error) store.Verdict {
+	v := store.Verdict{ID: job.Transfer.ID, Step: step.Name}
+	switch {
+	case err == nil:
+		v.RetryAt = step.Poll
+		return v
+	case errors.Is(err, chains.ErrBusy), errors.Is(err, chains.ErrStale), errors.Is(err, flow.ErrNotYet):
+		v.RetryAt, v.Cause = min(busyWait, step.Poll), err.Error()
+		return v
+	}
+
+	v.Cause, v.CountAttempt = err.Error(), true
+	attempts := job.Attempts + 1
+	reason, park := flow.ReasonOf(err)
+	if !park && errors.Is(err, chains.ErrReverted) && attempts >= maxReverts {
+		reason, park = flow.ReasonRejected, true
+	}
+	// Ordered lanes are blind (PROTOCOL 49): their head is never parked, it
+	// backs off and a person is called.
+	if park && !job.Strict {
+		v.Park, v.Reason, v.CountAttempt = true, string(reason), false
+	} else {
+		v.RetryAt = delay(attempts)
+	}
+	if p.cfg.Trouble != nil && (v.Park || job.Strict && attempts >= maxReverts) {
+		p.cfg.Trouble(Trouble{
+			Flow: job.Transfer.Route, Step: step.Name, Lane: job.Lane, Transfer: job.Transfer.ID,
+			Parked: v.Park, Attempts: attempts, Reason: reason, Err: err,
+		})
+	}
+	p.cfg.Log.Info("work: step failed", "flow", job.Transfer.Route, "step", step.Name,
+		"transfer", job.Transfer.ID, "attempts", attempts, "parked", v.Park, "err", err)
+	return v
+}
+
+// delay is exponential with full jitter: uniform in [0, min(1 min, 0.5 s·2ⁿ)].
+func delay(attempts int) time.Duration {
+	b := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(250*time.Millisecond), backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(1), backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
+	d := b.NextBackOff()
+	for range min(attempts, 12) {
+		d = b.NextBackOff()
+	}
+	return max(d, 10*time.Millisecond)
+}
