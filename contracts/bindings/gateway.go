@@ -25,8 +25,9 @@ var (
 
 // GatewayMetaData contains all meta data concerning the Gateway contract.
 var GatewayMetaData = bind.MetaData{
-	ABI: "[{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"enumOutcomeType\",\"name\":\"outcome\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"enumDisposition\",\"name\":\"disposition\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"bytes\",\"name\":\"ret\",\"type\":\"bytes\"}],\"name\":\"BottomUpMessageApplied\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"subnetHeight\",\"type\":\"uint256\"}],\"name\":\"CheckpointCommitted\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"CreditWithdrawn\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"Credited\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"indexed\":false,\"internalType\":\"structIpcEnvelope\",\"name\":\"message\",\"type\":\"tuple\"},{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"}],\"name\":\"NewTopDownMessage\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"enumDisposition\",\"name\":\"disposition\",\"type\":\"uint8\"}],\"name\":\"QuarantineReleased\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"envelopeHash\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"Quarantined\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"enumOutcomeType\",\"name\":\"outcome\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"enumDisposition\",\"name\":\"disposition\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"ResultApplied\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"indexed\":false,\"internalType\":\"structSubnetID\",\"name\":\"id\",\"type\":\"tuple\"}],\"name\":\"SubnetDestroyed\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"salt\",\"type\":\"bytes32\"}],\"name\":\"TopDownOpened\",\"type\":\"event\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"addStake\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"}],\"name\":\"approveSubnet\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetID\",\"type\":\"tuple\"},{\"internalType\":\"uint256\",\"name\":\"blockHeight\",\"type\":\"uint256\"},{\"internalType\":\"bytes32\",\"name\":\"blockHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"nextConfigurationNumber\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"msgsRoot\",\"type\":\"bytes32\"}],\"internalType\":\"structCommitment\",\"name\":\"msgs\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalActiveValidators\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"totalNumBlocksCommitted\",\"type\":\"uint64\"}],\"internalType\":\"structAggregatedStats\",\"name\":\"stats\",\"type\":\"tuple\"},{\"internalType\":\"bytes32\",\"name\":\"dataRootCommitment\",\"type\":\"bytes32\"}],\"internalType\":\"structCompressedSummary\",\"name\":\"consensus\",\"type\":\"tuple\"}],\"internalType\":\"structCompressedActivityRollup\",\"name\":\"activity\",\"type\":\"tuple\"}],\"internalType\":\"structBottomUpCheckpoint\",\"name\":\"checkpoint\",\"type\":\"tuple\"}],\"name\":\"commitCheckpoint\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"creditOf\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope[]\",\"name\":\"msgs\",\"type\":\"tuple[]\"}],\"name\":\"execBottomUpMsgBatch\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"to\",\"type\":\"tuple\"}],\"name\":\"fund\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"fundLimits\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"min\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"max\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"fundWithToken\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getAppliedBottomUpNonce\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"},{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getCounters\",\"outputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"preFunded\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"locked\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"relocked\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"unlocked\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"credited\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"creditsPaid\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"quarantined\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"quarantineReleased\",\"type\":\"uint256\"}],\"internalType\":\"structIGateway.Counters\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getNetworkName\",\"outputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getPowerChangeHash\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"number\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getSubnet\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"},{\"components\":[{\"internalType\":\"uint256\",\"name\":\"stake\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"genesisEpoch\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"circSupply\",\"type\":\"uint256\"},{\"internalType\":\"uint64\",\"name\":\"topDownNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"appliedBottomUpNonce\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"id\",\"type\":\"tuple\"}],\"internalType\":\"structSubnet\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getTopDownHash\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getTopDownNonce\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"},{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"kill\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"messageGas\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"salt\",\"type\":\"bytes32\"}],\"name\":\"openTopDown\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"pushCredit\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"}],\"name\":\"quarantinedHash\",\"outputs\":[{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"genesisCircSupply\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"collateral\",\"type\":\"uint256\"}],\"name\":\"register\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"releaseStake\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"envelope\",\"type\":\"tuple\"}],\"name\":\"retryQuarantined\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"envelope\",\"type\":\"tuple\"}],\"name\":\"sendContractXnetMessage\",\"outputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"committed\",\"type\":\"tuple\"}],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"}],\"name\":\"withdrawCredit\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"}]",
+	ABI: "[{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"networkName\",\"type\":\"tuple\"},{\"internalType\":\"uint256\",\"name\":\"messageGas_\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"fundMin\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"fundMax\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"maxSilence_\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"constructor\"},{\"inputs\":[],\"name\":\"AlreadyRegisteredSubnet\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"min\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"max\",\"type\":\"uint256\"}],\"name\":\"AmountOutOfBounds\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"BootstrapAlreadyRecorded\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"BootstrapNotRecorded\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"EmptyAddress\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"size\",\"type\":\"uint256\"}],\"name\":\"EnvelopeTooLarge\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"ForbiddenRecipient\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"required\",\"type\":\"uint256\"}],\"name\":\"InsufficientGas\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidCheckpointSource\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidSubnet\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"enumInvalidXnetMessageReason\",\"name\":\"reason\",\"type\":\"uint8\"}],\"name\":\"InvalidXnetMessage\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"NotAuthorized\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotDelegatedEvmAddress\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEmptySubnetCircSupply\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughBalance\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughFunds\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughFundsToRelease\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotQuarantined\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotRegisteredSubnet\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NothingToWithdraw\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"}],\"name\":\"OwnableInvalidOwner\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"OwnableUnauthorizedAccount\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"ReentrancyError\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"token\",\"type\":\"address\"}],\"name\":\"SafeERC20FailedOperation\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"StillQuarantined\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"SubnetNotFound\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"lastActive\",\"type\":\"uint256\"}],\"name\":\"SubnetSilent\",\"type\":\"error\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"enumOutcomeType\",\"name\":\"outcome\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"enumDisposition\",\"name\":\"disposition\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"bytes\",\"name\":\"ret\",\"type\":\"bytes\"}],\"name\":\"BottomUpMessageApplied\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"subnetHeight\",\"type\":\"uint256\"}],\"name\":\"CheckpointCommitted\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"CreditWithdrawn\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"Credited\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"indexed\":false,\"internalType\":\"structIpcEnvelope\",\"name\":\"message\",\"type\":\"tuple\"},{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"}],\"name\":\"NewTopDownMessage\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"previousOwner\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"newOwner\",\"type\":\"address\"}],\"name\":\"OwnershipTransferStarted\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"previousOwner\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"newOwner\",\"type\":\"address\"}],\"name\":\"OwnershipTransferred\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"enumDisposition\",\"name\":\"disposition\",\"type\":\"uint8\"}],\"name\":\"QuarantineReleased\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"envelopeHash\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"Quarantined\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"enumOutcomeType\",\"name\":\"outcome\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"enumDisposition\",\"name\":\"disposition\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"ResultApplied\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"}],\"name\":\"SubnetApproved\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"indexed\":false,\"internalType\":\"structSubnetID\",\"name\":\"id\",\"type\":\"tuple\"}],\"name\":\"SubnetDestroyed\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"salt\",\"type\":\"bytes32\"}],\"name\":\"TopDownOpened\",\"type\":\"event\"},{\"inputs\":[],\"name\":\"acceptOwnership\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"addStake\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"}],\"name\":\"approveSubnet\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"subnet\",\"type\":\"address\"}],\"name\":\"approved\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetID\",\"type\":\"tuple\"},{\"internalType\":\"uint256\",\"name\":\"blockHeight\",\"type\":\"uint256\"},{\"internalType\":\"bytes32\",\"name\":\"blockHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"nextConfigurationNumber\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"msgsRoot\",\"type\":\"bytes32\"}],\"internalType\":\"structCommitment\",\"name\":\"msgs\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalActiveValidators\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"totalNumBlocksCommitted\",\"type\":\"uint64\"}],\"internalType\":\"structAggregatedStats\",\"name\":\"stats\",\"type\":\"tuple\"},{\"internalType\":\"bytes32\",\"name\":\"dataRootCommitment\",\"type\":\"bytes32\"}],\"internalType\":\"structCompressedSummary\",\"name\":\"consensus\",\"type\":\"tuple\"}],\"internalType\":\"structCompressedActivityRollup\",\"name\":\"activity\",\"type\":\"tuple\"}],\"internalType\":\"structBottomUpCheckpoint\",\"name\":\"checkpoint\",\"type\":\"tuple\"}],\"name\":\"commitCheckpoint\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"creditOf\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope[]\",\"name\":\"msgs\",\"type\":\"tuple[]\"}],\"name\":\"execBottomUpMsgBatch\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"to\",\"type\":\"tuple\"}],\"name\":\"fund\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"fundLimits\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"min\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"max\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"fundWithToken\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getAppliedBottomUpNonce\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"},{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getCounters\",\"outputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"preFunded\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"locked\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"relocked\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"unlocked\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"credited\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"creditsPaid\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"quarantined\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"quarantineReleased\",\"type\":\"uint256\"}],\"internalType\":\"structIGateway.Counters\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getNetworkName\",\"outputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getPowerChangeHash\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"number\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getSubnet\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"},{\"components\":[{\"internalType\":\"uint256\",\"name\":\"stake\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"genesisEpoch\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"circSupply\",\"type\":\"uint256\"},{\"internalType\":\"uint64\",\"name\":\"topDownNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"appliedBottomUpNonce\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"id\",\"type\":\"tuple\"}],\"internalType\":\"structSubnet\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getTopDownHash\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"getTopDownNonce\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"},{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"kill\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"}],\"name\":\"lastActive\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"maxSilence\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"messageGas\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"salt\",\"type\":\"bytes32\"}],\"name\":\"openTopDown\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"owner\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"token\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"internalType\":\"bytes\",\"name\":\"data\",\"type\":\"bytes\"}],\"name\":\"payAndCall\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"pendingOwner\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"pushCredit\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"}],\"name\":\"quarantinedHash\",\"outputs\":[{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"genesisCircSupply\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"collateral\",\"type\":\"uint256\"}],\"name\":\"register\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"releaseStake\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"renounceOwnership\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"envelope\",\"type\":\"tuple\"}],\"name\":\"retryQuarantined\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"envelope\",\"type\":\"tuple\"}],\"name\":\"sendContractXnetMessage\",\"outputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"committed\",\"type\":\"tuple\"}],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"newOwner\",\"type\":\"address\"}],\"name\":\"transferOwnership\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"}],\"name\":\"withdrawCredit\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"}]",
 	ID:  "Gateway",
+	Bin: "0x610180604052348015610010575f5ffd5b50604051614cb2380380614cb283398101604081905261002f916102af565b338585858585845f01516001600160401b03165f148061005457506001856020015151115b15610072576040516303b5db8360e11b815260040160405180910390fd5b835f036100a8576040516303fa1bf760e41b815260048101859052600160248201525f1960448201526064015b60405180910390fd5b805f036100d9576040516303fa1bf760e41b815260048101829052600160248201525f19604482015260640161009f565b818311806100ed57506001600160801b0382115b15610122576040516303fa1bf760e41b815260048101839052602481018490526001600160801b03604482015260640161009f565b84516001600160401b0316610120526020850180515161014052515160011461014b575f61016a565b84602001515f81518110610161576101616103e4565b60200260200101515b6001600160a01b03166101605260808490526101876005856103f8565b60a05260c09290925260e0526101005250506001600160a01b0381166101c257604051631e4fbdf760e01b81525f600482015260240161009f565b6101cb816101d6565b505050505050610417565b600280546001600160a01b03191690556101ef816101f2565b50565b600180546001600160a01b038381166001600160a01b0319831681179093556040519116919082907f8be0079c531659141344cd1fd0a4f28419497f9722a3daafe3b4186f6b6457e0905f90a35050565b634e487b7160e01b5f52604160045260245ffd5b604080519081016001600160401b038111828210171561027957610279610243565b60405290565b604051601f8201601f191681016001600160401b03811182821017156102a7576102a7610243565b604052919050565b5f5f5f5f5f60a086880312156102c3575f5ffd5b85516001600160401b038111156102d8575f5ffd5b8601604081890312156102e9575f5ffd5b6102f1610257565b81516001600160401b0381168114610307575f5ffd5b815260208201516001600160401b03811115610321575f5ffd5b80830192505088601f830112610335575f5ffd5b81516001600160401b0381111561034e5761034e610243565b8060051b61035e6020820161027f565b9182526020818501810192908101908c841115610379575f5ffd5b6020860195505b838610156103b257855192506001600160a01b03831683146103a0575f5ffd5b82825260209586019590910190610380565b6020858101919091528b015160408c015160608d01516080909d0151959e919d509b9a50939850929650505050505050565b634e487b7160e01b5f52603260045260245ffd5b5f8261041257634e487b7160e01b5f52601260045260245ffd5b500490565b60805160a05160c05160e0516101005161012051610140516101605161476761054b5f395f8181611eb70152818161228c0152818161244f015261279e01525f8181611e4f01528181611e8c01528181611f1c0152818161223401528181612264015281816123c701528181612427015281816127080152818161277601526127fc01525f8181611e0d015281816121f5015281816123a201526126d901525f81816102a501526122f901525f81816104c601528181612c3a0152612c9d01525f81816104a301528181612c1101528181612c770152612d0201525f61344901525f81816105f4015281816107520152818161079c01528181612fcc0152818161300c0152818161327e015281816132a9015281816135a8015281816135d701528181613668015261369101526147675ff3fe6080604052600436106101f1575f3560e01c80635f39c7bb11610108578063b7c7c8191161009d578063d8b964e61161006d578063d8b964e614610677578063e30c3978146106b5578063e9a593c3146106d2578063eb4f16b5146106f1578063f2fde38b14610704575f5ffd5b8063b7c7c819146105e6578063c66c66a114610618578063cf8d2dc714610645578063d66d6c1014610664575f5ffd5b8063715018a6116100d8578063715018a61461056c57806379ba5097146105805780638da5cb5b1461059457806394074b03146105c5575f5ffd5b80635f39c7bb146104f0578063641f59881461050f57806365c6a0171461052e5780636fcbef2c1461054d575f5ffd5b80631dd9f8f41161018957806341c0e1b51161015957806341c0e1b51461042057806342398a9a1461043457806345f54485146104535780634ed08de91461047257806353c7498d14610491575f5ffd5b80631dd9f8f4146103845780632c85ec2c146103a357806338d66932146103c35780633e848a5214610401575f5ffd5b806311a83747116101c457806311a837471461029757806312fa8ce7146102d3578063185d9fb5146102f257806318f44b7014610371575f5ffd5b806301983add146101f55780630517e1aa146102165780630b2aa68b146102355780630e2140e514610278575b5f5ffd5b348015610200575f5ffd5b5061021461020f3660046138e3565b610723565b005b348015610221575f5ffd5b5061021461023036600461398a565b610812565b348015610240575f5ffd5b5061025461024f3660046139f6565b6108cb565b604080516001600160401b0390931683526020830191909152015b60405180910390f35b348015610283575f5ffd5b50610214610292366004613a27565b610916565b3480156102a2575f5ffd5b507f00000000000000000000000000000000000000000000000000000000000000005b60405190815260200161026f565b3480156102de575f5ffd5b506102146102ed366004613a42565b610993565b3480156102fd575f5ffd5b5061031161030c3660046139f6565b610a46565b60405161026f91905f61010082019050825182526020830151602083015260408301516040830152606083015160608301526080830151608083015260a083015160a083015260c083015160c083015260e083015160e083015292915050565b61021461037f366004613a59565b610b18565b34801561038f575f5ffd5b5061021461039e366004613abc565b610bac565b6103b66103b1366004613b2b565b610c4d565b60405161026f9190613c61565b3480156103ce575f5ffd5b506103e26103dd3660046139f6565b610e4e565b6040805192151583526001600160401b0390911660208301520161026f565b34801561040c575f5ffd5b5061021461041b366004613d05565b610ea3565b34801561042b575f5ffd5b50610214611033565b34801561043f575f5ffd5b506103e261044e3660046139f6565b6110b6565b34801561045e575f5ffd5b5061021461046d366004613a42565b611105565b34801561047d575f5ffd5b506102c561048c366004613d3c565b611194565b34801561049c575f5ffd5b50604080517f000000000000000000000000000000000000000000000000000000000000000081527f000000000000000000000000000000000000000000000000000000000000000060208201520161026f565b3480156104fb575f5ffd5b506102c561050a366004613dae565b6111ba565b34801561051a575f5ffd5b506102c5610529366004613d3c565b611204565b348015610539575f5ffd5b50610214610548366004613b2b565b61125f565b348015610558575f5ffd5b506102c56105673660046139f6565b6113e2565b348015610577575f5ffd5b50610214611420565b34801561058b575f5ffd5b50610214611433565b34801561059f575f5ffd5b506001546001600160a01b03165b6040516001600160a01b03909116815260200161026f565b3480156105d0575f5ffd5b506105d9611477565b60405161026f9190613df1565b3480156105f1575f5ffd5b507f00000000000000000000000000000000000000000000000000000000000000006102c5565b348015610623575f5ffd5b506106376106323660046139f6565b611498565b60405161026f929190613e03565b348015610650575f5ffd5b506102c561065f366004613d3c565b61154a565b610214610672366004613e6b565b6115a5565b348015610682575f5ffd5b506106a5610691366004613a27565b60036020525f908152604090205460ff1681565b604051901515815260200161026f565b3480156106c0575f5ffd5b506002546001600160a01b03166105ad565b3480156106dd575f5ffd5b506102546106ec3660046139f6565b61189a565b6102146106ff366004613a42565b61195d565b34801561070f575f5ffd5b5061021461071e366004613a27565b6119ea565b33301461074a57604051634a0bfec160e01b81523360048201526024015b60405180910390fd5b6107768585857f0000000000000000000000000000000000000000000000000000000000000000611a5b565b6107935760405163569d45cf60e11b815260040160405180910390fd5b5f5f6107f6865f7f000000000000000000000000000000000000000000000000000000000000000087878080601f0160208091040260200160405190810160405280939291908181526020018383808284375f92019190915250611b3b92505050565b91509150815f811461080a57815160208301f35b815160208301fd5b61081a611b92565b805f0361083d57600360405163bc0f01cf60e01b81526004016107419190613e8b565b5f5f61084885611bcf565b600182015491935091506001600160a01b03168061089b5760405162461bcd60e51b815260206004820152601060248201526f155b995e1c1958dd195908185cdcd95d60821b6044820152606401610741565b5f6108a7823387611c34565b90506108b68484898985611d78565b505f92505050805c61ff001916815d50505050565b5f808080806108e16108dc87614012565b611e0a565b6001600160a01b0316815260208101919091526040015f2080546002909101546001600160401b039091169590945092505050565b61091e611f5a565b806001600160a01b03163b5f0361094857604051637138356f60e01b815260040160405180910390fd5b6001600160a01b0381165f81815260036020526040808220805460ff19166001179055517fb671f77f505e9b42b104fe52e96afecb0460fe5c2641206ca32742276c84db649190a250565b5f61099c611f87565b6001810154909150600160a81b900460ff16156109cc57604051631fec7ca160e11b815260040160405180910390fd5b600181018054600160a81b60ff60a81b1990911617905560028101829055805467ffffffffffffffff60801b1916600160801b426001600160401b03160217815560405182815233907f2d45038eff57b429567fb7a27fbc1882b7276697da296a6c3a89e1bef9960cb49060200160405180910390a25050565b610a866040518061010001604052805f81526020015f81526020015f81526020015f81526020015f81526020015f81526020015f81526020015f81525090565b5f80610a946108dc85614012565b6001600160a01b03166001600160a01b031681526020019081526020015f20600301604051806101000160405290815f82015481526020016001820154815260200160028201548152602001600382015481526020016004820154815260200160058201548152602001600682015481526020016007820154815250509050919050565b345f03610b3b57600360405163bc0f01cf60e01b81526004016107419190613e8b565b5f5f610b4684611bcf565b600182015491935091506001600160a01b031615610b995760405162461bcd60e51b815260206004820152601060248201526f155b995e1c1958dd195908185cdcd95d60821b6044820152606401610741565b610ba68282868634611d78565b50505050565b610bb4611fc4565b335f9081526020819052604090206001810154600160a01b900460ff16610bee57604051630e991abd60e41b815260040160405180910390fd5b5f5b82811015610c3c57604051610c3183868685818110610c1157610c1161401d565b9050602002810190610c239190614031565b610c2c90614186565b612007565b604052600101610bf0565b505f905060ff19815c16815d505050565b610c556137e4565b333b5f03610c78575f60405163bc0f01cf60e01b81526004016107419190613e8b565b610ca0610c886080840184614259565b610c929080614259565b610c9b90614012565b6121f2565b15610cc157600560405163bc0f01cf60e01b81526004016107419190613e8b565b5f610ce5610cd26080850185614259565b610cdc9080614259565b6108dc90614012565b6001600160a01b0381165f8181526020819052604090209192501580610d1757506001810154600160a01b900460ff16155b15610d3857600160405163bc0f01cf60e01b81526004016107419190613e8b565b610d41816122e2565b610d64610d516080860186614259565b610d5f906020810190614259565b612341565b610d7160c085018561426d565b810190610d7e91906142b6565b5060018352610d93606085016040860161434a565b6001600160401b03166040840152610dae6080850185614259565b610db790614365565b60808401526040805180820190915280610dcf612387565b8152602001610ddd336124a7565b905260a0840152610df160c085018561426d565b8080601f0160208091040260200160405190810160405280939291908181526020018383808284375f9201919091525050505060c0840152610e378160608601356124e1565b6060840152610e4781838561255f565b5050919050565b5f80808080610e5f6108dc87614012565b6001600160a01b0316815260208101919091526040015f2060018101549054600160a01b90910460ff1695600160401b9091046001600160401b0316945092505050565b5f610eae8280614259565b610ebc906020810190614370565b915050801580610f1b575033610ed28380614259565b610ee0906020810190614370565b610eeb6001856143c9565b818110610efa57610efa61401d565b9050602002016020810190610f0f9190613a27565b6001600160a01b031614155b15610f3957604051637f39132760e11b815260040160405180910390fd5b335f9081526020819052604090206001810154600160a01b900460ff16610f72576040516208ed5b60e31b815260040160405180910390fd5b33610f80610cdc8580614259565b6001600160a01b031614610fa7576040516303b5db8360e11b815260040160405180910390fd5b6001810154600160a81b900460ff16610fd3576040516347942c3760e11b815260040160405180910390fd5b805467ffffffffffffffff60801b1916600160801b426001600160401b031602178155604051602084810135825233917f31acbebac9ada2d59453bc1cf2d7754930bc9864e227b2aa95d7bae470ffeb00910160405180910390a2505050565b5f61103c611f87565b905061104781612687565b1561106557604051637c67c70160e11b815260040160405180910390fd5b60018101805460ff60a01b191690557f60dc29147d9c6e493f02de6d79356195ea83f691b55fddd559e933b41befe69561109e336126c6565b6040516110ab9190613df1565b60405180910390a150565b5f808080806110c76108dc87614012565b6001600160a01b0316815260208101919091526040015f2060018101549054600160a01b90910460ff16956001600160401b03909116945092505050565b335f90815260208190526040902081158061112357508181600b0154105b15611141576040516379b33e7960e01b815260040160405180910390fd5b8181600b015f82825461115491906143c9565b9091555050600c810154611173906001600160a01b031633845a611a5b565b6111905760405163569d45cf60e11b815260040160405180910390fd5b5050565b5f61119d611fc4565b6111a8838384612850565b90505f60ff19815c16815d5092915050565b5f80806111c96108dc86614012565b6001600160a01b0316815260208082019290925260409081015f9081206001600160401b0386168252600e0190925290205490505b92915050565b5f61120d611fc4565b6001600160a01b038216158061122b57506001600160a01b03821630145b1561125457604051636296df2f60e11b81526001600160a01b0383166004820152602401610741565b6111a8833384612850565b611267611fc4565b5f61127182614186565b90505f6112848260a001515f0151611e0a565b6001600160a01b0381165f90815260208181526040808320868301516001600160401b03168452600e810190925290912054919250908015806112cf57506112cb8461296c565b8114155b156112ed57604051630721e99960e31b815260040160405180910390fd5b6001820154600160a01b900460ff161580611310575061130e82848661299b565b155b1561132e57604051631980332960e31b815260040160405180910390fd5b6020808501516001600160401b03165f908152600e8401909152604081208190556060850151600a84018054919290916113699084906143dc565b909155505f905061137b838587612a86565b5091505084602001516001600160401b0316846001600160a01b03167fd3cacd0c80a2ec0baa395b0b00ee8b4f1195f9fac6b92cec9fa2eedaa841ee82836040516113c69190614403565b60405180910390a3505f93505050815c60ff19169050815d5050565b5f80806113f16108dc85614012565b6001600160a01b0316815260208101919091526040015f2054600160801b90046001600160401b031692915050565b611428611f5a565b6114315f612b22565b565b60025433906001600160a01b0316811461146b5760405163118cdaa760e01b81526001600160a01b0382166004820152602401610741565b61147481612b22565b50565b604080518082019091525f815260606020820152611493612387565b905090565b5f6114a161382c565b5f6114ae6108dc85614012565b6001600160a01b0381165f90815260208181526040918290206001810154835160c081018552600b83015481528254600160c01b90046001600160401b03169381019390935293945092600160a01b900460ff1691810161150e84612687565b815283546001600160401b038082166020840152600160401b90910416604082015260600161153c856126c6565b815250935093505050915091565b5f80806115596108dc86614012565b6001600160a01b03166001600160a01b031681526020019081526020015f20600d015f836001600160a01b03166001600160a01b031681526020019081526020015f2054905092915050565b6115ad611b92565b335f9081526003602052604090205460ff166115de57604051634a0bfec160e01b8152336004820152602401610741565b335f9081526020819052604090208054600160c01b90046001600160401b03161561161c57604051631b538cdf60e11b815260040160405180910390fd5b6001600160801b0383111561165a576040516303fa1bf760e41b8152600481018490525f60248201526001600160801b036044820152606401610741565b5f3390506116c3816001600160a01b03166380f760216040518163ffffffff1660e01b81526004015f60405180830381865afa15801561169c573d5f5f3e3d5ffd5b505050506040513d5f823e601f3d908101601f19168201604052610c9b9190810190614411565b6116e0576040516303b5db8360e11b815260040160405180910390fd5b5f611748826001600160a01b03166380875df76040518163ffffffff1660e01b81526004016040805180830381865afa15801561171f573d5f5f3e3d5ffd5b505050506040513d601f19601f8201168201806040525081019061174391906144f2565b612b3b565b90505f611789836001600160a01b031663b6797d3c6040518163ffffffff1660e01b81526004016040805180830381865afa15801561171f573d5f5f3e3d5ffd5b8454426001600160401b03908116600160801b0267ffffffffffffffff60801b194392909216600160c01b02919091166001600160801b0390921691909117178555600185018054600c870180546001600160a01b038086166001600160a01b03199290921682179092556001600160a81b031990921690861617600160a01b1790915560038601889055600b86018790559091505f901561182b575f61182d565b855b6001600160a01b03841615611842575f611844565b875b61184e91906143dc565b905080341461187057604051631036b5ad60e31b815260040160405180910390fd5b61187a8388612b92565b6118848287612b92565b505f93505050815c61ff0019169050815d505050565b5f80806118a96108dc85614012565b6001600160a01b0381165f90815260208190526040812054919250600160c01b9091046001600160401b031690036118f457604051630e991abd60e41b815260040160405180910390fd5b806001600160a01b031663f20709496040518163ffffffff1660e01b81526004016040805180830381865afa15801561192f573d5f5f3e3d5ffd5b505050506040513d601f19601f820116820180604052508101906119539190614536565b9250925050915091565b611965611b92565b5f61196e611f87565b600c8101549091506001600160a01b03161561198a575f61198c565b815b34146119ab57604051631036b5ad60e31b815260040160405180910390fd5b8181600b015f8282546119be91906143dc565b9091555050600c8101546119db906001600160a01b031683612b92565b505f61ff0019815c16815d5050565b6119f2611f5a565b600280546001600160a01b0383166001600160a01b03199091168117909155611a236001546001600160a01b031690565b6001600160a01b03167f38d16b8cac22d99fc7c124b9cd0de2d3fa1faef420bfe791d8c362d765e2270060405160405180910390a350565b5f60606001600160a01b038616611a9057611a8685858560405180602001604052805f815250611b3b565b509150611b339050565b604080516001600160a01b038716602482015260448082018790528251808303909101815260649091019091526020810180516001600160e01b031663a9059cbb60e01b179052611ae69087905f908690611b3b565b909250905081611af9575f915050611b33565b80515f03611b155750506001600160a01b0384163b1515611b33565b6020815110158015611b2f5750611b2b81614562565b6001145b9150505b949350505050565b5f60605f5f845160208601888a89f191503d6080811115611b5a575060805b60405191508082525f60208301525f60408301525f60608301525f6080830152805f602084013e5060a0810160405294509492505050565b60ff6101005f5c041615611bb9576040516329f745a760e01b815260040160405180910390fd5b600161ff00195f805c9190911661010017905d50565b5f80611bdd6108dc84614012565b6001600160a01b0381165f81815260208190526040902093509091501580611c1157506001820154600160a01b900460ff16155b15611c2f57604051630e991abd60e41b815260040160405180910390fd5b915091565b6040516370a0823160e01b81523060048201525f9081906001600160a01b038616906370a0823190602401602060405180830381865afa158015611c7a573d5f5f3e3d5ffd5b505050506040513d601f19601f82011682018060405250810190611c9e9190614585565b9050611cb56001600160a01b038616853086612bd9565b6040516370a0823160e01b81523060048201525f906001600160a01b038716906370a0823190602401602060405180830381865afa158015611cf9573d5f5f3e3d5ffd5b505050506040513d601f19601f82011682018060405250810190611d1d9190614585565b9050818111611d645760405162461bcd60e51b81526020600482015260136024820152724e6f2062616c616e636520696e63726561736560681b6044820152606401610741565b611d6e82826143c9565b9695505050505050565b611d81856122e2565b611d8a82612341565b611d948582612c0f565b611d9c6137e4565b5f8152606081018290526040805180820190915280611dba86614012565b8152602001611dc88561459c565b905260808201526040805180820190915280611de2612387565b8152602001611df0336124a7565b905260a0820152611e0286868361255f565b505050505050565b5f7f00000000000000000000000000000000000000000000000000000000000000006001600160401b0316825f01516001600160401b0316141580611e7e5750611e757f000000000000000000000000000000000000000000000000000000000000000060016143dc565b82602001515114155b15611e8a57505f919050565b7f00000000000000000000000000000000000000000000000000000000000000006001148015611f0957507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b031682602001515f81518110611ef557611ef561401d565b60200260200101516001600160a01b031614155b15611f1557505f919050565b81602001517f000000000000000000000000000000000000000000000000000000000000000081518110611f4b57611f4b61401d565b60200260200101519050919050565b6001546001600160a01b031633146114315760405163118cdaa760e01b8152336004820152602401610741565b335f9081526020819052604090206001810154600160a01b900460ff16611fc157604051630e991abd60e41b815260040160405180910390fd5b90565b60ff5f5c1680611fd9575060ff6101005f5c04165b15611ff7576040516329f745a760e01b815260040160405180910390fd5b60015f805c60ff19168217905d50565b815460208201516001600160401b03600160401b90920482169116811461204457600260405163bc0f01cf60e01b81526004016107419190613e8b565b61204f8160016145a7565b83546001600160401b0391909116600160401b026fffffffffffffffff0000000000000000199091161783555f61208583612d47565b905061209284338561299b565b612185575f6120a08461296c565b6001600160401b0384165f908152600e870160205260409020819055606085015160098701549192509081019081106120d957806120dc565b5f195b60098701555060608401516040805183815260208101929092526001600160401b0385169133917f2faa12c9ceeb63552fb20c36bfe6ab66979904767f83b017adc5a218bc994e1c910160405180910390a381836001600160401b0316336001600160a01b03167f938d5987210505fd2b5851f715b90c6273544495dd118debbf80f21ac5c64dde600160036040516121769291906145c6565b60405180910390a45050505050565b5f5f5f612193873388612a86565b92509250925083856001600160401b0316336001600160a01b03167f938d5987210505fd2b5851f715b90c6273544495dd118debbf80f21ac5c64dde8686866040516121e1939291906145f6565b60405180910390a450505050505050565b5f7f00000000000000000000000000000000000000000000000000000000000000006001600160401b0316825f01516001600160401b031614801561225b57507f0000000000000000000000000000000000000000000000000000000000000000826020015151145b80156111fe57507f000000000000000000000000000000000000000000000000000000000000000015806111fe57507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b031682602001515f815181106122ca576122ca61401d565b60200260200101516001600160a01b03161492915050565b8054600160801b90046001600160401b031661231e7f0000000000000000000000000000000000000000000000000000000000000000826143dc565b42111561119057604051636586d57760e11b815260048101829052602401610741565b5f61235361234e8361459c565b612d7a565b905061235e81612dad565b1561119057604051636296df2f60e11b81526001600160a01b0382166004820152602401610741565b60408051808201909152606060208201526001600160401b037f0000000000000000000000000000000000000000000000000000000000000000811682527f0000000000000000000000000000000000000000000000000000000000000000908111156123f6576123f6613ea5565b60405190808252806020026020018201604052801561241f578160200160208202803683370190505b5060208201527f0000000000000000000000000000000000000000000000000000000000000000600103611fc1577f000000000000000000000000000000000000000000000000000000000000000081602001515f815181106124845761248461401d565b60200260200101906001600160a01b031690816001600160a01b03168152505090565b604080518082019091525f8152606060208201526040518060400160405280600460ff1681526020016124d984612e43565b905292915050565b60018201545f906001600160a01b031680156124fd575f6124ff565b825b341461252157600360405163bc0f01cf60e01b81526004016107419190613e8b565b825f03612531575f9150506111fe565b6001600160a01b0381161561254d5761254a8184612e95565b92505b6125578484612c0f565b509092915050565b6001830154600160a81b900460ff1661258b576040516347942c3760e11b815260040160405180910390fd5b82546001600160401b0316602082018190526040820180516001603f1b16821790526125b88160016145a7565b845467ffffffffffffffff19166001600160401b03919091161784556040515f906125e7908490602001613c61565b60405160208183030381529060405290506110008151111561262157805160405163bb9e58ed60e01b815260040161074191815260200190565b61263f856002015482805190602001205f9182526020526040902090565b60028601555f61264e84612d47565b90505f7fb6eb2e0545704059166f88153086a5814637ddce7139f55009632d8ca40683589050818682855160208701a350505050505050565b6006810154600582015460048301546003840180545f94919391926126ab916143dc565b6126b591906143dc565b6126bf91906143c9565b9392505050565b60408051808201909152606060208201527f00000000000000000000000000000000000000000000000000000000000000006001600160401b0316815261272e7f000000000000000000000000000000000000000000000000000000000000000060016143dc565b6001600160401b0381111561274557612745613ea5565b60405190808252806020026020018201604052801561276e578160200160208202803683370190505b5060208201527f00000000000000000000000000000000000000000000000000000000000000006001036127f4577f000000000000000000000000000000000000000000000000000000000000000081602001515f815181106127d3576127d361401d565b60200260200101906001600160a01b031690816001600160a01b0316815250505b8181602001517f00000000000000000000000000000000000000000000000000000000000000008151811061282b5761282b61401d565b60200260200101906001600160a01b031690816001600160a01b031681525050919050565b5f8061285e6108dc86614012565b6001600160a01b038082165f908152602081815260408083209389168352600d84019091528120549450919250908390036128ac57604051630686827b60e51b815260040160405180910390fd5b6001600160a01b0385165f908152600d8201602052604081208190556008820180548592906128dc9084906143dc565b909155505060018101546128fb906001600160a01b031685855a611a5b565b6129185760405163569d45cf60e11b815260040160405180910390fd5b604080516001600160a01b0386811682526020820186905280881692908516917fd430aface48b16af1448d6ebf0bff9dc475b838e4d48c1ee1b3e45001e9889a5910160405180910390a350509392505050565b5f8160405160200161297e9190613c61565b604051602081830303815290604052805190602001209050919050565b5f826001600160a01b03166129b68360a001515f0151611e0a565b6001600160a01b0316146129cb57505f6126bf565b6060820151158015906129e957506129e284612687565b8260600151115b156129f557505f6126bf565b600182516002811115612a0a57612a0a613b61565b03612a5e575f612a218360a0015160200151612ebc565b509050808015612a3c57506080830151516020015151600210155b8015612a56575060c0836080015160200151602001515111155b9150506126bf565b5f612a6c8360800151612f38565b5090508080612a7d57506060830151155b95945050505050565b5f5f606083606001515f14612ab35760608401516006870180545f90612aad9084906143dc565b90915550505b5f84516002811115612ac757612ac7613b61565b03612ae257612ad7868686612f8d565b925092509250612b19565b600184516002811115612af757612af7613b61565b03612b0757612ad7868686613085565b612b128686866131f7565b9250925092505b93509350939050565b600280546001600160a01b031916905561147481613385565b5f8082516001811115612b5057612b50613b61565b03612b5c57505f919050565b81602001516001600160a01b03163b5f03612b8a57604051637138356f60e01b815260040160405180910390fd5b506020015190565b6001600160a01b0382161580612ba6575080155b15612baf575050565b80612bbb833384611c34565b1461119057604051631036b5ad60e31b815260040160405180910390fd5b612be78484848460016133d6565b610ba657604051635274afe760e01b81526001600160a01b0385166004820152602401610741565b7f0000000000000000000000000000000000000000000000000000000000000000811080612c5c57507f000000000000000000000000000000000000000000000000000000000000000081115b15612cc9576040516303fa1bf760e41b8152600481018290527f000000000000000000000000000000000000000000000000000000000000000060248201527f00000000000000000000000000000000000000000000000000000000000000006044820152606401610741565b60048201545f90612cdb9083906143dc565b90506001600160801b03811115612d3b576040516303fa1bf760e41b8152600481018390527f000000000000000000000000000000000000000000000000000000000000000060248201526001600160801b036044820152606401610741565b60049092019190915550565b5f815f015182608001518360a0015184606001518560c00151866040015160405160200161297e96959493929190614624565b5f5f612d8583612ebc565b9250905080612da75760405163c5f8961f60e01b815260040160405180910390fd5b50919050565b5f8161ffff6001600160a01b03821611612dca5750600192915050565b6bfeffffffffffffffffffffff196bffffffffffffffffffffffff604083901c1601612df95750600192915050565b7377aa40b105843728088c0132e43fc44348881da86001600160a01b03841614806126bf575050506001600160a01b03167374539671a1d2f1c8f200826baba665179f53a1b71490565b6040805160c080825260e08201909252606091602082018180368337019050509050602080820152600a60408201526014606082015260606080820152601460a08201528160601b60c0820152919050565b5f612e9e611b92565b612ea9833384611c34565b90505f61ff0019815c16815d5092915050565b602081015181515f91829160ff166004141580612edb575060c0815114155b15612eeb57505f93849350915050565b60c08101518060601c92506060608083015114601460608401511416600a60408401511460208085015114161693508060a01b15601460a084015114168416935050828202915050915091565b5f5f612f478360200151612ebc565b9092509050818015612f5f57508251612f5f906121f2565b8015612f715750612f6f81612dad565b155b8015612f8657506001600160a01b0381163014155b9150915091565b5f5f606083606001515f03612fb657505060408051602081019091525f80825291508190612b19565b5f612fc48560800151612f38565b915050612ff07f0000000000000000000000000000000000000000000000000000000000000000613443565b60018701546060860151613030916001600160a01b03169083907f0000000000000000000000000000000000000000000000000000000000000000611a5b565b1561305057505060408051602081019091525f8082529250829150612b19565b613065878787602001518489606001516134ab565b505060408051602081019091525f81526002966001965090945092505050565b5f5f60605f5f6130988660800151612f38565b91509150816130f8576040516001955063bc0f01cf60e01b906130bf908790602401613e8b565b60408051601f198184030181529190526020810180516001600160e01b03166001600160e01b0319909316929092179091529250613168565b806001600160a01b03163b5f0361313d576040805160048152602481019091526020810180516001600160e01b03166336aea65560e11b179052600295509250613168565b60018801545f90613158906001600160a01b03168389613545565b945090508061316657600295505b505b5f85600281111561317b5761317b613b61565b036131b05760408601516001603f1b16156131a5576131a588886131a08989886136e7565b61255f565b505f9250612b199050565b6060860151156131d85760608601516005890180545f906131d29084906143dc565b90915550505b6131e888886131a08989886136e7565b50600292505093509350939050565b5f5f60605f5f61320a8660800151612f38565b915091505f82801561322557506001600160a01b0382163b15155b15613251576001890154613243906001600160a01b03168389613545565b945090508061325157600295505b606087015115801590613262575080155b156133185760018901545f906001600160a01b0316156132a2577f00000000000000000000000000000000000000000000000000000000000000006132cd565b6132cd600a7f000000000000000000000000000000000000000000000000000000000000000061468e565b90506132d881613443565b60018a015460608901516132f8916001600160a01b031690859084611a5b565b613316576133118a8a8a60200151868c606001516134ab565b600195505b505b5f5f6133278960c00151613796565b91509150818a6001600160a01b03167f8a8b47478baeb09988e0ae7ed2e2e76f6b0b7015fa305998a914dec55a19af0a838a888e6060015160405161336f94939291906146ad565b60405180910390a3505050505093509350939050565b600180546001600160a01b038381166001600160a01b0319831681179093556040519116919082907f8be0079c531659141344cd1fd0a4f28419497f9722a3daafe3b4186f6b6457e0905f90a35050565b6040516323b872dd60e01b5f8181526001600160a01b038781166004528616602452604485905291602083606481808c5af1925060015f51148316613432578383151615613426573d5f823e3d81fd5b5f883b113d1516831692505b604052505f60605295945050505050565b5f61346e7f0000000000000000000000000000000000000000000000000000000000000000836143dc565b90508060405a61347f90603f6146e5565b613489919061468e565b10156111905760405163b22db89560e01b815260048101829052602401610741565b6001600160a01b0382165f908152600d86016020526040812080548392906134d49084906143dc565b90915550506007850180548291905f906134ef9084906143dc565b92505081905550816001600160a01b0316836001600160401b0316856001600160a01b03167f4e52bf6441f93664187d58eb336870218ee9864185e61c39b41f6593c882b4558460405161217691815260200190565b5f60605f8360405160240161355a9190613c61565b60408051601f198184030181529190526020810180516001600160e01b0316635a69fb3760e11b17905290506001600160a01b038616158061359e57506060840151155b15613606576135cc7f0000000000000000000000000000000000000000000000000000000000000000613443565b6135fc8585606001517f000000000000000000000000000000000000000000000000000000000000000084611b3b565b92509250506136df565b306001600160a01b03166301983add878787606001518560405160240161363094939291906146fc565b60408051601f198184030181529190526020810180516001600160e01b031660e09390931b9290921790915291505f905061368c60047f000000000000000000000000000000000000000000000000000000000000000061468e565b6136b77f000000000000000000000000000000000000000000000000000000000000000060026146e5565b6136c191906143dc565b90506136cc81613443565b6136d8305f8385611b3b565b9350935050505b935093915050565b6136ef6137e4565b60028082525f90849081111561370757613707613b61565b14613716578360600151613718565b5f5b60608083019190915260a080860151608080850191909152860151908301526040805191820190528061374a86612d47565b815260200184600281111561376157613761613b61565b81526020018381525060405160200161377a919061472e565b60408051601f1981840301815291905260c08201529392505050565b5f5f6060835110156137ad57505f92600192509050565b60408301516060840151909250600281116137d9578060028111156137d4576137d4613b61565b6137dc565b60015b915050915091565b6040805160e08101909152805f81525f60208201819052604082018190526060820152608001613812613891565b815260200161381f613891565b8152602001606081525090565b6040518060c001604052805f81526020015f81526020015f81526020015f6001600160401b031681526020015f6001600160401b0316815260200161388c60405180604001604052805f6001600160401b03168152602001606081525090565b905290565b604080516080810182525f918101918252606080820152908190815260200161388c60405180604001604052805f60ff168152602001606081525090565b6001600160a01b0381168114611474575f5ffd5b5f5f5f5f5f608086880312156138f7575f5ffd5b8535613902816138cf565b94506020860135613912816138cf565b93506040860135925060608601356001600160401b03811115613933575f5ffd5b8601601f81018813613943575f5ffd5b80356001600160401b03811115613958575f5ffd5b886020828401011115613969575f5ffd5b959894975092955050506020019190565b5f60408284031215612da7575f5ffd5b5f5f5f6060848603121561399c575f5ffd5b83356001600160401b038111156139b1575f5ffd5b6139bd8682870161397a565b93505060208401356001600160401b038111156139d8575f5ffd5b6139e48682870161397a565b93969395505050506040919091013590565b5f60208284031215613a06575f5ffd5b81356001600160401b03811115613a1b575f5ffd5b611b338482850161397a565b5f60208284031215613a37575f5ffd5b81356126bf816138cf565b5f60208284031215613a52575f5ffd5b5035919050565b5f5f60408385031215613a6a575f5ffd5b82356001600160401b03811115613a7f575f5ffd5b613a8b8582860161397a565b92505060208301356001600160401b03811115613aa6575f5ffd5b613ab28582860161397a565b9150509250929050565b5f5f60208385031215613acd575f5ffd5b82356001600160401b03811115613ae2575f5ffd5b8301601f81018513613af2575f5ffd5b80356001600160401b03811115613b07575f5ffd5b8560208260051b8401011115613b1b575f5ffd5b6020919091019590945092505050565b5f60208284031215613b3b575f5ffd5b81356001600160401b03811115613b50575f5ffd5b820160e081850312156126bf575f5ffd5b634e487b7160e01b5f52602160045260245ffd5b6003811061147457611474613b61565b5f604083016001600160401b0383511684526020830151604060208601528181518084526060870191506020830193505f92505b80831015613be45783516001600160a01b031682526020938401936001939093019290910190613bb9565b5095945050505050565b5f81518084528060208401602086015e5f602082860101526020601f19601f83011685010191505092915050565b5f815160408452613c306040850182613b85565b90506020830151848203602086015260ff81511682526020810151905060406020830152612a7d6040830182613bee565b602081525f8251613c7181613b75565b806020840152506001600160401b0360208401511660408301526040830151613ca560608401826001600160401b03169052565b5060608301516080830152608083015160e060a0840152613cca610100840182613c1c565b905060a0840151601f198483030160c0850152613ce78282613c1c565b91505060c0840151601f198483030160e0850152612a7d8282613bee565b5f60208284031215613d15575f5ffd5b81356001600160401b03811115613d2a575f5ffd5b820161012081850312156126bf575f5ffd5b5f5f60408385031215613d4d575f5ffd5b82356001600160401b03811115613d62575f5ffd5b613d6e8582860161397a565b9250506020830135613d7f816138cf565b809150509250929050565b6001600160401b0381168114611474575f5ffd5b8035613da981613d8a565b919050565b5f5f60408385031215613dbf575f5ffd5b82356001600160401b03811115613dd4575f5ffd5b613de08582860161397a565b9250506020830135613d7f81613d8a565b602081525f6126bf6020830184613b85565b8215158152604060208201528151604082015260208201516060820152604082015160808201526001600160401b0360608301511660a08201526001600160401b0360808301511660c08201525f60a083015160c060e0840152612a7d610100840182613b85565b5f5f60408385031215613e7c575f5ffd5b50508035926020909101359150565b6020810160088310613e9f57613e9f613b61565b91905290565b634e487b7160e01b5f52604160045260245ffd5b604080519081016001600160401b0381118282101715613edb57613edb613ea5565b60405290565b60405160e081016001600160401b0381118282101715613edb57613edb613ea5565b604051601f8201601f191681016001600160401b0381118282101715613f2b57613f2b613ea5565b604052919050565b5f6001600160401b03821115613f4b57613f4b613ea5565b5060051b60200190565b5f60408284031215613f65575f5ffd5b613f6d613eb9565b90508135613f7a81613d8a565b815260208201356001600160401b03811115613f94575f5ffd5b8201601f81018413613fa4575f5ffd5b8035613fb7613fb282613f33565b613f03565b8082825260208201915060208360051b850101925086831115613fd8575f5ffd5b6020840193505b82841015614003578335613ff2816138cf565b825260209384019390910190613fdf565b60208501525091949350505050565b5f6111fe3683613f55565b634e487b7160e01b5f52603260045260245ffd5b5f823560de19833603018112614045575f5ffd5b9190910192915050565b803560038110613da9575f5ffd5b5f82601f83011261406c575f5ffd5b81356001600160401b0381111561408557614085613ea5565b614098601f8201601f1916602001613f03565b8181528460208386010111156140ac575f5ffd5b816020850160208301375f918101602001919091529392505050565b5f604082840312156140d8575f5ffd5b6140e0613eb9565b9050813560ff811681146140f2575f5ffd5b815260208201356001600160401b0381111561410c575f5ffd5b6141188482850161405d565b60208301525092915050565b5f60408284031215614134575f5ffd5b61413c613eb9565b905081356001600160401b03811115614153575f5ffd5b61415f84828501613f55565b82525060208201356001600160401b0381111561417a575f5ffd5b614118848285016140c8565b5f60e08236031215614196575f5ffd5b61419e613ee1565b6141a78361404f565b81526141b560208401613d9e565b60208201526141c660408401613d9e565b60408201526060838101359082015260808301356001600160401b038111156141ed575f5ffd5b6141f936828601614124565b60808301525060a08301356001600160401b03811115614217575f5ffd5b61422336828601614124565b60a08301525060c08301356001600160401b03811115614241575f5ffd5b61424d3682860161405d565b60c08301525092915050565b5f8235603e19833603018112614045575f5ffd5b5f5f8335601e19843603018112614282575f5ffd5b8301803591506001600160401b0382111561429b575f5ffd5b6020019150368190038213156142af575f5ffd5b9250929050565b5f602082840312156142c6575f5ffd5b81356001600160401b038111156142db575f5ffd5b8201604081850312156142ec575f5ffd5b6142f4613eb9565b81356001600160401b03811115614309575f5ffd5b6143158682850161405d565b82525060208201356001600160401b03811115614330575f5ffd5b61433c8682850161405d565b602083015250949350505050565b5f6020828403121561435a575f5ffd5b81356126bf81613d8a565b5f6111fe3683614124565b5f5f8335601e19843603018112614385575f5ffd5b8301803591506001600160401b0382111561439e575f5ffd5b6020019150600581901b36038213156142af575f5ffd5b634e487b7160e01b5f52601160045260245ffd5b818103818111156111fe576111fe6143b5565b808201808211156111fe576111fe6143b5565b600481106143ff576143ff613b61565b9052565b602081016111fe82846143ef565b5f60208284031215614421575f5ffd5b81516001600160401b03811115614436575f5ffd5b820160408185031215614447575f5ffd5b61444f613eb9565b815161445a81613d8a565b815260208201516001600160401b03811115614474575f5ffd5b80830192505084601f830112614488575f5ffd5b8151614496613fb282613f33565b8082825260208201915060208360051b8601019250878311156144b7575f5ffd5b6020850194505b828510156144e25784516144d1816138cf565b8252602094850194909101906144be565b6020840152509095945050505050565b5f6040828403128015614503575f5ffd5b5061450c613eb9565b82516002811061451a575f5ffd5b8152602083015161452a816138cf565b60208201529392505050565b5f5f60408385031215614547575f5ffd5b825161455281613d8a565b6020939093015192949293505050565b80516020808301519190811015612da7575f1960209190910360031b1b16919050565b5f60208284031215614595575f5ffd5b5051919050565b5f6111fe36836140c8565b6001600160401b0381811683821601908111156111fe576111fe6143b5565b6145cf83613b75565b8281526145df60208201836143ef565b6060604082018190525f9082015260800192915050565b6145ff84613b75565b83815261460f60208201846143ef565b606060408201525f612a7d6060830184613bee565b61462d87613b75565b86815260c060208201525f61464560c0830188613c1c565b82810360408401526146578188613c1c565b905085606084015282810360808401526146718186613bee565b9150506001600160401b03831660a0830152979650505050505050565b5f826146a857634e487b7160e01b5f52601260045260245ffd5b500490565b608081016146ba86613b75565b8582526146ca60208301866143ef565b6001600160a01b039390931660408201526060015292915050565b80820281158282048414176111fe576111fe6143b5565b6001600160a01b03858116825284166020820152604081018390526080606082018190525f90611d6e90830184613bee565b60208152815160208201525f602083015161474881613b75565b806040840152506040830151606080840152611b336080840182613bee56",
 }
 
 // Gateway is an auto generated Go binding around an Ethereum contract.
@@ -52,6 +53,40 @@ func NewGateway() *Gateway {
 // Use this to create the instance object passed to abigen v2 library functions Call, Transact, etc.
 func (c *Gateway) Instance(backend bind.ContractBackend, addr common.Address) *bind.BoundContract {
 	return bind.NewBoundContract(addr, c.abi, backend, backend, backend)
+}
+
+// PackConstructor is the Go binding used to pack the parameters required for
+// contract deployment.
+//
+// Solidity: constructor((uint64,address[]) networkName, uint256 messageGas_, uint256 fundMin, uint256 fundMax, uint256 maxSilence_) returns()
+func (gateway *Gateway) PackConstructor(networkName SubnetID, messageGas_ *big.Int, fundMin *big.Int, fundMax *big.Int, maxSilence_ *big.Int) []byte {
+	enc, err := gateway.abi.Pack("", networkName, messageGas_, fundMin, fundMax, maxSilence_)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// PackAcceptOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x79ba5097.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function acceptOwnership() returns()
+func (gateway *Gateway) PackAcceptOwnership() []byte {
+	enc, err := gateway.abi.Pack("acceptOwnership")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackAcceptOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x79ba5097.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function acceptOwnership() returns()
+func (gateway *Gateway) TryPackAcceptOwnership() ([]byte, error) {
+	return gateway.abi.Pack("acceptOwnership")
 }
 
 // PackAddStake is the Go binding used to pack the parameters required for calling
@@ -96,6 +131,41 @@ func (gateway *Gateway) PackApproveSubnet(subnet common.Address) []byte {
 // Solidity: function approveSubnet(address subnet) returns()
 func (gateway *Gateway) TryPackApproveSubnet(subnet common.Address) ([]byte, error) {
 	return gateway.abi.Pack("approveSubnet", subnet)
+}
+
+// PackApproved is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xd8b964e6.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function approved(address subnet) view returns(bool)
+func (gateway *Gateway) PackApproved(subnet common.Address) []byte {
+	enc, err := gateway.abi.Pack("approved", subnet)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackApproved is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xd8b964e6.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function approved(address subnet) view returns(bool)
+func (gateway *Gateway) TryPackApproved(subnet common.Address) ([]byte, error) {
+	return gateway.abi.Pack("approved", subnet)
+}
+
+// UnpackApproved is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xd8b964e6.
+//
+// Solidity: function approved(address subnet) view returns(bool)
+func (gateway *Gateway) UnpackApproved(data []byte) (bool, error) {
+	out, err := gateway.abi.Unpack("approved", data)
+	if err != nil {
+		return *new(bool), err
+	}
+	out0 := *abi.ConvertType(out[0], new(bool)).(*bool)
+	return out0, nil
 }
 
 // PackCommitCheckpoint is the Go binding used to pack the parameters required for calling
@@ -577,6 +647,76 @@ func (gateway *Gateway) TryPackKill() ([]byte, error) {
 	return gateway.abi.Pack("kill")
 }
 
+// PackLastActive is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x6fcbef2c.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function lastActive((uint64,address[]) subnetId) view returns(uint256)
+func (gateway *Gateway) PackLastActive(subnetId SubnetID) []byte {
+	enc, err := gateway.abi.Pack("lastActive", subnetId)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackLastActive is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x6fcbef2c.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function lastActive((uint64,address[]) subnetId) view returns(uint256)
+func (gateway *Gateway) TryPackLastActive(subnetId SubnetID) ([]byte, error) {
+	return gateway.abi.Pack("lastActive", subnetId)
+}
+
+// UnpackLastActive is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x6fcbef2c.
+//
+// Solidity: function lastActive((uint64,address[]) subnetId) view returns(uint256)
+func (gateway *Gateway) UnpackLastActive(data []byte) (*big.Int, error) {
+	out, err := gateway.abi.Unpack("lastActive", data)
+	if err != nil {
+		return new(big.Int), err
+	}
+	out0 := abi.ConvertType(out[0], new(big.Int)).(*big.Int)
+	return out0, nil
+}
+
+// PackMaxSilence is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x11a83747.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function maxSilence() view returns(uint256)
+func (gateway *Gateway) PackMaxSilence() []byte {
+	enc, err := gateway.abi.Pack("maxSilence")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackMaxSilence is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x11a83747.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function maxSilence() view returns(uint256)
+func (gateway *Gateway) TryPackMaxSilence() ([]byte, error) {
+	return gateway.abi.Pack("maxSilence")
+}
+
+// UnpackMaxSilence is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x11a83747.
+//
+// Solidity: function maxSilence() view returns(uint256)
+func (gateway *Gateway) UnpackMaxSilence(data []byte) (*big.Int, error) {
+	out, err := gateway.abi.Unpack("maxSilence", data)
+	if err != nil {
+		return new(big.Int), err
+	}
+	out0 := abi.ConvertType(out[0], new(big.Int)).(*big.Int)
+	return out0, nil
+}
+
 // PackMessageGas is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0xb7c7c819.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -632,6 +772,98 @@ func (gateway *Gateway) PackOpenTopDown(salt [32]byte) []byte {
 // Solidity: function openTopDown(bytes32 salt) returns()
 func (gateway *Gateway) TryPackOpenTopDown(salt [32]byte) ([]byte, error) {
 	return gateway.abi.Pack("openTopDown", salt)
+}
+
+// PackOwner is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x8da5cb5b.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function owner() view returns(address)
+func (gateway *Gateway) PackOwner() []byte {
+	enc, err := gateway.abi.Pack("owner")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackOwner is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x8da5cb5b.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function owner() view returns(address)
+func (gateway *Gateway) TryPackOwner() ([]byte, error) {
+	return gateway.abi.Pack("owner")
+}
+
+// UnpackOwner is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x8da5cb5b.
+//
+// Solidity: function owner() view returns(address)
+func (gateway *Gateway) UnpackOwner(data []byte) (common.Address, error) {
+	out, err := gateway.abi.Unpack("owner", data)
+	if err != nil {
+		return *new(common.Address), err
+	}
+	out0 := *abi.ConvertType(out[0], new(common.Address)).(*common.Address)
+	return out0, nil
+}
+
+// PackPayAndCall is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x01983add.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function payAndCall(address token, address to, uint256 value, bytes data) returns()
+func (gateway *Gateway) PackPayAndCall(token common.Address, to common.Address, value *big.Int, data []byte) []byte {
+	enc, err := gateway.abi.Pack("payAndCall", token, to, value, data)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackPayAndCall is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x01983add.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function payAndCall(address token, address to, uint256 value, bytes data) returns()
+func (gateway *Gateway) TryPackPayAndCall(token common.Address, to common.Address, value *big.Int, data []byte) ([]byte, error) {
+	return gateway.abi.Pack("payAndCall", token, to, value, data)
+}
+
+// PackPendingOwner is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xe30c3978.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function pendingOwner() view returns(address)
+func (gateway *Gateway) PackPendingOwner() []byte {
+	enc, err := gateway.abi.Pack("pendingOwner")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackPendingOwner is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xe30c3978.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function pendingOwner() view returns(address)
+func (gateway *Gateway) TryPackPendingOwner() ([]byte, error) {
+	return gateway.abi.Pack("pendingOwner")
+}
+
+// UnpackPendingOwner is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xe30c3978.
+//
+// Solidity: function pendingOwner() view returns(address)
+func (gateway *Gateway) UnpackPendingOwner(data []byte) (common.Address, error) {
+	out, err := gateway.abi.Unpack("pendingOwner", data)
+	if err != nil {
+		return *new(common.Address), err
+	}
+	out0 := *abi.ConvertType(out[0], new(common.Address)).(*common.Address)
+	return out0, nil
 }
 
 // PackPushCredit is the Go binding used to pack the parameters required for calling
@@ -748,6 +980,28 @@ func (gateway *Gateway) TryPackReleaseStake(amount *big.Int) ([]byte, error) {
 	return gateway.abi.Pack("releaseStake", amount)
 }
 
+// PackRenounceOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x715018a6.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function renounceOwnership() returns()
+func (gateway *Gateway) PackRenounceOwnership() []byte {
+	enc, err := gateway.abi.Pack("renounceOwnership")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackRenounceOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x715018a6.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function renounceOwnership() returns()
+func (gateway *Gateway) TryPackRenounceOwnership() ([]byte, error) {
+	return gateway.abi.Pack("renounceOwnership")
+}
+
 // PackRetryQuarantined is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0x65c6a017.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -803,6 +1057,28 @@ func (gateway *Gateway) UnpackSendContractXnetMessage(data []byte) (IpcEnvelope,
 	}
 	out0 := *abi.ConvertType(out[0], new(IpcEnvelope)).(*IpcEnvelope)
 	return out0, nil
+}
+
+// PackTransferOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xf2fde38b.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function transferOwnership(address newOwner) returns()
+func (gateway *Gateway) PackTransferOwnership(newOwner common.Address) []byte {
+	enc, err := gateway.abi.Pack("transferOwnership", newOwner)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackTransferOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xf2fde38b.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function transferOwnership(address newOwner) returns()
+func (gateway *Gateway) TryPackTransferOwnership(newOwner common.Address) ([]byte, error) {
+	return gateway.abi.Pack("transferOwnership", newOwner)
 }
 
 // PackWithdrawCredit is the Go binding used to pack the parameters required for calling
@@ -1074,6 +1350,96 @@ func (gateway *Gateway) UnpackNewTopDownMessageEvent(log *types.Log) (*GatewayNe
 	return out, nil
 }
 
+// GatewayOwnershipTransferStarted represents a OwnershipTransferStarted event raised by the Gateway contract.
+type GatewayOwnershipTransferStarted struct {
+	PreviousOwner common.Address
+	NewOwner      common.Address
+	Raw           *types.Log // Blockchain specific contextual infos
+}
+
+const GatewayOwnershipTransferStartedEventName = "OwnershipTransferStarted"
+
+// ContractEventName returns the user-defined event name.
+func (GatewayOwnershipTransferStarted) ContractEventName() string {
+	return GatewayOwnershipTransferStartedEventName
+}
+
+// UnpackOwnershipTransferStartedEvent is the Go binding that unpacks the event data emitted
+// by contract.
+//
+// Solidity: event OwnershipTransferStarted(address indexed previousOwner, address indexed newOwner)
+func (gateway *Gateway) UnpackOwnershipTransferStartedEvent(log *types.Log) (*GatewayOwnershipTransferStarted, error) {
+	event := "OwnershipTransferStarted"
+	if len(log.Topics) == 0 {
+		return nil, bind.ErrNoEventSignature
+	}
+	if log.Topics[0] != gateway.abi.Events[event].ID {
+		return nil, bind.ErrEventSignatureMismatch
+	}
+	out := new(GatewayOwnershipTransferStarted)
+	if len(log.Data) > 0 {
+		if err := gateway.abi.UnpackIntoInterface(out, event, log.Data); err != nil {
+			return nil, err
+		}
+	}
+	var indexed abi.Arguments
+	for _, arg := range gateway.abi.Events[event].Inputs {
+		if arg.Indexed {
+			indexed = append(indexed, arg)
+		}
+	}
+	if err := abi.ParseTopics(out, indexed, log.Topics[1:]); err != nil {
+		return nil, err
+	}
+	out.Raw = log
+	return out, nil
+}
+
+// GatewayOwnershipTransferred represents a OwnershipTransferred event raised by the Gateway contract.
+type GatewayOwnershipTransferred struct {
+	PreviousOwner common.Address
+	NewOwner      common.Address
+	Raw           *types.Log // Blockchain specific contextual infos
+}
+
+const GatewayOwnershipTransferredEventName = "OwnershipTransferred"
+
+// ContractEventName returns the user-defined event name.
+func (GatewayOwnershipTransferred) ContractEventName() string {
+	return GatewayOwnershipTransferredEventName
+}
+
+// UnpackOwnershipTransferredEvent is the Go binding that unpacks the event data emitted
+// by contract.
+//
+// Solidity: event OwnershipTransferred(address indexed previousOwner, address indexed newOwner)
+func (gateway *Gateway) UnpackOwnershipTransferredEvent(log *types.Log) (*GatewayOwnershipTransferred, error) {
+	event := "OwnershipTransferred"
+	if len(log.Topics) == 0 {
+		return nil, bind.ErrNoEventSignature
+	}
+	if log.Topics[0] != gateway.abi.Events[event].ID {
+		return nil, bind.ErrEventSignatureMismatch
+	}
+	out := new(GatewayOwnershipTransferred)
+	if len(log.Data) > 0 {
+		if err := gateway.abi.UnpackIntoInterface(out, event, log.Data); err != nil {
+			return nil, err
+		}
+	}
+	var indexed abi.Arguments
+	for _, arg := range gateway.abi.Events[event].Inputs {
+		if arg.Indexed {
+			indexed = append(indexed, arg)
+		}
+	}
+	if err := abi.ParseTopics(out, indexed, log.Topics[1:]); err != nil {
+		return nil, err
+	}
+	out.Raw = log
+	return out, nil
+}
+
 // GatewayQuarantineReleased represents a QuarantineReleased event raised by the Gateway contract.
 type GatewayQuarantineReleased struct {
 	Subnet      common.Address
@@ -1216,6 +1582,50 @@ func (gateway *Gateway) UnpackResultAppliedEvent(log *types.Log) (*GatewayResult
 	return out, nil
 }
 
+// GatewaySubnetApproved represents a SubnetApproved event raised by the Gateway contract.
+type GatewaySubnetApproved struct {
+	Subnet common.Address
+	Raw    *types.Log // Blockchain specific contextual infos
+}
+
+const GatewaySubnetApprovedEventName = "SubnetApproved"
+
+// ContractEventName returns the user-defined event name.
+func (GatewaySubnetApproved) ContractEventName() string {
+	return GatewaySubnetApprovedEventName
+}
+
+// UnpackSubnetApprovedEvent is the Go binding that unpacks the event data emitted
+// by contract.
+//
+// Solidity: event SubnetApproved(address indexed subnet)
+func (gateway *Gateway) UnpackSubnetApprovedEvent(log *types.Log) (*GatewaySubnetApproved, error) {
+	event := "SubnetApproved"
+	if len(log.Topics) == 0 {
+		return nil, bind.ErrNoEventSignature
+	}
+	if log.Topics[0] != gateway.abi.Events[event].ID {
+		return nil, bind.ErrEventSignatureMismatch
+	}
+	out := new(GatewaySubnetApproved)
+	if len(log.Data) > 0 {
+		if err := gateway.abi.UnpackIntoInterface(out, event, log.Data); err != nil {
+			return nil, err
+		}
+	}
+	var indexed abi.Arguments
+	for _, arg := range gateway.abi.Events[event].Inputs {
+		if arg.Indexed {
+			indexed = append(indexed, arg)
+		}
+	}
+	if err := abi.ParseTopics(out, indexed, log.Topics[1:]); err != nil {
+		return nil, err
+	}
+	out.Raw = log
+	return out, nil
+}
+
 // GatewaySubnetDestroyed represents a SubnetDestroyed event raised by the Gateway contract.
 type GatewaySubnetDestroyed struct {
 	Id  SubnetID
@@ -1302,5 +1712,728 @@ func (gateway *Gateway) UnpackTopDownOpenedEvent(log *types.Log) (*GatewayTopDow
 		return nil, err
 	}
 	out.Raw = log
+	return out, nil
+}
+
+// UnpackError attempts to decode the provided error data using user-defined
+// error definitions.
+func (gateway *Gateway) UnpackError(raw []byte) (any, error) {
+	if len(raw) < 4 {
+		return nil, errors.New("revert data shorter than a selector")
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["AlreadyRegisteredSubnet"].ID.Bytes()[:4]) {
+		return gateway.UnpackAlreadyRegisteredSubnetError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["AmountOutOfBounds"].ID.Bytes()[:4]) {
+		return gateway.UnpackAmountOutOfBoundsError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["BootstrapAlreadyRecorded"].ID.Bytes()[:4]) {
+		return gateway.UnpackBootstrapAlreadyRecordedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["BootstrapNotRecorded"].ID.Bytes()[:4]) {
+		return gateway.UnpackBootstrapNotRecordedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["EmptyAddress"].ID.Bytes()[:4]) {
+		return gateway.UnpackEmptyAddressError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["EnvelopeTooLarge"].ID.Bytes()[:4]) {
+		return gateway.UnpackEnvelopeTooLargeError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["ForbiddenRecipient"].ID.Bytes()[:4]) {
+		return gateway.UnpackForbiddenRecipientError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["InsufficientGas"].ID.Bytes()[:4]) {
+		return gateway.UnpackInsufficientGasError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["InvalidCheckpointSource"].ID.Bytes()[:4]) {
+		return gateway.UnpackInvalidCheckpointSourceError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["InvalidSubnet"].ID.Bytes()[:4]) {
+		return gateway.UnpackInvalidSubnetError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["InvalidXnetMessage"].ID.Bytes()[:4]) {
+		return gateway.UnpackInvalidXnetMessageError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["NotAuthorized"].ID.Bytes()[:4]) {
+		return gateway.UnpackNotAuthorizedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["NotDelegatedEvmAddress"].ID.Bytes()[:4]) {
+		return gateway.UnpackNotDelegatedEvmAddressError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["NotEmptySubnetCircSupply"].ID.Bytes()[:4]) {
+		return gateway.UnpackNotEmptySubnetCircSupplyError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["NotEnoughBalance"].ID.Bytes()[:4]) {
+		return gateway.UnpackNotEnoughBalanceError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["NotEnoughFunds"].ID.Bytes()[:4]) {
+		return gateway.UnpackNotEnoughFundsError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["NotEnoughFundsToRelease"].ID.Bytes()[:4]) {
+		return gateway.UnpackNotEnoughFundsToReleaseError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["NotQuarantined"].ID.Bytes()[:4]) {
+		return gateway.UnpackNotQuarantinedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["NotRegisteredSubnet"].ID.Bytes()[:4]) {
+		return gateway.UnpackNotRegisteredSubnetError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["NothingToWithdraw"].ID.Bytes()[:4]) {
+		return gateway.UnpackNothingToWithdrawError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["OwnableInvalidOwner"].ID.Bytes()[:4]) {
+		return gateway.UnpackOwnableInvalidOwnerError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["OwnableUnauthorizedAccount"].ID.Bytes()[:4]) {
+		return gateway.UnpackOwnableUnauthorizedAccountError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["ReentrancyError"].ID.Bytes()[:4]) {
+		return gateway.UnpackReentrancyErrorError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["SafeERC20FailedOperation"].ID.Bytes()[:4]) {
+		return gateway.UnpackSafeERC20FailedOperationError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["StillQuarantined"].ID.Bytes()[:4]) {
+		return gateway.UnpackStillQuarantinedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["SubnetNotFound"].ID.Bytes()[:4]) {
+		return gateway.UnpackSubnetNotFoundError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], gateway.abi.Errors["SubnetSilent"].ID.Bytes()[:4]) {
+		return gateway.UnpackSubnetSilentError(raw[4:])
+	}
+	return nil, errors.New("Unknown error")
+}
+
+// GatewayAlreadyRegisteredSubnet represents a AlreadyRegisteredSubnet error raised by the Gateway contract.
+type GatewayAlreadyRegisteredSubnet struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error AlreadyRegisteredSubnet()
+func GatewayAlreadyRegisteredSubnetErrorID() common.Hash {
+	return common.HexToHash("0x36a719be7662ed8773b777501800325c224239497b73df3c1bada6809c2d228e")
+}
+
+// UnpackAlreadyRegisteredSubnetError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error AlreadyRegisteredSubnet()
+func (gateway *Gateway) UnpackAlreadyRegisteredSubnetError(raw []byte) (*GatewayAlreadyRegisteredSubnet, error) {
+	out := new(GatewayAlreadyRegisteredSubnet)
+	if err := gateway.abi.UnpackIntoInterface(out, "AlreadyRegisteredSubnet", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayAmountOutOfBounds represents a AmountOutOfBounds error raised by the Gateway contract.
+type GatewayAmountOutOfBounds struct {
+	Amount *big.Int
+	Min    *big.Int
+	Max    *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error AmountOutOfBounds(uint256 amount, uint256 min, uint256 max)
+func GatewayAmountOutOfBoundsErrorID() common.Hash {
+	return common.HexToHash("0x3fa1bf7021a865878432c22da29de96e8384f7c0a6b67ede2a26b1b9851748d1")
+}
+
+// UnpackAmountOutOfBoundsError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error AmountOutOfBounds(uint256 amount, uint256 min, uint256 max)
+func (gateway *Gateway) UnpackAmountOutOfBoundsError(raw []byte) (*GatewayAmountOutOfBounds, error) {
+	out := new(GatewayAmountOutOfBounds)
+	if err := gateway.abi.UnpackIntoInterface(out, "AmountOutOfBounds", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayBootstrapAlreadyRecorded represents a BootstrapAlreadyRecorded error raised by the Gateway contract.
+type GatewayBootstrapAlreadyRecorded struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BootstrapAlreadyRecorded()
+func GatewayBootstrapAlreadyRecordedErrorID() common.Hash {
+	return common.HexToHash("0x3fd8f9422ea373237ba5c8e1ba892e945d8e8f4e42c44a820342f1334e357a0f")
+}
+
+// UnpackBootstrapAlreadyRecordedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BootstrapAlreadyRecorded()
+func (gateway *Gateway) UnpackBootstrapAlreadyRecordedError(raw []byte) (*GatewayBootstrapAlreadyRecorded, error) {
+	out := new(GatewayBootstrapAlreadyRecorded)
+	if err := gateway.abi.UnpackIntoInterface(out, "BootstrapAlreadyRecorded", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayBootstrapNotRecorded represents a BootstrapNotRecorded error raised by the Gateway contract.
+type GatewayBootstrapNotRecorded struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BootstrapNotRecorded()
+func GatewayBootstrapNotRecordedErrorID() common.Hash {
+	return common.HexToHash("0x8f28586e0819fafc294363f4237c8d74b01694f0b44b48bdc5f7e46c30a191d9")
+}
+
+// UnpackBootstrapNotRecordedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BootstrapNotRecorded()
+func (gateway *Gateway) UnpackBootstrapNotRecordedError(raw []byte) (*GatewayBootstrapNotRecorded, error) {
+	out := new(GatewayBootstrapNotRecorded)
+	if err := gateway.abi.UnpackIntoInterface(out, "BootstrapNotRecorded", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayEmptyAddress represents a EmptyAddress error raised by the Gateway contract.
+type GatewayEmptyAddress struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error EmptyAddress()
+func GatewayEmptyAddressErrorID() common.Hash {
+	return common.HexToHash("0x7138356f89d71559551c4ff5ae4279ad57f02e8d7fad66641fbbfdba57c12a42")
+}
+
+// UnpackEmptyAddressError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error EmptyAddress()
+func (gateway *Gateway) UnpackEmptyAddressError(raw []byte) (*GatewayEmptyAddress, error) {
+	out := new(GatewayEmptyAddress)
+	if err := gateway.abi.UnpackIntoInterface(out, "EmptyAddress", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayEnvelopeTooLarge represents a EnvelopeTooLarge error raised by the Gateway contract.
+type GatewayEnvelopeTooLarge struct {
+	Size *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error EnvelopeTooLarge(uint256 size)
+func GatewayEnvelopeTooLargeErrorID() common.Hash {
+	return common.HexToHash("0xbb9e58ed2ecec65f975d57c0cd1af069dee52a751a504dd8da00898059ee35d2")
+}
+
+// UnpackEnvelopeTooLargeError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error EnvelopeTooLarge(uint256 size)
+func (gateway *Gateway) UnpackEnvelopeTooLargeError(raw []byte) (*GatewayEnvelopeTooLarge, error) {
+	out := new(GatewayEnvelopeTooLarge)
+	if err := gateway.abi.UnpackIntoInterface(out, "EnvelopeTooLarge", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayForbiddenRecipient represents a ForbiddenRecipient error raised by the Gateway contract.
+type GatewayForbiddenRecipient struct {
+	Account common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ForbiddenRecipient(address account)
+func GatewayForbiddenRecipientErrorID() common.Hash {
+	return common.HexToHash("0xc52dbe5ea7b9cc29c06cf9efb85229a1711b74432cd3c3245d941d307fe521c6")
+}
+
+// UnpackForbiddenRecipientError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ForbiddenRecipient(address account)
+func (gateway *Gateway) UnpackForbiddenRecipientError(raw []byte) (*GatewayForbiddenRecipient, error) {
+	out := new(GatewayForbiddenRecipient)
+	if err := gateway.abi.UnpackIntoInterface(out, "ForbiddenRecipient", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayInsufficientGas represents a InsufficientGas error raised by the Gateway contract.
+type GatewayInsufficientGas struct {
+	Required *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InsufficientGas(uint256 required)
+func GatewayInsufficientGasErrorID() common.Hash {
+	return common.HexToHash("0xb22db895256af10683fcd7550b474af0fbe8f3d51775f4bad8de5498d3bc3d63")
+}
+
+// UnpackInsufficientGasError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InsufficientGas(uint256 required)
+func (gateway *Gateway) UnpackInsufficientGasError(raw []byte) (*GatewayInsufficientGas, error) {
+	out := new(GatewayInsufficientGas)
+	if err := gateway.abi.UnpackIntoInterface(out, "InsufficientGas", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayInvalidCheckpointSource represents a InvalidCheckpointSource error raised by the Gateway contract.
+type GatewayInvalidCheckpointSource struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidCheckpointSource()
+func GatewayInvalidCheckpointSourceErrorID() common.Hash {
+	return common.HexToHash("0xfe72264e3f719f518084ec785534cf546e7bfe1199c4c66b0c7babe11d953798")
+}
+
+// UnpackInvalidCheckpointSourceError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidCheckpointSource()
+func (gateway *Gateway) UnpackInvalidCheckpointSourceError(raw []byte) (*GatewayInvalidCheckpointSource, error) {
+	out := new(GatewayInvalidCheckpointSource)
+	if err := gateway.abi.UnpackIntoInterface(out, "InvalidCheckpointSource", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayInvalidSubnet represents a InvalidSubnet error raised by the Gateway contract.
+type GatewayInvalidSubnet struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidSubnet()
+func GatewayInvalidSubnetErrorID() common.Hash {
+	return common.HexToHash("0x076bb706fbadc681025b167edeb5aa6fd63f897e221ba95fff69990501db9f9a")
+}
+
+// UnpackInvalidSubnetError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidSubnet()
+func (gateway *Gateway) UnpackInvalidSubnetError(raw []byte) (*GatewayInvalidSubnet, error) {
+	out := new(GatewayInvalidSubnet)
+	if err := gateway.abi.UnpackIntoInterface(out, "InvalidSubnet", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayInvalidXnetMessage represents a InvalidXnetMessage error raised by the Gateway contract.
+type GatewayInvalidXnetMessage struct {
+	Reason uint8
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidXnetMessage(uint8 reason)
+func GatewayInvalidXnetMessageErrorID() common.Hash {
+	return common.HexToHash("0xbc0f01cf8fb77588a6abd70d3aee4b51c708b378bbaf1f4c5ca190118451c7e4")
+}
+
+// UnpackInvalidXnetMessageError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidXnetMessage(uint8 reason)
+func (gateway *Gateway) UnpackInvalidXnetMessageError(raw []byte) (*GatewayInvalidXnetMessage, error) {
+	out := new(GatewayInvalidXnetMessage)
+	if err := gateway.abi.UnpackIntoInterface(out, "InvalidXnetMessage", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayNotAuthorized represents a NotAuthorized error raised by the Gateway contract.
+type GatewayNotAuthorized struct {
+	Account common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotAuthorized(address account)
+func GatewayNotAuthorizedErrorID() common.Hash {
+	return common.HexToHash("0x4a0bfec1fa3ea832f47a765e92fe13fe78ddadee056368ea6e89037b3cf70498")
+}
+
+// UnpackNotAuthorizedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotAuthorized(address account)
+func (gateway *Gateway) UnpackNotAuthorizedError(raw []byte) (*GatewayNotAuthorized, error) {
+	out := new(GatewayNotAuthorized)
+	if err := gateway.abi.UnpackIntoInterface(out, "NotAuthorized", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayNotDelegatedEvmAddress represents a NotDelegatedEvmAddress error raised by the Gateway contract.
+type GatewayNotDelegatedEvmAddress struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotDelegatedEvmAddress()
+func GatewayNotDelegatedEvmAddressErrorID() common.Hash {
+	return common.HexToHash("0xc5f8961fcf258c8d4210c0e0876d511764d2ba5edfc3beabebf1115c16e04adf")
+}
+
+// UnpackNotDelegatedEvmAddressError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotDelegatedEvmAddress()
+func (gateway *Gateway) UnpackNotDelegatedEvmAddressError(raw []byte) (*GatewayNotDelegatedEvmAddress, error) {
+	out := new(GatewayNotDelegatedEvmAddress)
+	if err := gateway.abi.UnpackIntoInterface(out, "NotDelegatedEvmAddress", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayNotEmptySubnetCircSupply represents a NotEmptySubnetCircSupply error raised by the Gateway contract.
+type GatewayNotEmptySubnetCircSupply struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEmptySubnetCircSupply()
+func GatewayNotEmptySubnetCircSupplyErrorID() common.Hash {
+	return common.HexToHash("0xf8cf8e025d75e76385c88fd5e63710b7c532b65463d21f406acffc7899daa620")
+}
+
+// UnpackNotEmptySubnetCircSupplyError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEmptySubnetCircSupply()
+func (gateway *Gateway) UnpackNotEmptySubnetCircSupplyError(raw []byte) (*GatewayNotEmptySubnetCircSupply, error) {
+	out := new(GatewayNotEmptySubnetCircSupply)
+	if err := gateway.abi.UnpackIntoInterface(out, "NotEmptySubnetCircSupply", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayNotEnoughBalance represents a NotEnoughBalance error raised by the Gateway contract.
+type GatewayNotEnoughBalance struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughBalance()
+func GatewayNotEnoughBalanceErrorID() common.Hash {
+	return common.HexToHash("0xad3a8b9eaddc3d6d5c780ccaaf272bfb52ccfbe8d3a426f9902dadb4685d4a9b")
+}
+
+// UnpackNotEnoughBalanceError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughBalance()
+func (gateway *Gateway) UnpackNotEnoughBalanceError(raw []byte) (*GatewayNotEnoughBalance, error) {
+	out := new(GatewayNotEnoughBalance)
+	if err := gateway.abi.UnpackIntoInterface(out, "NotEnoughBalance", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayNotEnoughFunds represents a NotEnoughFunds error raised by the Gateway contract.
+type GatewayNotEnoughFunds struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughFunds()
+func GatewayNotEnoughFundsErrorID() common.Hash {
+	return common.HexToHash("0x81b5ad68e4f99b977545849c03fa2eb2645e66e6a2f033b3bf621535480eaab9")
+}
+
+// UnpackNotEnoughFundsError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughFunds()
+func (gateway *Gateway) UnpackNotEnoughFundsError(raw []byte) (*GatewayNotEnoughFunds, error) {
+	out := new(GatewayNotEnoughFunds)
+	if err := gateway.abi.UnpackIntoInterface(out, "NotEnoughFunds", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayNotEnoughFundsToRelease represents a NotEnoughFundsToRelease error raised by the Gateway contract.
+type GatewayNotEnoughFundsToRelease struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughFundsToRelease()
+func GatewayNotEnoughFundsToReleaseErrorID() common.Hash {
+	return common.HexToHash("0x79b33e792f39cac4c51038dceb7da197f8ade5ff9c1d3516e11cc81060819b50")
+}
+
+// UnpackNotEnoughFundsToReleaseError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughFundsToRelease()
+func (gateway *Gateway) UnpackNotEnoughFundsToReleaseError(raw []byte) (*GatewayNotEnoughFundsToRelease, error) {
+	out := new(GatewayNotEnoughFundsToRelease)
+	if err := gateway.abi.UnpackIntoInterface(out, "NotEnoughFundsToRelease", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayNotQuarantined represents a NotQuarantined error raised by the Gateway contract.
+type GatewayNotQuarantined struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotQuarantined()
+func GatewayNotQuarantinedErrorID() common.Hash {
+	return common.HexToHash("0x390f4cc8605825d60745b962fa5690d9d7609545dc0f779b2bc156cdf87264d8")
+}
+
+// UnpackNotQuarantinedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotQuarantined()
+func (gateway *Gateway) UnpackNotQuarantinedError(raw []byte) (*GatewayNotQuarantined, error) {
+	out := new(GatewayNotQuarantined)
+	if err := gateway.abi.UnpackIntoInterface(out, "NotQuarantined", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayNotRegisteredSubnet represents a NotRegisteredSubnet error raised by the Gateway contract.
+type GatewayNotRegisteredSubnet struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotRegisteredSubnet()
+func GatewayNotRegisteredSubnetErrorID() common.Hash {
+	return common.HexToHash("0xe991abd072a6f5533e6255047cb68af94d615dd3473b56af0d2786ff367e3af0")
+}
+
+// UnpackNotRegisteredSubnetError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotRegisteredSubnet()
+func (gateway *Gateway) UnpackNotRegisteredSubnetError(raw []byte) (*GatewayNotRegisteredSubnet, error) {
+	out := new(GatewayNotRegisteredSubnet)
+	if err := gateway.abi.UnpackIntoInterface(out, "NotRegisteredSubnet", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayNothingToWithdraw represents a NothingToWithdraw error raised by the Gateway contract.
+type GatewayNothingToWithdraw struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NothingToWithdraw()
+func GatewayNothingToWithdrawErrorID() common.Hash {
+	return common.HexToHash("0xd0d04f60bf4f7629141a1f00f5d2908fa0f3e15bf4cbf8bb8edc6fcbdf2509fa")
+}
+
+// UnpackNothingToWithdrawError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NothingToWithdraw()
+func (gateway *Gateway) UnpackNothingToWithdrawError(raw []byte) (*GatewayNothingToWithdraw, error) {
+	out := new(GatewayNothingToWithdraw)
+	if err := gateway.abi.UnpackIntoInterface(out, "NothingToWithdraw", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayOwnableInvalidOwner represents a OwnableInvalidOwner error raised by the Gateway contract.
+type GatewayOwnableInvalidOwner struct {
+	Owner common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error OwnableInvalidOwner(address owner)
+func GatewayOwnableInvalidOwnerErrorID() common.Hash {
+	return common.HexToHash("0x1e4fbdf7f3ef8bcaa855599e3abf48b232380f183f08f6f813d9ffa5bd585188")
+}
+
+// UnpackOwnableInvalidOwnerError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error OwnableInvalidOwner(address owner)
+func (gateway *Gateway) UnpackOwnableInvalidOwnerError(raw []byte) (*GatewayOwnableInvalidOwner, error) {
+	out := new(GatewayOwnableInvalidOwner)
+	if err := gateway.abi.UnpackIntoInterface(out, "OwnableInvalidOwner", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayOwnableUnauthorizedAccount represents a OwnableUnauthorizedAccount error raised by the Gateway contract.
+type GatewayOwnableUnauthorizedAccount struct {
+	Account common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error OwnableUnauthorizedAccount(address account)
+func GatewayOwnableUnauthorizedAccountErrorID() common.Hash {
+	return common.HexToHash("0x118cdaa7a341953d1887a2245fd6665d741c67c8c50581daa59e1d03373fa188")
+}
+
+// UnpackOwnableUnauthorizedAccountError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error OwnableUnauthorizedAccount(address account)
+func (gateway *Gateway) UnpackOwnableUnauthorizedAccountError(raw []byte) (*GatewayOwnableUnauthorizedAccount, error) {
+	out := new(GatewayOwnableUnauthorizedAccount)
+	if err := gateway.abi.UnpackIntoInterface(out, "OwnableUnauthorizedAccount", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayReentrancyError represents a ReentrancyError error raised by the Gateway contract.
+type GatewayReentrancyError struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ReentrancyError()
+func GatewayReentrancyErrorErrorID() common.Hash {
+	return common.HexToHash("0x29f745a757d65f4bfa5bfeddc8cbaaeff81cc810fc2dbc9d9980c94706c47dcc")
+}
+
+// UnpackReentrancyErrorError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ReentrancyError()
+func (gateway *Gateway) UnpackReentrancyErrorError(raw []byte) (*GatewayReentrancyError, error) {
+	out := new(GatewayReentrancyError)
+	if err := gateway.abi.UnpackIntoInterface(out, "ReentrancyError", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewaySafeERC20FailedOperation represents a SafeERC20FailedOperation error raised by the Gateway contract.
+type GatewaySafeERC20FailedOperation struct {
+	Token common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error SafeERC20FailedOperation(address token)
+func GatewaySafeERC20FailedOperationErrorID() common.Hash {
+	return common.HexToHash("0x5274afe73c98b4749fc91ffae6b7b574e7842cb2144a159e9377a5f20b32edf9")
+}
+
+// UnpackSafeERC20FailedOperationError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error SafeERC20FailedOperation(address token)
+func (gateway *Gateway) UnpackSafeERC20FailedOperationError(raw []byte) (*GatewaySafeERC20FailedOperation, error) {
+	out := new(GatewaySafeERC20FailedOperation)
+	if err := gateway.abi.UnpackIntoInterface(out, "SafeERC20FailedOperation", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewayStillQuarantined represents a StillQuarantined error raised by the Gateway contract.
+type GatewayStillQuarantined struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error StillQuarantined()
+func GatewayStillQuarantinedErrorID() common.Hash {
+	return common.HexToHash("0xcc019948ee7371d4a5ea126cdd2a43c2018c8a47534249b931e6a8b05c96c639")
+}
+
+// UnpackStillQuarantinedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error StillQuarantined()
+func (gateway *Gateway) UnpackStillQuarantinedError(raw []byte) (*GatewayStillQuarantined, error) {
+	out := new(GatewayStillQuarantined)
+	if err := gateway.abi.UnpackIntoInterface(out, "StillQuarantined", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewaySubnetNotFound represents a SubnetNotFound error raised by the Gateway contract.
+type GatewaySubnetNotFound struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error SubnetNotFound()
+func GatewaySubnetNotFoundErrorID() common.Hash {
+	return common.HexToHash("0x00476ad8a00e40fe7649c5bc6a7741b8d988d6c02131974cdd672c26086fadea")
+}
+
+// UnpackSubnetNotFoundError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error SubnetNotFound()
+func (gateway *Gateway) UnpackSubnetNotFoundError(raw []byte) (*GatewaySubnetNotFound, error) {
+	out := new(GatewaySubnetNotFound)
+	if err := gateway.abi.UnpackIntoInterface(out, "SubnetNotFound", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// GatewaySubnetSilent represents a SubnetSilent error raised by the Gateway contract.
+type GatewaySubnetSilent struct {
+	LastActive *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error SubnetSilent(uint256 lastActive)
+func GatewaySubnetSilentErrorID() common.Hash {
+	return common.HexToHash("0xcb0daaee6b8f5883c8f4eee85ba787f6b39d8485e45dbad89bec3cbca95bf160")
+}
+
+// UnpackSubnetSilentError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error SubnetSilent(uint256 lastActive)
+func (gateway *Gateway) UnpackSubnetSilentError(raw []byte) (*GatewaySubnetSilent, error) {
+	out := new(GatewaySubnetSilent)
+	if err := gateway.abi.UnpackIntoInterface(out, "SubnetSilent", raw); err != nil {
+		return nil, err
+	}
 	return out, nil
 }

@@ -25,8 +25,9 @@ var (
 
 // LinkedTokenControllerMetaData contains all meta data concerning the LinkedTokenController contract.
 var LinkedTokenControllerMetaData = bind.MetaData{
-	ABI: "[{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"sender\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"},{\"indexed\":false,\"internalType\":\"bool\",\"name\":\"paid\",\"type\":\"bool\"}],\"name\":\"DepositRefunded\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"underlying\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"sender\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"recipient\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"LinkedTokensSent\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"sender\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"RefundClaimed\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"ReservePaid\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"Reserved\",\"type\":\"event\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"}],\"name\":\"claimRefund\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"depositLimits\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"min\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"max\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getCounters\",\"outputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"locked\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"refunded\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"refundsPaid\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"reserved\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"reservesPaid\",\"type\":\"uint256\"}],\"internalType\":\"structILinkedTokenController.Counters\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"receiver\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"linkedTransfer\",\"outputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"committed\",\"type\":\"tuple\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"receiver\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"deadline\",\"type\":\"uint256\"},{\"internalType\":\"uint8\",\"name\":\"v\",\"type\":\"uint8\"},{\"internalType\":\"bytes32\",\"name\":\"r\",\"type\":\"bytes32\"},{\"internalType\":\"bytes32\",\"name\":\"s\",\"type\":\"bytes32\"}],\"name\":\"linkedTransferWithPermit\",\"outputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"committed\",\"type\":\"tuple\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"lockedNow\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"},{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"}],\"name\":\"payReserved\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"}],\"name\":\"refundOf\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"sender\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"},{\"internalType\":\"bool\",\"name\":\"pending\",\"type\":\"bool\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"reserve\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"ok\",\"type\":\"bool\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"underlying\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"}]",
+	ABI: "[{\"inputs\":[{\"internalType\":\"address\",\"name\":\"gateway_\",\"type\":\"address\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnet\",\"type\":\"tuple\"},{\"internalType\":\"address\",\"name\":\"replica\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"underlying_\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"fastWithdrawals_\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"min\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"max\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"constructor\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"}],\"name\":\"AlreadyReserved\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"min\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"max\",\"type\":\"uint256\"}],\"name\":\"AmountOutOfRange\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"CallerIsNotGateway\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"}],\"name\":\"DuplicateMessage\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidConfiguration\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidPeer\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"receiver\",\"type\":\"address\"}],\"name\":\"InvalidReceiver\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughGas\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotFastWithdrawals\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"}],\"name\":\"NothingReserved\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NothingToClaim\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"ReentrancyGuardReentrantCall\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"token\",\"type\":\"address\"}],\"name\":\"SafeERC20FailedOperation\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"expected\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"actual\",\"type\":\"uint256\"}],\"name\":\"UnexpectedBalanceChange\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"UnrecognizedResult\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"UnsupportedMsgKind\",\"type\":\"error\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"sender\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"},{\"indexed\":false,\"internalType\":\"bool\",\"name\":\"paid\",\"type\":\"bool\"}],\"name\":\"DepositRefunded\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"underlying\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"sender\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"recipient\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"LinkedTokensSent\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"sender\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"RefundClaimed\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"ReservePaid\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"Reserved\",\"type\":\"event\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"}],\"name\":\"claimRefund\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"depositLimits\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"min\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"max\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"fastWithdrawals\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"gateway\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getCounters\",\"outputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"locked\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"refunded\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"refundsPaid\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"reserved\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"reservesPaid\",\"type\":\"uint256\"}],\"internalType\":\"structILinkedTokenController.Counters\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"envelope\",\"type\":\"tuple\"}],\"name\":\"handleIpcMessage\",\"outputs\":[{\"internalType\":\"bytes\",\"name\":\"\",\"type\":\"bytes\"}],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"receiver\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"linkedTransfer\",\"outputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"committed\",\"type\":\"tuple\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"receiver\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"deadline\",\"type\":\"uint256\"},{\"internalType\":\"uint8\",\"name\":\"v\",\"type\":\"uint8\"},{\"internalType\":\"bytes32\",\"name\":\"r\",\"type\":\"bytes32\"},{\"internalType\":\"bytes32\",\"name\":\"s\",\"type\":\"bytes32\"}],\"name\":\"linkedTransferWithPermit\",\"outputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"committed\",\"type\":\"tuple\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"lockedNow\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"},{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"}],\"name\":\"payReserved\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"peerAddress\",\"outputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"}],\"name\":\"refundOf\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"sender\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"},{\"internalType\":\"bool\",\"name\":\"pending\",\"type\":\"bool\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"reserve\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"ok\",\"type\":\"bool\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"withdrawalId\",\"type\":\"bytes32\"}],\"name\":\"reservedFor\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"underlying\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"}]",
 	ID:  "LinkedTokenController",
+	Bin: "0x610200604052348015610010575f5ffd5b50604051612cc8380380612cc883398101604081905261002f91610386565b6020860151518790879087906001600160a01b038416158061005857506001600160a01b038216155b806100635750600281115b15610081576040516316ecbaf360e21b815260040160405180910390fd5b6001600160a01b03808516608052821660a05260408051808201909152838152602081016100ae84610276565b90526040516100c09190602001610523565b60408051601f19818403018152919052805160209091012060c05282516001600160401b031660e052610100819052806100fa575f610119565b82602001515f81518110610110576101106105b9565b60200260200101515b6001600160a01b03166101205260018111610134575f610154565b826020015160018151811061014b5761014b6105b9565b60200260200101515b6001600160a01b039081166101405288163b15935083925061018091505057506001600160a01b038316155b1561019e5760405163c52a9bd360e01b815260040160405180910390fd5b8115806101aa57508082115b806101bb57506001600160601b0381115b156101d95760405163c52a9bd360e01b815260040160405180910390fd5b6001600160a01b0380851661016052838116610180526101a08390526101c08290526040805163b7c7c81960e01b815290516004928a169163b7c7c819918185019160209190819003860181865afa158015610237573d5f5f3e3d5ffd5b505050506040513d601f19601f8201168201806040525081019061025b91906105cd565b61026591906105e4565b6101e0525061060395505050505050565b604080518082019091525f8152606060208201526040805180820190915260048152602081016102a5846102ad565b905292915050565b6040805160c080825260e08201909252606091602082018180368337019050509050602080820152600a60408201526014606082015260606080820152601460a08201528160601b60c0820152919050565b80516001600160a01b0381168114610315575f5ffd5b919050565b634e487b7160e01b5f52604160045260245ffd5b604080519081016001600160401b03811182821017156103505761035061031a565b60405290565b604051601f8201601f191681016001600160401b038111828210171561037e5761037e61031a565b604052919050565b5f5f5f5f5f5f5f60e0888a03121561039c575f5ffd5b6103a5886102ff565b60208901519097506001600160401b038111156103c0575f5ffd5b88016040818b0312156103d1575f5ffd5b6103d961032e565b81516001600160401b03811681146103ef575f5ffd5b815260208201516001600160401b03811115610409575f5ffd5b8083019250508a601f83011261041d575f5ffd5b81516001600160401b038111156104365761043661031a565b8060051b61044660208201610356565b9182526020818501810192908101908e841115610461575f5ffd5b6020860195505b8386101561048a57610479866102ff565b825260209586019590910190610468565b6020850152509198506104a392505050604089016102ff565b94506104b1606089016102ff565b93506104bf608089016102ff565b60a089015160c090990151979a96995094979396949593949392505050565b60ff81511682525f60208201516040602085015280518060408601528060208301606087015e5f606082870101526060601f19601f8301168601019250505092915050565b60208082528251604083830181905281516001600160401b03166060850152908201516080840191909152805160a084018190525f929190910190829060c08501905b808310156105915783516001600160a01b031682526020938401936001939093019290910190610566565b506020860151858203601f1901604087015292506105af81846104de565b9695505050505050565b634e487b7160e01b5f52603260045260245ffd5b5f602082840312156105dd575f5ffd5b5051919050565b5f826105fe57634e487b7160e01b5f52601260045260245ffd5b500490565b60805160a05160c05160e05161010051610120516101405161016051610180516101a0516101c0516101e0516125b06107185f395f81816114530152818161147601526114dd01525f81816102c301528181610de70152610e4a01525f81816102a001528181610dbe0152610e2401525f81816102fb015281816112e6015261169701525f818161024b015281816106bb0152818161091601528181610c0101528181610ef901528181611234015281816114aa015261165b01525f61059f01525f61052201525f8181610498015281816104fc015261057801525f61060601525f6113aa01525f818161063f0152610e8701525f818160f60152818161112201528181611369015261161f01526125b05ff3fe6080604052600436106100e4575f3560e01c80638f87aeab11610087578063c6b4968811610057578063c6b496881461033f578063e7168ef114610360578063f6ad4cdc1461038f578063f8bc098c146103ae575f5ffd5b80638f87aeab1461026f57806396bffe7c1461028e5780639d839cab146102ed578063b4d3f66e1461031f575f5ffd5b80635589b477116100c25780635589b4771461019a57806355b88ed5146101c65780636abb871f146101e85780636f307dc31461023d575f5ffd5b8063116191b6146100e85780631d89abac14610133578063463db3b014610179575b5f5ffd5b3480156100f3575f5ffd5b507f00000000000000000000000000000000000000000000000000000000000000005b6040516001600160a01b0390911681526020015b60405180910390f35b34801561013e575f5ffd5b5061015261014d366004611aaf565b6103d9565b604080516001600160a01b039094168452602084019290925215159082015260600161012a565b348015610184575f5ffd5b5061018d61048d565b60405161012a9190611ba1565b3480156101a5575f5ffd5b506101b96101b4366004611bd8565b61066b565b60405161012a9190611c64565b3480156101d1575f5ffd5b506101da610734565b60405190815260200161012a565b3480156101f3575f5ffd5b506101fc61076b565b60405161012a91905f60a082019050825182526020830151602083015260408301516040830152606083015160608301526080830151608083015292915050565b348015610248575f5ffd5b507f0000000000000000000000000000000000000000000000000000000000000000610116565b34801561027a575f5ffd5b506101da610289366004611d05565b610825565b348015610299575f5ffd5b50604080517f000000000000000000000000000000000000000000000000000000000000000081527f000000000000000000000000000000000000000000000000000000000000000060208201520161012a565b3480156102f8575f5ffd5b507f0000000000000000000000000000000000000000000000000000000000000000610116565b61033261032d366004611d33565b61094b565b60405161012a9190611d69565b34801561034a575f5ffd5b5061035e610359366004611d05565b610aa3565b005b34801561036b575f5ffd5b5061037f61037a366004611d7b565b610c3f565b604051901515815260200161012a565b34801561039a575f5ffd5b506101b96103a9366004611d9b565b610d27565b3480156103b9575f5ffd5b506101da6103c8366004611aaf565b5f9081526005602052604090205490565b5f8181526004602090815260408083208151808301909252546001600160a01b038116808352600160a01b9091046001600160601b0316928201929092528291829190156104405780516020909101519093506001600160601b0316915060019050610486565b5050505f8281526003602090815260408083208151808301909252546001600160a01b038116808352600160a01b9091046001600160601b031691909201819052909250905b9193909250565b610495611a24565b5f7f00000000000000000000000000000000000000000000000000000000000000006001600160401b038111156104ce576104ce611dc5565b6040519080825280602002602001820160405280156104f7578160200160208202803683370190505b5090507f000000000000000000000000000000000000000000000000000000000000000015610574577f0000000000000000000000000000000000000000000000000000000000000000815f8151811061055357610553611dd9565b60200260200101906001600160a01b031690816001600160a01b0316815250505b60017f000000000000000000000000000000000000000000000000000000000000000011156105f2577f0000000000000000000000000000000000000000000000000000000000000000816001815181106105d1576105d1611dd9565b60200260200101906001600160a01b031690816001600160a01b0316815250505b604080516080810182526001600160401b037f00000000000000000000000000000000000000000000000000000000000000001691810191825260608101839052908152602081016106637f0000000000000000000000000000000000000000000000000000000000000000610d4b565b905292915050565b610673611a67565b61067b610d7d565b60405163d505accf60e01b8152336004820152306024820152604481018790526064810186905260ff8516608482015260a4810184905260c481018390527f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03169063d505accf9060e4015f604051808303815f87803b158015610704575f5ffd5b505af1925050508015610715575060015b506107208787610db4565b905061072a6112b1565b9695505050505050565b6001545f805490916001600160801b039081169161075c91600160801b820481169116611e01565b6107669190611e01565b905090565b6107986040518060a001604052805f81526020015f81526020015f81526020015f81526020015f81525090565b506040805160a080820183525f546001600160801b038082168452600160801b91829004811660208086019182526001548084168789019081529490048316606080880191825260025485166080808a019182528a519889018b52985186168852935185169287019290925291518316968501969096529151811694830194909452519092169082015290565b5f61082e610d7d565b6108366112db565b505f828152600560205260408120549081900361086e57604051631e9b4fef60e21b8152600481018490526024015b60405180910390fd5b5f83815260056020526040812055600180548291906010906108a1908490600160801b90046001600160801b0316611e14565b92506101000a8154816001600160801b0302191690836001600160801b03160217905550816001600160a01b0316837f89efa2bb2207c7756d39fda8842a1fd3f5070a8c041b40ccb92fe269f4081ab68360405161090191815260200190565b60405180910390a361093d6001600160a01b037f0000000000000000000000000000000000000000000000000000000000000000168383611324565b6109456112b1565b92915050565b606061095561135e565b61095d610d7d565b600261096c6020840184611e3f565b600281111561097d5761097d611c30565b1461099b57604051635934721160e11b815260040160405180910390fd5b6109b06109ab60a0840184611e5a565b6113a7565b6109cd5760405163070ae91f60e21b815260040160405180910390fd5b5f6109db60c0840184611e78565b8101906109e89190611f83565b80515f908152600360209081526040918290208251808401909352546001600160a01b038116808452600160a01b9091046001600160601b03169183019190915291925090610a4a5760405163070ae91f60e21b815260040160405180910390fd5b81515f90815260036020526040812081905582602001516002811115610a7257610a72611c30565b14610a83578151610a8390826113f8565b60405180602001604052805f81525092505050610a9e6112b1565b919050565b610aab610d7d565b5f828152600460209081526040918290208251808401909352546001600160a01b038116808452600160a01b9091046001600160601b0316918301919091521580610b00575080516001600160a01b03163314155b15610b1e576040516312d37ee560e31b815260040160405180910390fd5b610b27826115fa565b5f8381526004602090815260408220829055820151600280546001600160601b03909216929091610b629084906001600160801b0316611e14565b92506101000a8154816001600160801b0302191690836001600160801b03160217905550805f01516001600160a01b0316837f2c7a17cbedb7b069d998225037611b232bbd8964d194ead8deebab058ec340a9848460200151604051610be69291906001600160a01b039290921682526001600160601b0316602082015260400190565b60405180910390a36020810151610c32906001600160a01b037f0000000000000000000000000000000000000000000000000000000000000000169084906001600160601b0316611324565b50610c3b6112b1565b5050565b5f610c486112db565b5f8381526005602052604090205415610c7757604051631aa29e2360e21b815260048101849052602401610865565b610c7f610734565b821115610c8d57505f610945565b600180548391905f90610caa9084906001600160801b0316611e14565b92506101000a8154816001600160801b0302191690836001600160801b031602179055508160055f8581526020019081526020015f2081905550827f65225491964e5401d38ae0819b1daa26a0b3da5d4f55169881e9b56d16f2ac9e83604051610d1691815260200190565b60405180910390a250600192915050565b610d2f611a67565b610d37610d7d565b610d418383610db4565b90506109456112b1565b604080518082019091525f8152606060208201526040518060400160405280600460ff168152602001610663846116f7565b610d85611749565b610db260017f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f005b90611789565b565b610dbc611a67565b7f0000000000000000000000000000000000000000000000000000000000000000821080610e0957507f000000000000000000000000000000000000000000000000000000000000000082115b15610e765760405163a8cc372f60e01b8152600481018390527f000000000000000000000000000000000000000000000000000000000000000060248201527f00000000000000000000000000000000000000000000000000000000000000006044820152606401610865565b610e7f83611790565b80610ebb57507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316836001600160a01b0316145b15610ee457604051639cfea58360e01b81526001600160a01b0384166004820152602401610865565b6040516370a0823160e01b81523060048201527f0000000000000000000000000000000000000000000000000000000000000000905f906001600160a01b038316906370a0823190602401602060405180830381865afa158015610f4a573d5f5f3e3d5ffd5b505050506040513d601f19601f82011682018060405250810190610f6e919061204d565b9050610f856001600160a01b038316333087611825565b6040516370a0823160e01b81523060048201525f9082906001600160a01b038516906370a0823190602401602060405180830381865afa158015610fcb573d5f5f3e3d5ffd5b505050506040513d601f19601f82011682018060405250810190610fef919061204d565b610ff99190611e01565b9050848114611025576040516331b590cf60e11b81526004810186905260248101829052604401610865565b5f805486919081906110419084906001600160801b0316611e14565b92506101000a8154816001600160801b0302191690836001600160801b0316021790555061106d611a67565b6001815261107961048d565b6080820152604080518082019091526337ee176b60e21b60608201528060648101604051602081830303815290604052815260200188886040516020016110d59291906001600160a01b03929092168252602082015260400190565b60408051601f198184030181529181529152516110f59190602001612064565b60408051601f1981840301815291815260c083019190915251630b217b0b60e21b81526001600160a01b037f00000000000000000000000000000000000000000000000000000000000000001690632c85ec2c90611157908490600401611c64565b5f604051808303815f875af1158015611172573d5f5f3e3d5ffd5b505050506040513d5f823e601f3d908101601f191682016040526111999190810190612290565b94505f6111a586611861565b5f818152600360205260409020549091506001600160a01b0316156111e0576040516316939a2760e11b815260048101829052602401610865565b604080518082018252338082526001600160601b03808b1660208085019182525f8781526003825286902094519151909216600160a01b026001600160a01b039182161790935589015192518b83169391927f000000000000000000000000000000000000000000000000000000000000000016917f96ee1b102c460da019f4aaf595003b9fef95cf58d71704b71d1d48f92c4c4afb9161129e9187918e909283526001600160401b03919091166020830152604082015260600190565b60405180910390a4505050505092915050565b610db25f7f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f00610dac565b336001600160a01b037f00000000000000000000000000000000000000000000000000000000000000001614610db257604051631402f8c560e21b815260040160405180910390fd5b61133183838360016118b1565b61135957604051635274afe760e01b81526001600160a01b0384166004820152602401610865565b505050565b336001600160a01b037f00000000000000000000000000000000000000000000000000000000000000001614610db257604051632a83f42360e01b815260040160405180910390fd5b5f7f0000000000000000000000000000000000000000000000000000000000000000826040516020016113da919061242c565b60405160208183030381529060405280519060200120149050919050565b60208101515f80546001600160601b039092169160109061142a908490600160801b90046001600160801b0316611e14565b92506101000a8154816001600160801b0302191690836001600160801b031602179055506114a47f000000000000000000000000000000000000000000000000000000000000000060047f000000000000000000000000000000000000000000000000000000000000000061149f9190612516565b611913565b5f6115017f0000000000000000000000000000000000000000000000000000000000000000835f015184602001516001600160601b03167f0000000000000000000000000000000000000000000000000000000000000000611954565b9050801561155d576020820151600280546001600160601b03909216915f906115349084906001600160801b0316611e14565b92506101000a8154816001600160801b0302191690836001600160801b03160217905550611594565b5f8381526004602090815260409091208351918401516001600160601b0316600160a01b026001600160a01b039092169190911790555b815f01516001600160a01b0316837f6ef298dcefef0a5cb2919f29b6dab9174d6d2b121b8f250d545c48d67dcf470e8460200151846040516115ed9291906001600160601b039290921682521515602082015260400190565b60405180910390a3505050565b5f61160482611790565b8061161757506001600160a01b03821630145b8061165357507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316826001600160a01b0316145b8061168f57507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316826001600160a01b0316145b806116cb57507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316826001600160a01b0316145b90508015610c3b57604051639cfea58360e01b81526001600160a01b0383166004820152602401610865565b6040805160c080825260e08201909252606091602082018180368337019050509050602080820152600a60408201526014606082015260606080820152601460a08201528160601b60c0820152919050565b7f9b779b17422d0df92223018b32b4d1fa46e071723d6817e2486d003becc55f005c15610db257604051633ee5aeb560e01b815260040160405180910390fd5b80825d5050565b5f8161ffff6001600160a01b038216116117ad5750600192915050565b6bfeffffffffffffffffffffff196001600160601b03604083901c16016117d75750600192915050565b7377aa40b105843728088c0132e43fc44348881da86001600160a01b038416148061181e57507374539671a1d2f1c8f200826baba665179f53a1b76001600160a01b038416145b9392505050565b6118338484848460016119b7565b61185b57604051635274afe760e01b81526001600160a01b0385166004820152602401610865565b50505050565b5f815f015182608001518360a0015184606001518560c00151866040015160405160200161189496959493929190612535565b604051602081830303815290604052805190602001209050919050565b60405163a9059cbb60e01b5f8181526001600160a01b038616600452602485905291602083604481808b5af1925060015f511483166119075783831516156118fb573d5f823e3d81fd5b5f873b113d1516831692505b60405250949350505050565b61191d818361259d565b60405a61192a9190612516565b5a6119359190611e01565b1015610c3b57604051636eb14fc360e11b815260040160405180910390fd5b60405163a9059cbb60e01b8082526001600160a01b0385166004830152602482018490525f80805291602083604483828b89f190503d80156119a35760015f5114601f3d1116821693506119ac565b873b1515821693505b505050949350505050565b6040516323b872dd60e01b5f8181526001600160a01b038781166004528616602452604485905291602083606481808c5af1925060015f51148316611a13578383151615611a07573d5f823e3d81fd5b5f883b113d1516831692505b604052505f60605295945050505050565b604080516080810182525f9181019182526060808201529081908152602001611a6260405180604001604052805f60ff168152602001606081525090565b905290565b6040805160e08101909152805f81525f60208201819052604082018190526060820152608001611a95611a24565b8152602001611aa2611a24565b8152602001606081525090565b5f60208284031215611abf575f5ffd5b5035919050565b5f81518084528060208401602086015e5f602082860101526020601f19601f83011685010191505092915050565b60ff81511682525f602082015160406020850152611b156040850182611ac6565b949350505050565b5f815160408452608084016001600160401b038251166040860152602082015191506040606086015280825180835260a0870191506020840193505f92505b80831015611b875783516001600160a01b031682526020938401936001939093019290910190611b5c565b5060208501519250858103602087015261072a8184611af4565b602081525f61181e6020830184611b1d565b6001600160a01b0381168114611bc7575f5ffd5b50565b60ff81168114611bc7575f5ffd5b5f5f5f5f5f5f60c08789031215611bed575f5ffd5b8635611bf881611bb3565b955060208701359450604087013593506060870135611c1681611bca565b9598949750929560808101359460a0909101359350915050565b634e487b7160e01b5f52602160045260245ffd5b60038110611c6057634e487b7160e01b5f52602160045260245ffd5b9052565b60208152611c76602082018351611c44565b6001600160401b0360208301511660408201526001600160401b036040830151166060820152606082015160808201525f608083015160e060a0840152611cc1610100840182611b1d565b905060a0840151601f198483030160c0850152611cde8282611b1d565b91505060c0840151601f198483030160e0850152611cfc8282611ac6565b95945050505050565b5f5f60408385031215611d16575f5ffd5b823591506020830135611d2881611bb3565b809150509250929050565b5f60208284031215611d43575f5ffd5b81356001600160401b03811115611d58575f5ffd5b820160e0818503121561181e575f5ffd5b602081525f61181e6020830184611ac6565b5f5f60408385031215611d8c575f5ffd5b50508035926020909101359150565b5f5f60408385031215611dac575f5ffd5b8235611db781611bb3565b946020939093013593505050565b634e487b7160e01b5f52604160045260245ffd5b634e487b7160e01b5f52603260045260245ffd5b634e487b7160e01b5f52601160045260245ffd5b8181038181111561094557610945611ded565b6001600160801b03818116838216019081111561094557610945611ded565b60038110611bc7575f5ffd5b5f60208284031215611e4f575f5ffd5b813561181e81611e33565b5f8235603e19833603018112611e6e575f5ffd5b9190910192915050565b5f5f8335601e19843603018112611e8d575f5ffd5b8301803591506001600160401b03821115611ea6575f5ffd5b602001915036819003821315611eba575f5ffd5b9250929050565b604051606081016001600160401b0381118282101715611ee357611ee3611dc5565b60405290565b604080519081016001600160401b0381118282101715611ee357611ee3611dc5565b60405160e081016001600160401b0381118282101715611ee357611ee3611dc5565b604051601f8201601f191681016001600160401b0381118282101715611f5557611f55611dc5565b604052919050565b5f6001600160401b03821115611f7557611f75611dc5565b50601f01601f191660200190565b5f60208284031215611f93575f5ffd5b81356001600160401b03811115611fa8575f5ffd5b820160608185031215611fb9575f5ffd5b611fc1611ec1565b813581526020820135611fd381611e33565b602082015260408201356001600160401b03811115611ff0575f5ffd5b80830192505084601f830112612004575f5ffd5b813561201761201282611f5d565b611f2d565b81815286602083860101111561202b575f5ffd5b816020850160208301375f918101602001919091526040820152949350505050565b5f6020828403121561205d575f5ffd5b5051919050565b602081525f82516040602084015261207f6060840182611ac6565b90506020840151601f19848303016040850152611cfc8282611ac6565b8051610a9e81611e33565b6001600160401b0381168114611bc7575f5ffd5b8051610a9e816120a7565b5f82601f8301126120d5575f5ffd5b81516120e361201282611f5d565b8181528460208386010111156120f7575f5ffd5b8160208501602083015e5f918101602001919091529392505050565b5f60408284031215612123575f5ffd5b61212b611ee9565b9050815161213881611bca565b815260208201516001600160401b03811115612152575f5ffd5b61215e848285016120c6565b60208301525092915050565b5f6040828403121561217a575f5ffd5b612182611ee9565b905081516001600160401b03811115612199575f5ffd5b8201604081850312156121aa575f5ffd5b6121b2611ee9565b81516121bd816120a7565b815260208201516001600160401b038111156121d7575f5ffd5b80830192505084601f8301126121eb575f5ffd5b81516001600160401b0381111561220457612204611dc5565b8060051b61221460208201611f2d565b9182526020818501810192908101908884111561222f575f5ffd5b6020860195505b8386101561225d578551925061224b83611bb3565b82825260209586019590910190612236565b80602086015250505050808352505060208201516001600160401b03811115612284575f5ffd5b61215e84828501612113565b5f602082840312156122a0575f5ffd5b81516001600160401b038111156122b5575f5ffd5b820160e081850312156122c6575f5ffd5b6122ce611f0b565b6122d78261209c565b81526122e5602083016120bb565b60208201526122f6604083016120bb565b60408201526060828101519082015260808201516001600160401b0381111561231d575f5ffd5b6123298682850161216a565b60808301525060a08201516001600160401b03811115612347575f5ffd5b6123538682850161216a565b60a08301525060c08201516001600160401b03811115612371575f5ffd5b61237d868285016120c6565b60c083015250949350505050565b5f8235603e1983360301811261239f575f5ffd5b90910192915050565b5f81356123b481611bca565b60ff168352602082013536839003601e190181126123d0575f5ffd5b82016020810190356001600160401b038111156123eb575f5ffd5b8036038213156123f9575f5ffd5b60406020860152806040860152808260608701375f606082870101526060601f19601f8301168601019250505092915050565b602081525f61243b838461238b565b6040602084015260a083018135612451816120a7565b6001600160401b03166060850152602082013536839003601e19018112612476575f5ffd5b6020920191820191356001600160401b03811115612492575f5ffd5b8060051b36038313156124a3575f5ffd5b60406080860152908190525f9060c085015b818310156124e65783356124c881611bb3565b6001600160a01b0316815260209384019360019390930192016124b5565b6124f3602088018861238b565b868203601f19016040880152935061250b81856123a8565b979650505050505050565b5f8261253057634e487b7160e01b5f52601260045260245ffd5b500490565b61253f8188611c44565b60c060208201525f61255460c0830188611b1d565b82810360408401526125668188611b1d565b905085606084015282810360808401526125808186611ac6565b9150506001600160401b03831660a0830152979650505050505050565b8082018082111561094557610945611ded56",
 }
 
 // LinkedTokenController is an auto generated Go binding around an Ethereum contract.
@@ -52,6 +53,18 @@ func NewLinkedTokenController() *LinkedTokenController {
 // Use this to create the instance object passed to abigen v2 library functions Call, Transact, etc.
 func (c *LinkedTokenController) Instance(backend bind.ContractBackend, addr common.Address) *bind.BoundContract {
 	return bind.NewBoundContract(addr, c.abi, backend, backend, backend)
+}
+
+// PackConstructor is the Go binding used to pack the parameters required for
+// contract deployment.
+//
+// Solidity: constructor(address gateway_, (uint64,address[]) subnet, address replica, address underlying_, address fastWithdrawals_, uint256 min, uint256 max) returns()
+func (linkedTokenController *LinkedTokenController) PackConstructor(gateway_ common.Address, subnet SubnetID, replica common.Address, underlying_ common.Address, fastWithdrawals_ common.Address, min *big.Int, max *big.Int) []byte {
+	enc, err := linkedTokenController.abi.Pack("", gateway_, subnet, replica, underlying_, fastWithdrawals_, min, max)
+	if err != nil {
+		panic(err)
+	}
+	return enc
 }
 
 // PackClaimRefund is the Go binding used to pack the parameters required for calling
@@ -120,6 +133,76 @@ func (linkedTokenController *LinkedTokenController) UnpackDepositLimits(data []b
 	return *outstruct, nil
 }
 
+// PackFastWithdrawals is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x9d839cab.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function fastWithdrawals() view returns(address)
+func (linkedTokenController *LinkedTokenController) PackFastWithdrawals() []byte {
+	enc, err := linkedTokenController.abi.Pack("fastWithdrawals")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackFastWithdrawals is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x9d839cab.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function fastWithdrawals() view returns(address)
+func (linkedTokenController *LinkedTokenController) TryPackFastWithdrawals() ([]byte, error) {
+	return linkedTokenController.abi.Pack("fastWithdrawals")
+}
+
+// UnpackFastWithdrawals is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x9d839cab.
+//
+// Solidity: function fastWithdrawals() view returns(address)
+func (linkedTokenController *LinkedTokenController) UnpackFastWithdrawals(data []byte) (common.Address, error) {
+	out, err := linkedTokenController.abi.Unpack("fastWithdrawals", data)
+	if err != nil {
+		return *new(common.Address), err
+	}
+	out0 := *abi.ConvertType(out[0], new(common.Address)).(*common.Address)
+	return out0, nil
+}
+
+// PackGateway is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x116191b6.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function gateway() view returns(address)
+func (linkedTokenController *LinkedTokenController) PackGateway() []byte {
+	enc, err := linkedTokenController.abi.Pack("gateway")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackGateway is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x116191b6.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function gateway() view returns(address)
+func (linkedTokenController *LinkedTokenController) TryPackGateway() ([]byte, error) {
+	return linkedTokenController.abi.Pack("gateway")
+}
+
+// UnpackGateway is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x116191b6.
+//
+// Solidity: function gateway() view returns(address)
+func (linkedTokenController *LinkedTokenController) UnpackGateway(data []byte) (common.Address, error) {
+	out, err := linkedTokenController.abi.Unpack("gateway", data)
+	if err != nil {
+		return *new(common.Address), err
+	}
+	out0 := *abi.ConvertType(out[0], new(common.Address)).(*common.Address)
+	return out0, nil
+}
+
 // PackGetCounters is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0x6abb871f.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -152,6 +235,41 @@ func (linkedTokenController *LinkedTokenController) UnpackGetCounters(data []byt
 		return *new(ILinkedTokenControllerCounters), err
 	}
 	out0 := *abi.ConvertType(out[0], new(ILinkedTokenControllerCounters)).(*ILinkedTokenControllerCounters)
+	return out0, nil
+}
+
+// PackHandleIpcMessage is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xb4d3f66e.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function handleIpcMessage((uint8,uint64,uint64,uint256,((uint64,address[]),(uint8,bytes)),((uint64,address[]),(uint8,bytes)),bytes) envelope) payable returns(bytes)
+func (linkedTokenController *LinkedTokenController) PackHandleIpcMessage(envelope IpcEnvelope) []byte {
+	enc, err := linkedTokenController.abi.Pack("handleIpcMessage", envelope)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackHandleIpcMessage is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xb4d3f66e.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function handleIpcMessage((uint8,uint64,uint64,uint256,((uint64,address[]),(uint8,bytes)),((uint64,address[]),(uint8,bytes)),bytes) envelope) payable returns(bytes)
+func (linkedTokenController *LinkedTokenController) TryPackHandleIpcMessage(envelope IpcEnvelope) ([]byte, error) {
+	return linkedTokenController.abi.Pack("handleIpcMessage", envelope)
+}
+
+// UnpackHandleIpcMessage is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xb4d3f66e.
+//
+// Solidity: function handleIpcMessage((uint8,uint64,uint64,uint256,((uint64,address[]),(uint8,bytes)),((uint64,address[]),(uint8,bytes)),bytes) envelope) payable returns(bytes)
+func (linkedTokenController *LinkedTokenController) UnpackHandleIpcMessage(data []byte) ([]byte, error) {
+	out, err := linkedTokenController.abi.Unpack("handleIpcMessage", data)
+	if err != nil {
+		return *new([]byte), err
+	}
+	out0 := *abi.ConvertType(out[0], new([]byte)).(*[]byte)
 	return out0, nil
 }
 
@@ -295,6 +413,41 @@ func (linkedTokenController *LinkedTokenController) UnpackPayReserved(data []byt
 	return out0, nil
 }
 
+// PackPeerAddress is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x463db3b0.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function peerAddress() view returns(((uint64,address[]),(uint8,bytes)))
+func (linkedTokenController *LinkedTokenController) PackPeerAddress() []byte {
+	enc, err := linkedTokenController.abi.Pack("peerAddress")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackPeerAddress is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x463db3b0.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function peerAddress() view returns(((uint64,address[]),(uint8,bytes)))
+func (linkedTokenController *LinkedTokenController) TryPackPeerAddress() ([]byte, error) {
+	return linkedTokenController.abi.Pack("peerAddress")
+}
+
+// UnpackPeerAddress is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x463db3b0.
+//
+// Solidity: function peerAddress() view returns(((uint64,address[]),(uint8,bytes)))
+func (linkedTokenController *LinkedTokenController) UnpackPeerAddress(data []byte) (IPCAddress, error) {
+	out, err := linkedTokenController.abi.Unpack("peerAddress", data)
+	if err != nil {
+		return *new(IPCAddress), err
+	}
+	out0 := *abi.ConvertType(out[0], new(IPCAddress)).(*IPCAddress)
+	return out0, nil
+}
+
 // PackRefundOf is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0x1d89abac.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -373,6 +526,41 @@ func (linkedTokenController *LinkedTokenController) UnpackReserve(data []byte) (
 		return *new(bool), err
 	}
 	out0 := *abi.ConvertType(out[0], new(bool)).(*bool)
+	return out0, nil
+}
+
+// PackReservedFor is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xf8bc098c.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function reservedFor(bytes32 withdrawalId) view returns(uint256)
+func (linkedTokenController *LinkedTokenController) PackReservedFor(withdrawalId [32]byte) []byte {
+	enc, err := linkedTokenController.abi.Pack("reservedFor", withdrawalId)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackReservedFor is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xf8bc098c.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function reservedFor(bytes32 withdrawalId) view returns(uint256)
+func (linkedTokenController *LinkedTokenController) TryPackReservedFor(withdrawalId [32]byte) ([]byte, error) {
+	return linkedTokenController.abi.Pack("reservedFor", withdrawalId)
+}
+
+// UnpackReservedFor is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xf8bc098c.
+//
+// Solidity: function reservedFor(bytes32 withdrawalId) view returns(uint256)
+func (linkedTokenController *LinkedTokenController) UnpackReservedFor(data []byte) (*big.Int, error) {
+	out, err := linkedTokenController.abi.Unpack("reservedFor", data)
+	if err != nil {
+		return new(big.Int), err
+	}
+	out0 := abi.ConvertType(out[0], new(big.Int)).(*big.Int)
 	return out0, nil
 }
 
@@ -642,5 +830,440 @@ func (linkedTokenController *LinkedTokenController) UnpackReservedEvent(log *typ
 		return nil, err
 	}
 	out.Raw = log
+	return out, nil
+}
+
+// UnpackError attempts to decode the provided error data using user-defined
+// error definitions.
+func (linkedTokenController *LinkedTokenController) UnpackError(raw []byte) (any, error) {
+	if len(raw) < 4 {
+		return nil, errors.New("revert data shorter than a selector")
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["AlreadyReserved"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackAlreadyReservedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["AmountOutOfRange"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackAmountOutOfRangeError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["CallerIsNotGateway"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackCallerIsNotGatewayError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["DuplicateMessage"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackDuplicateMessageError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["InvalidConfiguration"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackInvalidConfigurationError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["InvalidPeer"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackInvalidPeerError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["InvalidReceiver"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackInvalidReceiverError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["NotEnoughGas"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackNotEnoughGasError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["NotFastWithdrawals"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackNotFastWithdrawalsError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["NothingReserved"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackNothingReservedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["NothingToClaim"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackNothingToClaimError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["ReentrancyGuardReentrantCall"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackReentrancyGuardReentrantCallError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["SafeERC20FailedOperation"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackSafeERC20FailedOperationError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["UnexpectedBalanceChange"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackUnexpectedBalanceChangeError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["UnrecognizedResult"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackUnrecognizedResultError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["UnsupportedMsgKind"].ID.Bytes()[:4]) {
+		return linkedTokenController.UnpackUnsupportedMsgKindError(raw[4:])
+	}
+	return nil, errors.New("Unknown error")
+}
+
+// LinkedTokenControllerAlreadyReserved represents a AlreadyReserved error raised by the LinkedTokenController contract.
+type LinkedTokenControllerAlreadyReserved struct {
+	WithdrawalId [32]byte
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error AlreadyReserved(bytes32 withdrawalId)
+func LinkedTokenControllerAlreadyReservedErrorID() common.Hash {
+	return common.HexToHash("0x6a8a788c864b1a39a0dc33971fae44958e6a37b5259ba70e470f17eb16a26144")
+}
+
+// UnpackAlreadyReservedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error AlreadyReserved(bytes32 withdrawalId)
+func (linkedTokenController *LinkedTokenController) UnpackAlreadyReservedError(raw []byte) (*LinkedTokenControllerAlreadyReserved, error) {
+	out := new(LinkedTokenControllerAlreadyReserved)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "AlreadyReserved", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerAmountOutOfRange represents a AmountOutOfRange error raised by the LinkedTokenController contract.
+type LinkedTokenControllerAmountOutOfRange struct {
+	Amount *big.Int
+	Min    *big.Int
+	Max    *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error AmountOutOfRange(uint256 amount, uint256 min, uint256 max)
+func LinkedTokenControllerAmountOutOfRangeErrorID() common.Hash {
+	return common.HexToHash("0xa8cc372fe064e158aa6e1021e50973ef74d2485bf95091271d28522b14f411cb")
+}
+
+// UnpackAmountOutOfRangeError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error AmountOutOfRange(uint256 amount, uint256 min, uint256 max)
+func (linkedTokenController *LinkedTokenController) UnpackAmountOutOfRangeError(raw []byte) (*LinkedTokenControllerAmountOutOfRange, error) {
+	out := new(LinkedTokenControllerAmountOutOfRange)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "AmountOutOfRange", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerCallerIsNotGateway represents a CallerIsNotGateway error raised by the LinkedTokenController contract.
+type LinkedTokenControllerCallerIsNotGateway struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error CallerIsNotGateway()
+func LinkedTokenControllerCallerIsNotGatewayErrorID() common.Hash {
+	return common.HexToHash("0x2a83f423fff96d801c60c39b4b9defd870d47d604c7b06328b1cf31b755077c5")
+}
+
+// UnpackCallerIsNotGatewayError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error CallerIsNotGateway()
+func (linkedTokenController *LinkedTokenController) UnpackCallerIsNotGatewayError(raw []byte) (*LinkedTokenControllerCallerIsNotGateway, error) {
+	out := new(LinkedTokenControllerCallerIsNotGateway)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "CallerIsNotGateway", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerDuplicateMessage represents a DuplicateMessage error raised by the LinkedTokenController contract.
+type LinkedTokenControllerDuplicateMessage struct {
+	Id [32]byte
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error DuplicateMessage(bytes32 id)
+func LinkedTokenControllerDuplicateMessageErrorID() common.Hash {
+	return common.HexToHash("0x2d27344e7faa5a1ceaea8c6438509dce63c6fb834fd1c65a1368d582b88956fb")
+}
+
+// UnpackDuplicateMessageError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error DuplicateMessage(bytes32 id)
+func (linkedTokenController *LinkedTokenController) UnpackDuplicateMessageError(raw []byte) (*LinkedTokenControllerDuplicateMessage, error) {
+	out := new(LinkedTokenControllerDuplicateMessage)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "DuplicateMessage", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerInvalidConfiguration represents a InvalidConfiguration error raised by the LinkedTokenController contract.
+type LinkedTokenControllerInvalidConfiguration struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidConfiguration()
+func LinkedTokenControllerInvalidConfigurationErrorID() common.Hash {
+	return common.HexToHash("0xc52a9bd3d9e475b9056a93172ef6968d775a7cd41c4255bbebf12e90a5fbbd39")
+}
+
+// UnpackInvalidConfigurationError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidConfiguration()
+func (linkedTokenController *LinkedTokenController) UnpackInvalidConfigurationError(raw []byte) (*LinkedTokenControllerInvalidConfiguration, error) {
+	out := new(LinkedTokenControllerInvalidConfiguration)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "InvalidConfiguration", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerInvalidPeer represents a InvalidPeer error raised by the LinkedTokenController contract.
+type LinkedTokenControllerInvalidPeer struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidPeer()
+func LinkedTokenControllerInvalidPeerErrorID() common.Hash {
+	return common.HexToHash("0x5bb2ebcce3f50af24c8451b3c2ec5804011b1e8403b569d749312c8fe063b10a")
+}
+
+// UnpackInvalidPeerError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidPeer()
+func (linkedTokenController *LinkedTokenController) UnpackInvalidPeerError(raw []byte) (*LinkedTokenControllerInvalidPeer, error) {
+	out := new(LinkedTokenControllerInvalidPeer)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "InvalidPeer", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerInvalidReceiver represents a InvalidReceiver error raised by the LinkedTokenController contract.
+type LinkedTokenControllerInvalidReceiver struct {
+	Receiver common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidReceiver(address receiver)
+func LinkedTokenControllerInvalidReceiverErrorID() common.Hash {
+	return common.HexToHash("0x9cfea583c76d990ae2594f1fa87255c0a172ec8bbdaef2992c80c51b9ed3f677")
+}
+
+// UnpackInvalidReceiverError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidReceiver(address receiver)
+func (linkedTokenController *LinkedTokenController) UnpackInvalidReceiverError(raw []byte) (*LinkedTokenControllerInvalidReceiver, error) {
+	out := new(LinkedTokenControllerInvalidReceiver)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "InvalidReceiver", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerNotEnoughGas represents a NotEnoughGas error raised by the LinkedTokenController contract.
+type LinkedTokenControllerNotEnoughGas struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughGas()
+func LinkedTokenControllerNotEnoughGasErrorID() common.Hash {
+	return common.HexToHash("0xdd629f8664827703a13438883cba7294fb2b2057f7fa393127a266a71f468b41")
+}
+
+// UnpackNotEnoughGasError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughGas()
+func (linkedTokenController *LinkedTokenController) UnpackNotEnoughGasError(raw []byte) (*LinkedTokenControllerNotEnoughGas, error) {
+	out := new(LinkedTokenControllerNotEnoughGas)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "NotEnoughGas", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerNotFastWithdrawals represents a NotFastWithdrawals error raised by the LinkedTokenController contract.
+type LinkedTokenControllerNotFastWithdrawals struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotFastWithdrawals()
+func LinkedTokenControllerNotFastWithdrawalsErrorID() common.Hash {
+	return common.HexToHash("0x500be314b4cceaf6e2d59b17b84625b01f572ba44f103906860c47b965d9a337")
+}
+
+// UnpackNotFastWithdrawalsError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotFastWithdrawals()
+func (linkedTokenController *LinkedTokenController) UnpackNotFastWithdrawalsError(raw []byte) (*LinkedTokenControllerNotFastWithdrawals, error) {
+	out := new(LinkedTokenControllerNotFastWithdrawals)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "NotFastWithdrawals", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerNothingReserved represents a NothingReserved error raised by the LinkedTokenController contract.
+type LinkedTokenControllerNothingReserved struct {
+	WithdrawalId [32]byte
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NothingReserved(bytes32 withdrawalId)
+func LinkedTokenControllerNothingReservedErrorID() common.Hash {
+	return common.HexToHash("0x7a6d3fbc3698eb3aacf609a3b1a8181a98717750321185f421af67049a424a68")
+}
+
+// UnpackNothingReservedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NothingReserved(bytes32 withdrawalId)
+func (linkedTokenController *LinkedTokenController) UnpackNothingReservedError(raw []byte) (*LinkedTokenControllerNothingReserved, error) {
+	out := new(LinkedTokenControllerNothingReserved)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "NothingReserved", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerNothingToClaim represents a NothingToClaim error raised by the LinkedTokenController contract.
+type LinkedTokenControllerNothingToClaim struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NothingToClaim()
+func LinkedTokenControllerNothingToClaimErrorID() common.Hash {
+	return common.HexToHash("0x969bf7288f744225521096ebffff657851af77dd4c63700d76b8d1cf6481d1f1")
+}
+
+// UnpackNothingToClaimError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NothingToClaim()
+func (linkedTokenController *LinkedTokenController) UnpackNothingToClaimError(raw []byte) (*LinkedTokenControllerNothingToClaim, error) {
+	out := new(LinkedTokenControllerNothingToClaim)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "NothingToClaim", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerReentrancyGuardReentrantCall represents a ReentrancyGuardReentrantCall error raised by the LinkedTokenController contract.
+type LinkedTokenControllerReentrancyGuardReentrantCall struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ReentrancyGuardReentrantCall()
+func LinkedTokenControllerReentrancyGuardReentrantCallErrorID() common.Hash {
+	return common.HexToHash("0x3ee5aeb571de7fc460830b4d0017439a1ca56fb0bc39062227ade4fe4a24c1ca")
+}
+
+// UnpackReentrancyGuardReentrantCallError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ReentrancyGuardReentrantCall()
+func (linkedTokenController *LinkedTokenController) UnpackReentrancyGuardReentrantCallError(raw []byte) (*LinkedTokenControllerReentrancyGuardReentrantCall, error) {
+	out := new(LinkedTokenControllerReentrancyGuardReentrantCall)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "ReentrancyGuardReentrantCall", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerSafeERC20FailedOperation represents a SafeERC20FailedOperation error raised by the LinkedTokenController contract.
+type LinkedTokenControllerSafeERC20FailedOperation struct {
+	Token common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error SafeERC20FailedOperation(address token)
+func LinkedTokenControllerSafeERC20FailedOperationErrorID() common.Hash {
+	return common.HexToHash("0x5274afe73c98b4749fc91ffae6b7b574e7842cb2144a159e9377a5f20b32edf9")
+}
+
+// UnpackSafeERC20FailedOperationError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error SafeERC20FailedOperation(address token)
+func (linkedTokenController *LinkedTokenController) UnpackSafeERC20FailedOperationError(raw []byte) (*LinkedTokenControllerSafeERC20FailedOperation, error) {
+	out := new(LinkedTokenControllerSafeERC20FailedOperation)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "SafeERC20FailedOperation", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerUnexpectedBalanceChange represents a UnexpectedBalanceChange error raised by the LinkedTokenController contract.
+type LinkedTokenControllerUnexpectedBalanceChange struct {
+	Expected *big.Int
+	Actual   *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error UnexpectedBalanceChange(uint256 expected, uint256 actual)
+func LinkedTokenControllerUnexpectedBalanceChangeErrorID() common.Hash {
+	return common.HexToHash("0x636b219e41fe06f0b0aa7a94be97c1e7fb612790ca3c011866fa99718cece3f6")
+}
+
+// UnpackUnexpectedBalanceChangeError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error UnexpectedBalanceChange(uint256 expected, uint256 actual)
+func (linkedTokenController *LinkedTokenController) UnpackUnexpectedBalanceChangeError(raw []byte) (*LinkedTokenControllerUnexpectedBalanceChange, error) {
+	out := new(LinkedTokenControllerUnexpectedBalanceChange)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "UnexpectedBalanceChange", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerUnrecognizedResult represents a UnrecognizedResult error raised by the LinkedTokenController contract.
+type LinkedTokenControllerUnrecognizedResult struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error UnrecognizedResult()
+func LinkedTokenControllerUnrecognizedResultErrorID() common.Hash {
+	return common.HexToHash("0x1c2ba47c3a453a1d8f59b6d2f0b6506239dc1c5719dfc8b7d19550f16194c539")
+}
+
+// UnpackUnrecognizedResultError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error UnrecognizedResult()
+func (linkedTokenController *LinkedTokenController) UnpackUnrecognizedResultError(raw []byte) (*LinkedTokenControllerUnrecognizedResult, error) {
+	out := new(LinkedTokenControllerUnrecognizedResult)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "UnrecognizedResult", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenControllerUnsupportedMsgKind represents a UnsupportedMsgKind error raised by the LinkedTokenController contract.
+type LinkedTokenControllerUnsupportedMsgKind struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error UnsupportedMsgKind()
+func LinkedTokenControllerUnsupportedMsgKindErrorID() common.Hash {
+	return common.HexToHash("0xb268e422a0070a577c6c4cb8ec42018369537f3182b142af45de45b6549f6a4a")
+}
+
+// UnpackUnsupportedMsgKindError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error UnsupportedMsgKind()
+func (linkedTokenController *LinkedTokenController) UnpackUnsupportedMsgKindError(raw []byte) (*LinkedTokenControllerUnsupportedMsgKind, error) {
+	out := new(LinkedTokenControllerUnsupportedMsgKind)
+	if err := linkedTokenController.abi.UnpackIntoInterface(out, "UnsupportedMsgKind", raw); err != nil {
+		return nil, err
+	}
 	return out, nil
 }

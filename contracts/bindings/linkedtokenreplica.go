@@ -25,8 +25,9 @@ var (
 
 // LinkedTokenReplicaMetaData contains all meta data concerning the LinkedTokenReplica contract.
 var LinkedTokenReplicaMetaData = bind.MetaData{
-	ABI: "[{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"recipient\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"LinkedTokenReceived\",\"type\":\"event\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"burnForWithdrawal\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"burnt\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"mintCap\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"minted\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"spender\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"Approval\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"from\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"Transfer\",\"type\":\"event\"},{\"inputs\":[],\"name\":\"DOMAIN_SEPARATOR\",\"outputs\":[{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"spender\",\"type\":\"address\"}],\"name\":\"allowance\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"spender\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"approve\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"balanceOf\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"decimals\",\"outputs\":[{\"internalType\":\"uint8\",\"name\":\"\",\"type\":\"uint8\"}],\"stateMutability\":\"pure\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"name\",\"outputs\":[{\"internalType\":\"string\",\"name\":\"\",\"type\":\"string\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"}],\"name\":\"nonces\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"spender\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"deadline\",\"type\":\"uint256\"},{\"internalType\":\"uint8\",\"name\":\"v\",\"type\":\"uint8\"},{\"internalType\":\"bytes32\",\"name\":\"r\",\"type\":\"bytes32\"},{\"internalType\":\"bytes32\",\"name\":\"s\",\"type\":\"bytes32\"}],\"name\":\"permit\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"symbol\",\"outputs\":[{\"internalType\":\"string\",\"name\":\"\",\"type\":\"string\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"totalSupply\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"transfer\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"from\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"transferFrom\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"}]",
+	ABI: "[{\"inputs\":[{\"internalType\":\"address\",\"name\":\"gateway_\",\"type\":\"address\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"rootNetwork\",\"type\":\"tuple\"},{\"internalType\":\"address\",\"name\":\"controller\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"outbox_\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"mintCap_\",\"type\":\"uint256\"},{\"internalType\":\"string\",\"name\":\"name_\",\"type\":\"string\"},{\"internalType\":\"string\",\"name\":\"symbol_\",\"type\":\"string\"}],\"stateMutability\":\"nonpayable\",\"type\":\"constructor\"},{\"inputs\":[],\"name\":\"CallerIsNotGateway\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"ECDSAInvalidSignature\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"length\",\"type\":\"uint256\"}],\"name\":\"ECDSAInvalidSignatureLength\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"bytes32\",\"name\":\"s\",\"type\":\"bytes32\"}],\"name\":\"ECDSAInvalidSignatureS\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"spender\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"allowance\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"needed\",\"type\":\"uint256\"}],\"name\":\"ERC20InsufficientAllowance\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"sender\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"balance\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"needed\",\"type\":\"uint256\"}],\"name\":\"ERC20InsufficientBalance\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"approver\",\"type\":\"address\"}],\"name\":\"ERC20InvalidApprover\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"receiver\",\"type\":\"address\"}],\"name\":\"ERC20InvalidReceiver\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"sender\",\"type\":\"address\"}],\"name\":\"ERC20InvalidSender\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"spender\",\"type\":\"address\"}],\"name\":\"ERC20InvalidSpender\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"deadline\",\"type\":\"uint256\"}],\"name\":\"ERC2612ExpiredSignature\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"signer\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"}],\"name\":\"ERC2612InvalidSigner\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"currentNonce\",\"type\":\"uint256\"}],\"name\":\"InvalidAccountNonce\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"InvalidAmount\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidOrigin\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidPeer\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"recipient\",\"type\":\"address\"}],\"name\":\"InvalidRecipient\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidShortString\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotOutbox\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"string\",\"name\":\"str\",\"type\":\"string\"}],\"name\":\"StringTooLong\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"UnexpectedValue\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"bytes\",\"name\":\"method\",\"type\":\"bytes\"}],\"name\":\"UnknownMethod\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"UnrecognizedResult\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"UnsupportedMsgKind\",\"type\":\"error\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"spender\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"Approval\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[],\"name\":\"EIP712DomainChanged\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"recipient\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"LinkedTokenReceived\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"from\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"Transfer\",\"type\":\"event\"},{\"inputs\":[],\"name\":\"DOMAIN_SEPARATOR\",\"outputs\":[{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"spender\",\"type\":\"address\"}],\"name\":\"allowance\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"spender\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"approve\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"balanceOf\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"burnForWithdrawal\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"burnt\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"decimals\",\"outputs\":[{\"internalType\":\"uint8\",\"name\":\"\",\"type\":\"uint8\"}],\"stateMutability\":\"pure\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"eip712Domain\",\"outputs\":[{\"internalType\":\"bytes1\",\"name\":\"fields\",\"type\":\"bytes1\"},{\"internalType\":\"string\",\"name\":\"name\",\"type\":\"string\"},{\"internalType\":\"string\",\"name\":\"version\",\"type\":\"string\"},{\"internalType\":\"uint256\",\"name\":\"chainId\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"verifyingContract\",\"type\":\"address\"},{\"internalType\":\"bytes32\",\"name\":\"salt\",\"type\":\"bytes32\"},{\"internalType\":\"uint256[]\",\"name\":\"extensions\",\"type\":\"uint256[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"gateway\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"envelope\",\"type\":\"tuple\"}],\"name\":\"handleIpcMessage\",\"outputs\":[{\"internalType\":\"bytes\",\"name\":\"\",\"type\":\"bytes\"}],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"mintCap\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"minted\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"name\",\"outputs\":[{\"internalType\":\"string\",\"name\":\"\",\"type\":\"string\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"}],\"name\":\"nonces\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"outbox\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"peerAddress\",\"outputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"spender\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"deadline\",\"type\":\"uint256\"},{\"internalType\":\"uint8\",\"name\":\"v\",\"type\":\"uint8\"},{\"internalType\":\"bytes32\",\"name\":\"r\",\"type\":\"bytes32\"},{\"internalType\":\"bytes32\",\"name\":\"s\",\"type\":\"bytes32\"}],\"name\":\"permit\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"symbol\",\"outputs\":[{\"internalType\":\"string\",\"name\":\"\",\"type\":\"string\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"totalSupply\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"transfer\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"from\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"transferFrom\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"}]",
 	ID:  "LinkedTokenReplica",
+	Bin: "0x610280604052348015610010575f5ffd5b506040516125ba3803806125ba83398101604081905261002f91610474565b8180604051806040016040528060018152602001603160f81b81525084848b8b8b5f82602001515190505f6001600160a01b0316846001600160a01b0316148061008057506001600160a01b038216155b8061008b5750600281115b156100a9576040516316ecbaf360e21b815260040160405180910390fd5b6001600160a01b03808516608052821660a05260408051808201909152838152602081016100d6846102b3565b90526040516100e8919060200161065c565b60408051601f19818403018152919052805160209091012060c05282516001600160401b031660e05261010081905280610122575f610141565b82602001515f81518110610138576101386106f2565b60200260200101515b6001600160a01b0316610120526001811161015c575f61017c565b8260200151600181518110610173576101736106f2565b60200260200101515b6001600160a01b031661014052506003925061019c915084905082610795565b5060046101a98282610795565b5050506101bb826102ea60201b60201c565b610200526101c8816102ea565b6102205281516020808401919091206101c0528151908201206101e05246610180526102576101c0516101e051604080517f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f60208201529081019290925260608201524660808201523060a08201525f9060c00160405160208183030381529060405280519060200120905090565b610160525050306101a052506001600160a01b0384161580610277575082155b15610295576040516316ecbaf360e21b815260040160405180910390fd5b50506001600160a01b0390911661024052610260525061088f915050565b604080518082019091525f8152606060208201526040805180820190915260048152602081016102e284610330565b905292915050565b5f5f829050601f8151111561031d578260405163305a27a960e01b81526004016103149190610853565b60405180910390fd5b80516103288261086c565b179392505050565b6040805160c080825260e08201909252606091602082018180368337019050509050602080820152600a60408201526014606082015260606080820152601460a08201528160601b60c0820152919050565b80516001600160a01b0381168114610398575f5ffd5b919050565b634e487b7160e01b5f52604160045260245ffd5b604080519081016001600160401b03811182821017156103d3576103d361039d565b60405290565b604051601f8201601f191681016001600160401b03811182821017156104015761040161039d565b604052919050565b5f82601f830112610418575f5ffd5b81516001600160401b038111156104315761043161039d565b610444601f8201601f19166020016103d9565b818152846020838601011115610458575f5ffd5b8160208501602083015e5f918101602001919091529392505050565b5f5f5f5f5f5f5f60e0888a03121561048a575f5ffd5b61049388610382565b60208901519097506001600160401b038111156104ae575f5ffd5b88016040818b0312156104bf575f5ffd5b6104c76103b1565b81516001600160401b03811681146104dd575f5ffd5b815260208201516001600160401b038111156104f7575f5ffd5b8083019250508a601f83011261050b575f5ffd5b81516001600160401b038111156105245761052461039d565b8060051b610534602082016103d9565b9182526020818501810192908101908e84111561054f575f5ffd5b6020860195505b838610156105785761056786610382565b825260209586019590910190610556565b6020850152509198506105919250505060408901610382565b945061059f60608901610382565b608089015160a08a015191955093506001600160401b038111156105c1575f5ffd5b6105cd8a828b01610409565b60c08a015190935090506001600160401b038111156105ea575f5ffd5b6105f68a828b01610409565b91505092959891949750929550565b5f81518084528060208401602086015e5f602082860101526020601f19601f83011685010191505092915050565b60ff81511682525f6020820151604060208501526106546040850182610605565b949350505050565b60208082528251604083830181905281516001600160401b03166060850152908201516080840191909152805160a084018190525f929190910190829060c08501905b808310156106ca5783516001600160a01b03168252602093840193600193909301929091019061069f565b506020860151858203601f1901604087015292506106e88184610633565b9695505050505050565b634e487b7160e01b5f52603260045260245ffd5b600181811c9082168061071a57607f821691505b60208210810361073857634e487b7160e01b5f52602260045260245ffd5b50919050565b601f821115610790578282111561079057805f5260205f20601f840160051c602085101561076957505f5b90810190601f840160051c035f5b8181101561078c575f83820155600101610777565b5050505b505050565b81516001600160401b038111156107ae576107ae61039d565b6107c2816107bc8454610706565b8461073e565b6020601f8211600181146107f4575f83156107dd5750848201515b5f19600385901b1c1916600184901b17845561084c565b5f84815260208120601f198516915b828110156108235787850151825560209485019460019092019101610803565b508482101561084057868401515f19600387901b60f8161c191681555b505060018360011b0184555b5050505050565b602081525f6108656020830184610605565b9392505050565b80516020808301519190811015610738575f1960209190910360031b1b16919050565b60805160a05160c05160e05161010051610120516101405161016051610180516101a0516101c0516101e05161020051610220516102405161026051611c4f61096b5f395f81816102ce015261091401525f81816103a10152818161050d0152610ecf01525f610dea01525f610dbf01525f610d0201525f610cda01525f610c3501525f610c5f01525f610c8901525f61068201525f61060501525f818161057b015281816105df015261065b01525f6106e901525f610e5c01525f61072201525f818161019101528181610e190152610f0b0152611c4f5ff3fe608060405260043610610126575f3560e01c806370a08231116100a8578063a9059cbb1161006d578063a9059cbb1461034c578063b192da2d1461036b578063b4d3f66e14610380578063ce11e6ab14610393578063d505accf146103c5578063dd62ed3e146103e4575f5ffd5b806370a082311461028c57806376c71ca1146102c05780637ecebe00146102f257806384b0196e1461031157806395d89b4114610338575f5ffd5b8063313ce567116100ee578063313ce567146102065780633644e515146102215780633c6c2c5314610235578063463db3b0146102565780634f02c42014610277575f5ffd5b806306fdde031461012a578063095ea7b314610154578063116191b61461018357806318160ddd146101c957806323b872dd146101e7575b5f5ffd5b348015610135575f5ffd5b5061013e610428565b60405161014b9190611509565b60405180910390f35b34801561015f575f5ffd5b5061017361016e366004611532565b6104b8565b604051901515815260200161014b565b34801561018e575f5ffd5b507f00000000000000000000000000000000000000000000000000000000000000005b6040516001600160a01b03909116815260200161014b565b3480156101d4575f5ffd5b506002545b60405190815260200161014b565b3480156101f2575f5ffd5b5061017361020136600461155c565b6104d1565b348015610211575f5ffd5b506040516006815260200161014b565b34801561022c575f5ffd5b506101d96104f4565b348015610240575f5ffd5b5061025461024f366004611532565b610502565b005b348015610261575f5ffd5b5061026a610570565b60405161014b91906115c3565b348015610282575f5ffd5b506101d960085481565b348015610297575f5ffd5b506101d96102a636600461165c565b6001600160a01b03165f9081526020819052604090205490565b3480156102cb575f5ffd5b507f00000000000000000000000000000000000000000000000000000000000000006101d9565b3480156102fd575f5ffd5b506101d961030c36600461165c565b61074e565b34801561031c575f5ffd5b5061032561076b565b60405161014b9796959493929190611677565b348015610343575f5ffd5b5061013e6107ad565b348015610357575f5ffd5b50610173610366366004611532565b6107bc565b348015610376575f5ffd5b506101d960095481565b61013e61038e36600461170d565b6107c9565b34801561039e575f5ffd5b507f00000000000000000000000000000000000000000000000000000000000000006101b1565b3480156103d0575f5ffd5b506102546103df366004611753565b610a08565b3480156103ef575f5ffd5b506101d96103fe3660046117bd565b6001600160a01b039182165f90815260016020908152604080832093909416825291909152205490565b606060038054610437906117f4565b80601f0160208091040260200160405190810160405280929190818152602001828054610463906117f4565b80156104ae5780601f10610485576101008083540402835291602001916104ae565b820191905f5260205f20905b81548152906001019060200180831161049157829003601f168201915b5050505050905090565b5f336104c5818585610b3e565b60019150505b92915050565b5f336104de858285610b50565b6104e9858585610bcc565b506001949350505050565b5f6104fd610c29565b905090565b336001600160a01b037f0000000000000000000000000000000000000000000000000000000000000000161461054b5760405163bda8fc9560e01b815260040160405180910390fd5b8060095f82825461055c919061182c565b9091555061056c90508282610d52565b5050565b610578611498565b5f7f00000000000000000000000000000000000000000000000000000000000000006001600160401b038111156105b1576105b161184b565b6040519080825280602002602001820160405280156105da578160200160208202803683370190505b5090507f000000000000000000000000000000000000000000000000000000000000000015610657577f0000000000000000000000000000000000000000000000000000000000000000815f815181106106365761063661185f565b60200260200101906001600160a01b031690816001600160a01b0316815250505b60017f000000000000000000000000000000000000000000000000000000000000000011156106d5577f0000000000000000000000000000000000000000000000000000000000000000816001815181106106b4576106b461185f565b60200260200101906001600160a01b031690816001600160a01b0316815250505b604080516080810182526001600160401b037f00000000000000000000000000000000000000000000000000000000000000001691810191825260608101839052908152602081016107467f0000000000000000000000000000000000000000000000000000000000000000610d86565b905292915050565b6001600160a01b0381165f908152600760205260408120546104cb565b5f6060805f5f5f606061077c610db8565b610784610de3565b604080515f80825260208201909252600f60f81b9b939a50919850469750309650945092509050565b606060048054610437906117f4565b5f336104c5818585610bcc565b60606107d3610e0e565b60016107e26020840184611887565b60028111156107f3576107f3611873565b1461081157604051635934721160e11b815260040160405180910390fd5b61082661082160a08401846118a5565b610e59565b61084357604051630a1824e360e01b815260040160405180910390fd5b341515806108545750606082013515155b1561087257604051630918a35360e11b815260040160405180910390fd5b5f61088060c08401846118c3565b81019061088d9190611995565b90505f815f01515160041480156108bf575081516337ee176b60e21b906108b390611a46565b6001600160e01b031916145b9050806108eb578151604051631937ffc360e31b81526108e29190600401611509565b60405180910390fd5b5f5f83602001518060200190518101906109059190611a84565b91509150805f148061093657507f000000000000000000000000000000000000000000000000000000000000000081115b1561095757604051633728b83d60e01b8152600481018290526024016108e2565b61096082610eaa565b1561098957604051630bc2c5df60e11b81526001600160a01b03831660048201526024016108e2565b8060085f82825461099a919061182c565b909155506109aa90508282610f44565b816001600160a01b03167fe529a4c42746e45b48c9c3b1b893873971480fb7a6a6f7e5742da6c81890de33826040516109e591815260200190565b60405180910390a260405180602001604052805f8152509450505050505b919050565b83421115610a2c5760405163313c898160e11b8152600481018590526024016108e2565b5f7f6e71edae12b1b97f4d1f60370fef10105fa2faae0126114a169c64845d6126c9888888610a778c6001600160a01b03165f90815260076020526040902080546001810190915590565b6040805160208101969096526001600160a01b0394851690860152929091166060840152608083015260a082015260c0810186905260e0016040516020818303038152906040528051906020012090505f610ad182610f78565b90505f610ae082878787610fa4565b9050896001600160a01b0316816001600160a01b031614610b27576040516325c0072360e11b81526001600160a01b0380831660048301528b1660248201526044016108e2565b610b328a8a8a610b3e565b50505050505050505050565b610b4b8383836001610fd0565b505050565b6001600160a01b038381165f908152600160209081526040808320938616835292905220545f19811015610bc65781811015610bb857604051637dc7a0d960e11b81526001600160a01b038416600482015260248101829052604481018390526064016108e2565b610bc684848484035f610fd0565b50505050565b6001600160a01b038316610bf557604051634b637e8f60e11b81525f60048201526024016108e2565b6001600160a01b038216610c1e5760405163ec442f0560e01b81525f60048201526024016108e2565b610b4b8383836110a2565b5f306001600160a01b037f000000000000000000000000000000000000000000000000000000000000000016148015610c8157507f000000000000000000000000000000000000000000000000000000000000000046145b15610cab57507f000000000000000000000000000000000000000000000000000000000000000090565b6104fd604080517f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f60208201527f0000000000000000000000000000000000000000000000000000000000000000918101919091527f000000000000000000000000000000000000000000000000000000000000000060608201524660808201523060a08201525f9060c00160405160208183030381529060405280519060200120905090565b6001600160a01b038216610d7b57604051634b637e8f60e11b81525f60048201526024016108e2565b61056c825f836110a2565b604080518082019091525f8152606060208201526040518060400160405280600460ff168152602001610746846111c8565b60606104fd7f000000000000000000000000000000000000000000000000000000000000000061121a565b60606104fd7f000000000000000000000000000000000000000000000000000000000000000061121a565b336001600160a01b037f00000000000000000000000000000000000000000000000000000000000000001614610e5757604051632a83f42360e01b815260040160405180910390fd5b565b5f7f000000000000000000000000000000000000000000000000000000000000000082604051602001610e8c9190611b96565b60405160208183030381529060405280519060200120149050919050565b5f610eb482611257565b80610ec757506001600160a01b03821630145b80610f0357507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316826001600160a01b0316145b806104cb57507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316826001600160a01b03161492915050565b6001600160a01b038216610f6d5760405163ec442f0560e01b81525f60048201526024016108e2565b61056c5f83836110a2565b5f6104cb610f84610c29565b8360405161190160f01b8152600281019290925260228201526042902090565b5f5f5f5f610fb4888888886112f1565b925092509250610fc482826113b9565b50909695505050505050565b6001600160a01b038416610ff95760405163e602df0560e01b81525f60048201526024016108e2565b6001600160a01b03831661102257604051634a1406b160e11b81525f60048201526024016108e2565b6001600160a01b038085165f9081526001602090815260408083209387168352929052208290558015610bc657826001600160a01b0316846001600160a01b03167f8c5be1e5ebec7d5bd14f71427d1e84f3dd0314c0f7b2291e5b200ac8c7c3b9258460405161109491815260200190565b60405180910390a350505050565b6001600160a01b0383166110cc578060025f8282546110c1919061182c565b9091555061113c9050565b6001600160a01b0383165f908152602081905260409020548181101561111e5760405163391434e360e21b81526001600160a01b038516600482015260248101829052604481018390526064016108e2565b6001600160a01b0384165f9081526020819052604090209082900390555b6001600160a01b03821661115857600280548290039055611176565b6001600160a01b0382165f9081526020819052604090208054820190555b816001600160a01b0316836001600160a01b03167fddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef836040516111bb91815260200190565b60405180910390a3505050565b6040805160c080825260e08201909252606091602082018180368337019050509050602080820152600a60408201526014606082015260606080820152601460a08201528160601b60c0820152919050565b60605f61122683611471565b6040805160208082528183019092529192505f91906020820181803683375050509182525060208101929092525090565b5f8161ffff6001600160a01b038216116112745750600192915050565b6bfeffffffffffffffffffffff196bffffffffffffffffffffffff604083901c16016112a35750600192915050565b7377aa40b105843728088c0132e43fc44348881da86001600160a01b03841614806112ea57507374539671a1d2f1c8f200826baba665179f53a1b76001600160a01b038416145b9392505050565b5f80807f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a084111561132a57505f915060039050826113af565b604080515f808252602082018084528a905260ff891692820192909252606081018790526080810186905260019060a0016020604051602081039080840390855afa15801561137b573d5f5f3e3d5ffd5b5050604051601f1901519150506001600160a01b0381166113a657505f9250600191508290506113af565b92505f91508190505b9450945094915050565b5f8260038111156113cc576113cc611873565b036113d5575050565b60018260038111156113e9576113e9611873565b036114075760405163f645eedf60e01b815260040160405180910390fd5b600282600381111561141b5761141b611873565b0361143c5760405163fce698f760e01b8152600481018290526024016108e2565b600382600381111561145057611450611873565b0361056c576040516335e2f38360e21b8152600481018290526024016108e2565b5f60ff8216601f8111156104cb57604051632cd44ac360e21b815260040160405180910390fd5b604080516080810182525f91810191825260608082015290819081526020016114d660405180604001604052805f60ff168152602001606081525090565b905290565b5f81518084528060208401602086015e5f602082860101526020601f19601f83011685010191505092915050565b602081525f6112ea60208301846114db565b6001600160a01b038116811461152f575f5ffd5b50565b5f5f60408385031215611543575f5ffd5b823561154e8161151b565b946020939093013593505050565b5f5f5f6060848603121561156e575f5ffd5b83356115798161151b565b925060208401356115898161151b565b929592945050506040919091013590565b60ff81511682525f6020820151604060208501526115bb60408501826114db565b949350505050565b602081525f82516040602084015260a083016001600160401b038251166060850152602082015191506040608085015280825180835260c0860191506020840193505f92505b808310156116345783516001600160a01b031682526020938401936001939093019290910190611609565b506020860151858203601f190160408701529250611652818461159a565b9695505050505050565b5f6020828403121561166c575f5ffd5b81356112ea8161151b565b60ff60f81b8816815260e060208201525f61169560e08301896114db565b82810360408401526116a781896114db565b606084018890526001600160a01b038716608085015260a0840186905283810360c0850152845180825260208087019350909101905f5b818110156116fc5783518352602093840193909201916001016116de565b50909b9a5050505050505050505050565b5f6020828403121561171d575f5ffd5b81356001600160401b03811115611732575f5ffd5b820160e081850312156112ea575f5ffd5b803560ff81168114610a03575f5ffd5b5f5f5f5f5f5f5f60e0888a031215611769575f5ffd5b87356117748161151b565b965060208801356117848161151b565b955060408801359450606088013593506117a060808901611743565b9699959850939692959460a0840135945060c09093013592915050565b5f5f604083850312156117ce575f5ffd5b82356117d98161151b565b915060208301356117e98161151b565b809150509250929050565b600181811c9082168061180857607f821691505b60208210810361182657634e487b7160e01b5f52602260045260245ffd5b50919050565b808201808211156104cb57634e487b7160e01b5f52601160045260245ffd5b634e487b7160e01b5f52604160045260245ffd5b634e487b7160e01b5f52603260045260245ffd5b634e487b7160e01b5f52602160045260245ffd5b5f60208284031215611897575f5ffd5b8135600381106112ea575f5ffd5b5f8235603e198336030181126118b9575f5ffd5b9190910192915050565b5f5f8335601e198436030181126118d8575f5ffd5b8301803591506001600160401b038211156118f1575f5ffd5b602001915036819003821315611905575f5ffd5b9250929050565b5f82601f83011261191b575f5ffd5b81356001600160401b038111156119345761193461184b565b604051601f8201601f19908116603f011681016001600160401b03811182821017156119625761196261184b565b604052818152838201602001851015611979575f5ffd5b816020850160208301375f918101602001919091529392505050565b5f602082840312156119a5575f5ffd5b81356001600160401b038111156119ba575f5ffd5b8201604081850312156119cb575f5ffd5b604080519081016001600160401b03811182821017156119ed576119ed61184b565b60405281356001600160401b03811115611a05575f5ffd5b611a118682850161190c565b82525060208201356001600160401b03811115611a2c575f5ffd5b611a388682850161190c565b602083015250949350505050565b805160208201516001600160e01b0319811691906004821015611a7d576001600160e01b0319600483900360031b81901b82161692505b5050919050565b5f5f60408385031215611a95575f5ffd5b8251611aa08161151b565b6020939093015192949293505050565b5f8235603e19833603018112611ac4575f5ffd5b90910192915050565b8183526020830192505f815f5b84811015611b0b578135611aed8161151b565b6001600160a01b031686526020958601959190910190600101611ada565b5093949350505050565b60ff611b2082611743565b1682525f6020820135601e19833603018112611b3a575f5ffd5b82016020810190356001600160401b03811115611b55575f5ffd5b803603821315611b63575f5ffd5b60406020860152806040860152808260608701375f606082870101526060601f19601f8301168601019250505092915050565b602081525f611ba58384611ab0565b6040602084015280356001600160401b038116808214611bc3575f5ffd5b606085015250602081013536829003601e19018112611be0575f5ffd5b016020810190356001600160401b03811115611bfa575f5ffd5b8060051b3603821315611c0b575f5ffd5b60406080850152611c2060a085018284611acd565b915050611c306020850185611ab0565b838203601f19016040850152611c468282611b15565b9594505050505056",
 }
 
 // LinkedTokenReplica is an auto generated Go binding around an Ethereum contract.
@@ -52,6 +53,18 @@ func NewLinkedTokenReplica() *LinkedTokenReplica {
 // Use this to create the instance object passed to abigen v2 library functions Call, Transact, etc.
 func (c *LinkedTokenReplica) Instance(backend bind.ContractBackend, addr common.Address) *bind.BoundContract {
 	return bind.NewBoundContract(addr, c.abi, backend, backend, backend)
+}
+
+// PackConstructor is the Go binding used to pack the parameters required for
+// contract deployment.
+//
+// Solidity: constructor(address gateway_, (uint64,address[]) rootNetwork, address controller, address outbox_, uint256 mintCap_, string name_, string symbol_) returns()
+func (linkedTokenReplica *LinkedTokenReplica) PackConstructor(gateway_ common.Address, rootNetwork SubnetID, controller common.Address, outbox_ common.Address, mintCap_ *big.Int, name_ string, symbol_ string) []byte {
+	enc, err := linkedTokenReplica.abi.Pack("", gateway_, rootNetwork, controller, outbox_, mintCap_, name_, symbol_)
+	if err != nil {
+		panic(err)
+	}
+	return enc
 }
 
 // PackDOMAINSEPARATOR is the Go binding used to pack the parameters required for calling
@@ -286,6 +299,130 @@ func (linkedTokenReplica *LinkedTokenReplica) UnpackDecimals(data []byte) (uint8
 	return out0, nil
 }
 
+// PackEip712Domain is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x84b0196e.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function eip712Domain() view returns(bytes1 fields, string name, string version, uint256 chainId, address verifyingContract, bytes32 salt, uint256[] extensions)
+func (linkedTokenReplica *LinkedTokenReplica) PackEip712Domain() []byte {
+	enc, err := linkedTokenReplica.abi.Pack("eip712Domain")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackEip712Domain is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x84b0196e.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function eip712Domain() view returns(bytes1 fields, string name, string version, uint256 chainId, address verifyingContract, bytes32 salt, uint256[] extensions)
+func (linkedTokenReplica *LinkedTokenReplica) TryPackEip712Domain() ([]byte, error) {
+	return linkedTokenReplica.abi.Pack("eip712Domain")
+}
+
+// LinkedTokenReplicaEip712DomainOutput serves as a container for the return parameters of contract
+// method Eip712Domain.
+type LinkedTokenReplicaEip712DomainOutput struct {
+	Fields            [1]byte
+	Name              string
+	Version           string
+	ChainId           *big.Int
+	VerifyingContract common.Address
+	Salt              [32]byte
+	Extensions        []*big.Int
+}
+
+// UnpackEip712Domain is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x84b0196e.
+//
+// Solidity: function eip712Domain() view returns(bytes1 fields, string name, string version, uint256 chainId, address verifyingContract, bytes32 salt, uint256[] extensions)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackEip712Domain(data []byte) (LinkedTokenReplicaEip712DomainOutput, error) {
+	out, err := linkedTokenReplica.abi.Unpack("eip712Domain", data)
+	outstruct := new(LinkedTokenReplicaEip712DomainOutput)
+	if err != nil {
+		return *outstruct, err
+	}
+	outstruct.Fields = *abi.ConvertType(out[0], new([1]byte)).(*[1]byte)
+	outstruct.Name = *abi.ConvertType(out[1], new(string)).(*string)
+	outstruct.Version = *abi.ConvertType(out[2], new(string)).(*string)
+	outstruct.ChainId = abi.ConvertType(out[3], new(big.Int)).(*big.Int)
+	outstruct.VerifyingContract = *abi.ConvertType(out[4], new(common.Address)).(*common.Address)
+	outstruct.Salt = *abi.ConvertType(out[5], new([32]byte)).(*[32]byte)
+	outstruct.Extensions = *abi.ConvertType(out[6], new([]*big.Int)).(*[]*big.Int)
+	return *outstruct, nil
+}
+
+// PackGateway is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x116191b6.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function gateway() view returns(address)
+func (linkedTokenReplica *LinkedTokenReplica) PackGateway() []byte {
+	enc, err := linkedTokenReplica.abi.Pack("gateway")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackGateway is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x116191b6.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function gateway() view returns(address)
+func (linkedTokenReplica *LinkedTokenReplica) TryPackGateway() ([]byte, error) {
+	return linkedTokenReplica.abi.Pack("gateway")
+}
+
+// UnpackGateway is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x116191b6.
+//
+// Solidity: function gateway() view returns(address)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackGateway(data []byte) (common.Address, error) {
+	out, err := linkedTokenReplica.abi.Unpack("gateway", data)
+	if err != nil {
+		return *new(common.Address), err
+	}
+	out0 := *abi.ConvertType(out[0], new(common.Address)).(*common.Address)
+	return out0, nil
+}
+
+// PackHandleIpcMessage is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xb4d3f66e.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function handleIpcMessage((uint8,uint64,uint64,uint256,((uint64,address[]),(uint8,bytes)),((uint64,address[]),(uint8,bytes)),bytes) envelope) payable returns(bytes)
+func (linkedTokenReplica *LinkedTokenReplica) PackHandleIpcMessage(envelope IpcEnvelope) []byte {
+	enc, err := linkedTokenReplica.abi.Pack("handleIpcMessage", envelope)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackHandleIpcMessage is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xb4d3f66e.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function handleIpcMessage((uint8,uint64,uint64,uint256,((uint64,address[]),(uint8,bytes)),((uint64,address[]),(uint8,bytes)),bytes) envelope) payable returns(bytes)
+func (linkedTokenReplica *LinkedTokenReplica) TryPackHandleIpcMessage(envelope IpcEnvelope) ([]byte, error) {
+	return linkedTokenReplica.abi.Pack("handleIpcMessage", envelope)
+}
+
+// UnpackHandleIpcMessage is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xb4d3f66e.
+//
+// Solidity: function handleIpcMessage((uint8,uint64,uint64,uint256,((uint64,address[]),(uint8,bytes)),((uint64,address[]),(uint8,bytes)),bytes) envelope) payable returns(bytes)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackHandleIpcMessage(data []byte) ([]byte, error) {
+	out, err := linkedTokenReplica.abi.Unpack("handleIpcMessage", data)
+	if err != nil {
+		return *new([]byte), err
+	}
+	out0 := *abi.ConvertType(out[0], new([]byte)).(*[]byte)
+	return out0, nil
+}
+
 // PackMintCap is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0x76c71ca1.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -423,6 +560,76 @@ func (linkedTokenReplica *LinkedTokenReplica) UnpackNonces(data []byte) (*big.In
 		return new(big.Int), err
 	}
 	out0 := abi.ConvertType(out[0], new(big.Int)).(*big.Int)
+	return out0, nil
+}
+
+// PackOutbox is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xce11e6ab.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function outbox() view returns(address)
+func (linkedTokenReplica *LinkedTokenReplica) PackOutbox() []byte {
+	enc, err := linkedTokenReplica.abi.Pack("outbox")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackOutbox is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xce11e6ab.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function outbox() view returns(address)
+func (linkedTokenReplica *LinkedTokenReplica) TryPackOutbox() ([]byte, error) {
+	return linkedTokenReplica.abi.Pack("outbox")
+}
+
+// UnpackOutbox is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xce11e6ab.
+//
+// Solidity: function outbox() view returns(address)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackOutbox(data []byte) (common.Address, error) {
+	out, err := linkedTokenReplica.abi.Unpack("outbox", data)
+	if err != nil {
+		return *new(common.Address), err
+	}
+	out0 := *abi.ConvertType(out[0], new(common.Address)).(*common.Address)
+	return out0, nil
+}
+
+// PackPeerAddress is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x463db3b0.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function peerAddress() view returns(((uint64,address[]),(uint8,bytes)))
+func (linkedTokenReplica *LinkedTokenReplica) PackPeerAddress() []byte {
+	enc, err := linkedTokenReplica.abi.Pack("peerAddress")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackPeerAddress is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x463db3b0.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function peerAddress() view returns(((uint64,address[]),(uint8,bytes)))
+func (linkedTokenReplica *LinkedTokenReplica) TryPackPeerAddress() ([]byte, error) {
+	return linkedTokenReplica.abi.Pack("peerAddress")
+}
+
+// UnpackPeerAddress is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x463db3b0.
+//
+// Solidity: function peerAddress() view returns(((uint64,address[]),(uint8,bytes)))
+func (linkedTokenReplica *LinkedTokenReplica) UnpackPeerAddress(data []byte) (IPCAddress, error) {
+	out, err := linkedTokenReplica.abi.Unpack("peerAddress", data)
+	if err != nil {
+		return *new(IPCAddress), err
+	}
+	out0 := *abi.ConvertType(out[0], new(IPCAddress)).(*IPCAddress)
 	return out0, nil
 }
 
@@ -634,6 +841,49 @@ func (linkedTokenReplica *LinkedTokenReplica) UnpackApprovalEvent(log *types.Log
 	return out, nil
 }
 
+// LinkedTokenReplicaEIP712DomainChanged represents a EIP712DomainChanged event raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaEIP712DomainChanged struct {
+	Raw *types.Log // Blockchain specific contextual infos
+}
+
+const LinkedTokenReplicaEIP712DomainChangedEventName = "EIP712DomainChanged"
+
+// ContractEventName returns the user-defined event name.
+func (LinkedTokenReplicaEIP712DomainChanged) ContractEventName() string {
+	return LinkedTokenReplicaEIP712DomainChangedEventName
+}
+
+// UnpackEIP712DomainChangedEvent is the Go binding that unpacks the event data emitted
+// by contract.
+//
+// Solidity: event EIP712DomainChanged()
+func (linkedTokenReplica *LinkedTokenReplica) UnpackEIP712DomainChangedEvent(log *types.Log) (*LinkedTokenReplicaEIP712DomainChanged, error) {
+	event := "EIP712DomainChanged"
+	if len(log.Topics) == 0 {
+		return nil, bind.ErrNoEventSignature
+	}
+	if log.Topics[0] != linkedTokenReplica.abi.Events[event].ID {
+		return nil, bind.ErrEventSignatureMismatch
+	}
+	out := new(LinkedTokenReplicaEIP712DomainChanged)
+	if len(log.Data) > 0 {
+		if err := linkedTokenReplica.abi.UnpackIntoInterface(out, event, log.Data); err != nil {
+			return nil, err
+		}
+	}
+	var indexed abi.Arguments
+	for _, arg := range linkedTokenReplica.abi.Events[event].Inputs {
+		if arg.Indexed {
+			indexed = append(indexed, arg)
+		}
+	}
+	if err := abi.ParseTopics(out, indexed, log.Topics[1:]); err != nil {
+		return nil, err
+	}
+	out.Raw = log
+	return out, nil
+}
+
 // LinkedTokenReplicaLinkedTokenReceived represents a LinkedTokenReceived event raised by the LinkedTokenReplica contract.
 type LinkedTokenReplicaLinkedTokenReceived struct {
 	Recipient common.Address
@@ -722,5 +972,659 @@ func (linkedTokenReplica *LinkedTokenReplica) UnpackTransferEvent(log *types.Log
 		return nil, err
 	}
 	out.Raw = log
+	return out, nil
+}
+
+// UnpackError attempts to decode the provided error data using user-defined
+// error definitions.
+func (linkedTokenReplica *LinkedTokenReplica) UnpackError(raw []byte) (any, error) {
+	if len(raw) < 4 {
+		return nil, errors.New("revert data shorter than a selector")
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["CallerIsNotGateway"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackCallerIsNotGatewayError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ECDSAInvalidSignature"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackECDSAInvalidSignatureError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ECDSAInvalidSignatureLength"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackECDSAInvalidSignatureLengthError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ECDSAInvalidSignatureS"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackECDSAInvalidSignatureSError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ERC20InsufficientAllowance"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackERC20InsufficientAllowanceError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ERC20InsufficientBalance"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackERC20InsufficientBalanceError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ERC20InvalidApprover"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackERC20InvalidApproverError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ERC20InvalidReceiver"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackERC20InvalidReceiverError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ERC20InvalidSender"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackERC20InvalidSenderError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ERC20InvalidSpender"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackERC20InvalidSpenderError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ERC2612ExpiredSignature"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackERC2612ExpiredSignatureError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["ERC2612InvalidSigner"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackERC2612InvalidSignerError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["InvalidAccountNonce"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackInvalidAccountNonceError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["InvalidAmount"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackInvalidAmountError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["InvalidOrigin"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackInvalidOriginError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["InvalidPeer"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackInvalidPeerError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["InvalidRecipient"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackInvalidRecipientError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["InvalidShortString"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackInvalidShortStringError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["NotOutbox"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackNotOutboxError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["StringTooLong"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackStringTooLongError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["UnexpectedValue"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackUnexpectedValueError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["UnknownMethod"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackUnknownMethodError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["UnrecognizedResult"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackUnrecognizedResultError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["UnsupportedMsgKind"].ID.Bytes()[:4]) {
+		return linkedTokenReplica.UnpackUnsupportedMsgKindError(raw[4:])
+	}
+	return nil, errors.New("Unknown error")
+}
+
+// LinkedTokenReplicaCallerIsNotGateway represents a CallerIsNotGateway error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaCallerIsNotGateway struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error CallerIsNotGateway()
+func LinkedTokenReplicaCallerIsNotGatewayErrorID() common.Hash {
+	return common.HexToHash("0x2a83f423fff96d801c60c39b4b9defd870d47d604c7b06328b1cf31b755077c5")
+}
+
+// UnpackCallerIsNotGatewayError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error CallerIsNotGateway()
+func (linkedTokenReplica *LinkedTokenReplica) UnpackCallerIsNotGatewayError(raw []byte) (*LinkedTokenReplicaCallerIsNotGateway, error) {
+	out := new(LinkedTokenReplicaCallerIsNotGateway)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "CallerIsNotGateway", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaECDSAInvalidSignature represents a ECDSAInvalidSignature error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaECDSAInvalidSignature struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ECDSAInvalidSignature()
+func LinkedTokenReplicaECDSAInvalidSignatureErrorID() common.Hash {
+	return common.HexToHash("0xf645eedf0193584640b6b90cb9477e4c95b98636c148a891d4c0a146dc46e75a")
+}
+
+// UnpackECDSAInvalidSignatureError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ECDSAInvalidSignature()
+func (linkedTokenReplica *LinkedTokenReplica) UnpackECDSAInvalidSignatureError(raw []byte) (*LinkedTokenReplicaECDSAInvalidSignature, error) {
+	out := new(LinkedTokenReplicaECDSAInvalidSignature)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ECDSAInvalidSignature", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaECDSAInvalidSignatureLength represents a ECDSAInvalidSignatureLength error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaECDSAInvalidSignatureLength struct {
+	Length *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ECDSAInvalidSignatureLength(uint256 length)
+func LinkedTokenReplicaECDSAInvalidSignatureLengthErrorID() common.Hash {
+	return common.HexToHash("0xfce698f7e8e5342cd615f641317bc45fe7e1e4a8b0a14dd1383ff8dc9c41917f")
+}
+
+// UnpackECDSAInvalidSignatureLengthError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ECDSAInvalidSignatureLength(uint256 length)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackECDSAInvalidSignatureLengthError(raw []byte) (*LinkedTokenReplicaECDSAInvalidSignatureLength, error) {
+	out := new(LinkedTokenReplicaECDSAInvalidSignatureLength)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ECDSAInvalidSignatureLength", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaECDSAInvalidSignatureS represents a ECDSAInvalidSignatureS error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaECDSAInvalidSignatureS struct {
+	S [32]byte
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ECDSAInvalidSignatureS(bytes32 s)
+func LinkedTokenReplicaECDSAInvalidSignatureSErrorID() common.Hash {
+	return common.HexToHash("0xd78bce0cccb935155ed6428d1c13e50b7f3550fd2b66b9fe266006fea4a5e1eb")
+}
+
+// UnpackECDSAInvalidSignatureSError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ECDSAInvalidSignatureS(bytes32 s)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackECDSAInvalidSignatureSError(raw []byte) (*LinkedTokenReplicaECDSAInvalidSignatureS, error) {
+	out := new(LinkedTokenReplicaECDSAInvalidSignatureS)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ECDSAInvalidSignatureS", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaERC20InsufficientAllowance represents a ERC20InsufficientAllowance error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaERC20InsufficientAllowance struct {
+	Spender   common.Address
+	Allowance *big.Int
+	Needed    *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ERC20InsufficientAllowance(address spender, uint256 allowance, uint256 needed)
+func LinkedTokenReplicaERC20InsufficientAllowanceErrorID() common.Hash {
+	return common.HexToHash("0xfb8f41b23e99d2101d86da76cdfa87dd51c82ed07d3cb62cbc473e469dbc75c3")
+}
+
+// UnpackERC20InsufficientAllowanceError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ERC20InsufficientAllowance(address spender, uint256 allowance, uint256 needed)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackERC20InsufficientAllowanceError(raw []byte) (*LinkedTokenReplicaERC20InsufficientAllowance, error) {
+	out := new(LinkedTokenReplicaERC20InsufficientAllowance)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ERC20InsufficientAllowance", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaERC20InsufficientBalance represents a ERC20InsufficientBalance error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaERC20InsufficientBalance struct {
+	Sender  common.Address
+	Balance *big.Int
+	Needed  *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed)
+func LinkedTokenReplicaERC20InsufficientBalanceErrorID() common.Hash {
+	return common.HexToHash("0xe450d38cd8d9f7d95077d567d60ed49c7254716e6ad08fc9872816c97e0ffec6")
+}
+
+// UnpackERC20InsufficientBalanceError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackERC20InsufficientBalanceError(raw []byte) (*LinkedTokenReplicaERC20InsufficientBalance, error) {
+	out := new(LinkedTokenReplicaERC20InsufficientBalance)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ERC20InsufficientBalance", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaERC20InvalidApprover represents a ERC20InvalidApprover error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaERC20InvalidApprover struct {
+	Approver common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ERC20InvalidApprover(address approver)
+func LinkedTokenReplicaERC20InvalidApproverErrorID() common.Hash {
+	return common.HexToHash("0xe602df05cc75712490294c6c104ab7c17f4030363910a7a2626411c6d3118847")
+}
+
+// UnpackERC20InvalidApproverError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ERC20InvalidApprover(address approver)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackERC20InvalidApproverError(raw []byte) (*LinkedTokenReplicaERC20InvalidApprover, error) {
+	out := new(LinkedTokenReplicaERC20InvalidApprover)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ERC20InvalidApprover", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaERC20InvalidReceiver represents a ERC20InvalidReceiver error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaERC20InvalidReceiver struct {
+	Receiver common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ERC20InvalidReceiver(address receiver)
+func LinkedTokenReplicaERC20InvalidReceiverErrorID() common.Hash {
+	return common.HexToHash("0xec442f055133b72f3b2f9f0bb351c406b178527de2040a7d1feb4e058771f613")
+}
+
+// UnpackERC20InvalidReceiverError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ERC20InvalidReceiver(address receiver)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackERC20InvalidReceiverError(raw []byte) (*LinkedTokenReplicaERC20InvalidReceiver, error) {
+	out := new(LinkedTokenReplicaERC20InvalidReceiver)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ERC20InvalidReceiver", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaERC20InvalidSender represents a ERC20InvalidSender error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaERC20InvalidSender struct {
+	Sender common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ERC20InvalidSender(address sender)
+func LinkedTokenReplicaERC20InvalidSenderErrorID() common.Hash {
+	return common.HexToHash("0x96c6fd1edd0cd6ef7ff0ecc0facdf53148dc0048b57fe58af65755250a7a96bd")
+}
+
+// UnpackERC20InvalidSenderError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ERC20InvalidSender(address sender)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackERC20InvalidSenderError(raw []byte) (*LinkedTokenReplicaERC20InvalidSender, error) {
+	out := new(LinkedTokenReplicaERC20InvalidSender)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ERC20InvalidSender", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaERC20InvalidSpender represents a ERC20InvalidSpender error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaERC20InvalidSpender struct {
+	Spender common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ERC20InvalidSpender(address spender)
+func LinkedTokenReplicaERC20InvalidSpenderErrorID() common.Hash {
+	return common.HexToHash("0x94280d62c347d8d9f4d59a76ea321452406db88df38e0c9da304f58b57b373a2")
+}
+
+// UnpackERC20InvalidSpenderError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ERC20InvalidSpender(address spender)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackERC20InvalidSpenderError(raw []byte) (*LinkedTokenReplicaERC20InvalidSpender, error) {
+	out := new(LinkedTokenReplicaERC20InvalidSpender)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ERC20InvalidSpender", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaERC2612ExpiredSignature represents a ERC2612ExpiredSignature error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaERC2612ExpiredSignature struct {
+	Deadline *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ERC2612ExpiredSignature(uint256 deadline)
+func LinkedTokenReplicaERC2612ExpiredSignatureErrorID() common.Hash {
+	return common.HexToHash("0x627913023c184eaad13735d5a3d2657ae76ec9a872a70e0fc57522ef1a114d58")
+}
+
+// UnpackERC2612ExpiredSignatureError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ERC2612ExpiredSignature(uint256 deadline)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackERC2612ExpiredSignatureError(raw []byte) (*LinkedTokenReplicaERC2612ExpiredSignature, error) {
+	out := new(LinkedTokenReplicaERC2612ExpiredSignature)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ERC2612ExpiredSignature", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaERC2612InvalidSigner represents a ERC2612InvalidSigner error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaERC2612InvalidSigner struct {
+	Signer common.Address
+	Owner  common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ERC2612InvalidSigner(address signer, address owner)
+func LinkedTokenReplicaERC2612InvalidSignerErrorID() common.Hash {
+	return common.HexToHash("0x4b800e463b323b1d856edf9dec70329a639d13874a57f5c28219ff57128756db")
+}
+
+// UnpackERC2612InvalidSignerError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ERC2612InvalidSigner(address signer, address owner)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackERC2612InvalidSignerError(raw []byte) (*LinkedTokenReplicaERC2612InvalidSigner, error) {
+	out := new(LinkedTokenReplicaERC2612InvalidSigner)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "ERC2612InvalidSigner", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaInvalidAccountNonce represents a InvalidAccountNonce error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaInvalidAccountNonce struct {
+	Account      common.Address
+	CurrentNonce *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidAccountNonce(address account, uint256 currentNonce)
+func LinkedTokenReplicaInvalidAccountNonceErrorID() common.Hash {
+	return common.HexToHash("0x752d88c0de02638abf10e8e31861e4c68dc1f3a1e7d840e580683f2c282bfc7a")
+}
+
+// UnpackInvalidAccountNonceError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidAccountNonce(address account, uint256 currentNonce)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackInvalidAccountNonceError(raw []byte) (*LinkedTokenReplicaInvalidAccountNonce, error) {
+	out := new(LinkedTokenReplicaInvalidAccountNonce)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "InvalidAccountNonce", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaInvalidAmount represents a InvalidAmount error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaInvalidAmount struct {
+	Amount *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidAmount(uint256 amount)
+func LinkedTokenReplicaInvalidAmountErrorID() common.Hash {
+	return common.HexToHash("0x3728b83da61d63401ac13ad617e59d729e6cb5ed67c24fa9dc4e9b626307fd6e")
+}
+
+// UnpackInvalidAmountError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidAmount(uint256 amount)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackInvalidAmountError(raw []byte) (*LinkedTokenReplicaInvalidAmount, error) {
+	out := new(LinkedTokenReplicaInvalidAmount)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "InvalidAmount", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaInvalidOrigin represents a InvalidOrigin error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaInvalidOrigin struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidOrigin()
+func LinkedTokenReplicaInvalidOriginErrorID() common.Hash {
+	return common.HexToHash("0x0a1824e30147953f341a4639e9ffc451c97e896f75e5c49fa4f95aa71cd18a48")
+}
+
+// UnpackInvalidOriginError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidOrigin()
+func (linkedTokenReplica *LinkedTokenReplica) UnpackInvalidOriginError(raw []byte) (*LinkedTokenReplicaInvalidOrigin, error) {
+	out := new(LinkedTokenReplicaInvalidOrigin)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "InvalidOrigin", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaInvalidPeer represents a InvalidPeer error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaInvalidPeer struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidPeer()
+func LinkedTokenReplicaInvalidPeerErrorID() common.Hash {
+	return common.HexToHash("0x5bb2ebcce3f50af24c8451b3c2ec5804011b1e8403b569d749312c8fe063b10a")
+}
+
+// UnpackInvalidPeerError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidPeer()
+func (linkedTokenReplica *LinkedTokenReplica) UnpackInvalidPeerError(raw []byte) (*LinkedTokenReplicaInvalidPeer, error) {
+	out := new(LinkedTokenReplicaInvalidPeer)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "InvalidPeer", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaInvalidRecipient represents a InvalidRecipient error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaInvalidRecipient struct {
+	Recipient common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidRecipient(address recipient)
+func LinkedTokenReplicaInvalidRecipientErrorID() common.Hash {
+	return common.HexToHash("0x17858bbe33f2abed3758965a9f02dee0a7e83a84b7b813e2a23810c33c0858ea")
+}
+
+// UnpackInvalidRecipientError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidRecipient(address recipient)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackInvalidRecipientError(raw []byte) (*LinkedTokenReplicaInvalidRecipient, error) {
+	out := new(LinkedTokenReplicaInvalidRecipient)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "InvalidRecipient", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaInvalidShortString represents a InvalidShortString error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaInvalidShortString struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidShortString()
+func LinkedTokenReplicaInvalidShortStringErrorID() common.Hash {
+	return common.HexToHash("0xb3512b0c6163e5f0bafab72bb631b9d58cd7a731b082f910338aa21c83d5c274")
+}
+
+// UnpackInvalidShortStringError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidShortString()
+func (linkedTokenReplica *LinkedTokenReplica) UnpackInvalidShortStringError(raw []byte) (*LinkedTokenReplicaInvalidShortString, error) {
+	out := new(LinkedTokenReplicaInvalidShortString)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "InvalidShortString", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaNotOutbox represents a NotOutbox error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaNotOutbox struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotOutbox()
+func LinkedTokenReplicaNotOutboxErrorID() common.Hash {
+	return common.HexToHash("0xbda8fc9537e2c28c752d9fd645fb64e9206987a61d3caadb5074aaa7dc8c2792")
+}
+
+// UnpackNotOutboxError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotOutbox()
+func (linkedTokenReplica *LinkedTokenReplica) UnpackNotOutboxError(raw []byte) (*LinkedTokenReplicaNotOutbox, error) {
+	out := new(LinkedTokenReplicaNotOutbox)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "NotOutbox", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaStringTooLong represents a StringTooLong error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaStringTooLong struct {
+	Str string
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error StringTooLong(string str)
+func LinkedTokenReplicaStringTooLongErrorID() common.Hash {
+	return common.HexToHash("0x305a27a93f8e33b7392df0a0f91d6fc63847395853c45991eec52dbf24d72381")
+}
+
+// UnpackStringTooLongError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error StringTooLong(string str)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackStringTooLongError(raw []byte) (*LinkedTokenReplicaStringTooLong, error) {
+	out := new(LinkedTokenReplicaStringTooLong)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "StringTooLong", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaUnexpectedValue represents a UnexpectedValue error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaUnexpectedValue struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error UnexpectedValue()
+func LinkedTokenReplicaUnexpectedValueErrorID() common.Hash {
+	return common.HexToHash("0x123146a6160b2504d201f10ff4798df3f432b7537a32946086efde7109c01449")
+}
+
+// UnpackUnexpectedValueError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error UnexpectedValue()
+func (linkedTokenReplica *LinkedTokenReplica) UnpackUnexpectedValueError(raw []byte) (*LinkedTokenReplicaUnexpectedValue, error) {
+	out := new(LinkedTokenReplicaUnexpectedValue)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "UnexpectedValue", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaUnknownMethod represents a UnknownMethod error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaUnknownMethod struct {
+	Method []byte
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error UnknownMethod(bytes method)
+func LinkedTokenReplicaUnknownMethodErrorID() common.Hash {
+	return common.HexToHash("0xc9bffe185787af86dd70e0befd2214589c5b08ff8aba737ef4931056025755cf")
+}
+
+// UnpackUnknownMethodError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error UnknownMethod(bytes method)
+func (linkedTokenReplica *LinkedTokenReplica) UnpackUnknownMethodError(raw []byte) (*LinkedTokenReplicaUnknownMethod, error) {
+	out := new(LinkedTokenReplicaUnknownMethod)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "UnknownMethod", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaUnrecognizedResult represents a UnrecognizedResult error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaUnrecognizedResult struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error UnrecognizedResult()
+func LinkedTokenReplicaUnrecognizedResultErrorID() common.Hash {
+	return common.HexToHash("0x1c2ba47c3a453a1d8f59b6d2f0b6506239dc1c5719dfc8b7d19550f16194c539")
+}
+
+// UnpackUnrecognizedResultError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error UnrecognizedResult()
+func (linkedTokenReplica *LinkedTokenReplica) UnpackUnrecognizedResultError(raw []byte) (*LinkedTokenReplicaUnrecognizedResult, error) {
+	out := new(LinkedTokenReplicaUnrecognizedResult)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "UnrecognizedResult", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LinkedTokenReplicaUnsupportedMsgKind represents a UnsupportedMsgKind error raised by the LinkedTokenReplica contract.
+type LinkedTokenReplicaUnsupportedMsgKind struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error UnsupportedMsgKind()
+func LinkedTokenReplicaUnsupportedMsgKindErrorID() common.Hash {
+	return common.HexToHash("0xb268e422a0070a577c6c4cb8ec42018369537f3182b142af45de45b6549f6a4a")
+}
+
+// UnpackUnsupportedMsgKindError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error UnsupportedMsgKind()
+func (linkedTokenReplica *LinkedTokenReplica) UnpackUnsupportedMsgKindError(raw []byte) (*LinkedTokenReplicaUnsupportedMsgKind, error) {
+	out := new(LinkedTokenReplicaUnsupportedMsgKind)
+	if err := linkedTokenReplica.abi.UnpackIntoInterface(out, "UnsupportedMsgKind", raw); err != nil {
+		return nil, err
+	}
 	return out, nil
 }

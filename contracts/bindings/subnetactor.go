@@ -25,8 +25,9 @@ var (
 
 // SubnetActorMetaData contains all meta data concerning the SubnetActor contract.
 var SubnetActorMetaData = bind.MetaData{
-	ABI: "[{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint256\",\"name\":\"height\",\"type\":\"uint256\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"executedMsgs\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"}],\"name\":\"BatchExecuted\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"blockNumber\",\"type\":\"uint256\"}],\"name\":\"BootstrapReannounced\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"bootstrapBlock\",\"type\":\"uint256\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"bootstrapHash\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"salt\",\"type\":\"bytes32\"}],\"name\":\"BootstrapRecorded\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint256\",\"name\":\"height\",\"type\":\"uint256\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"nextConfigurationNumber\",\"type\":\"uint64\"}],\"name\":\"CheckpointAccepted\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"address\",\"name\":\"validator\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"CollateralClaimed\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"name\":\"ConfigurationNumberConfirmed\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"address\",\"name\":\"validator\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"releaseBlock\",\"type\":\"uint256\"}],\"name\":\"NewCollateralRelease\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"enumPowerOperation\",\"name\":\"op\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"validator\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"name\":\"NewPowerChangeRequest\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"indexed\":false,\"internalType\":\"structValidator[]\",\"name\":\"genesisValidators\",\"type\":\"tuple[]\"}],\"name\":\"SubnetBootstrapped\",\"type\":\"event\"},{\"inputs\":[],\"name\":\"activeValidatorsLimit\",\"outputs\":[{\"internalType\":\"uint16\",\"name\":\"\",\"type\":\"uint16\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bootstrapBlock\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bootstrapSalt\",\"outputs\":[{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bootstrapped\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bottomUpCheckPeriod\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"epoch\",\"type\":\"uint256\"}],\"name\":\"bottomUpCheckpointHashAtEpoch\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"},{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"claim\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"collateralSource\",\"outputs\":[{\"components\":[{\"internalType\":\"enumAssetKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"address\",\"name\":\"tokenAddress\",\"type\":\"address\"}],\"internalType\":\"structAsset\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"checkpointHeight\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"msg\",\"type\":\"tuple\"},{\"internalType\":\"bytes32[]\",\"name\":\"proof\",\"type\":\"bytes32[]\"}],\"internalType\":\"structInclusion[]\",\"name\":\"inclusions\",\"type\":\"tuple[]\"}],\"name\":\"execBottomUpMsgBatch\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"genesisBalances\",\"outputs\":[{\"internalType\":\"address[]\",\"name\":\"\",\"type\":\"address[]\"},{\"internalType\":\"uint256[]\",\"name\":\"\",\"type\":\"uint256[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"genesisCircSupply\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"genesisValidators\",\"outputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"internalType\":\"structValidator[]\",\"name\":\"\",\"type\":\"tuple[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getActiveValidators\",\"outputs\":[{\"internalType\":\"address[]\",\"name\":\"\",\"type\":\"address[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getConfigurationNumbers\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"next\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"start\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getParent\",\"outputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getTotalPower\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getValidators\",\"outputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"internalType\":\"structValidator[]\",\"name\":\"\",\"type\":\"tuple[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"ipcGatewayAddr\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"join\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"kill\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"killed\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"lastActive\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"lastBottomUpCheckpointHeight\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"leave\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"listPendingBottomUpBatchCommitments\",\"outputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"height\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"msgsRoot\",\"type\":\"bytes32\"}],\"internalType\":\"structCommitment\",\"name\":\"commitment\",\"type\":\"tuple\"},{\"internalType\":\"bytes32[]\",\"name\":\"executed\",\"type\":\"bytes32[]\"}],\"internalType\":\"structListPendingCommitmentsEntry[]\",\"name\":\"\",\"type\":\"tuple[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"majorityPercentage\",\"outputs\":[{\"internalType\":\"uint8\",\"name\":\"\",\"type\":\"uint8\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"minActivationCollateral\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"minValidators\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"permissionMode\",\"outputs\":[{\"internalType\":\"enumPermissionMode\",\"name\":\"\",\"type\":\"uint8\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"powerChangeHash\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"number\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"powerScale\",\"outputs\":[{\"internalType\":\"int8\",\"name\":\"\",\"type\":\"int8\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"preFund\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"preRelease\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"reannounceBootstrap\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"recordBootstrap\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address[]\",\"name\":\"validators\",\"type\":\"address[]\"},{\"internalType\":\"bytes[]\",\"name\":\"publicKeys\",\"type\":\"bytes[]\"},{\"internalType\":\"uint256[]\",\"name\":\"powers\",\"type\":\"uint256[]\"}],\"name\":\"setFederatedPower\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"stake\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetID\",\"type\":\"tuple\"},{\"internalType\":\"uint256\",\"name\":\"blockHeight\",\"type\":\"uint256\"},{\"internalType\":\"bytes32\",\"name\":\"blockHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"nextConfigurationNumber\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"msgsRoot\",\"type\":\"bytes32\"}],\"internalType\":\"structCommitment\",\"name\":\"msgs\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalActiveValidators\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"totalNumBlocksCommitted\",\"type\":\"uint64\"}],\"internalType\":\"structAggregatedStats\",\"name\":\"stats\",\"type\":\"tuple\"},{\"internalType\":\"bytes32\",\"name\":\"dataRootCommitment\",\"type\":\"bytes32\"}],\"internalType\":\"structCompressedSummary\",\"name\":\"consensus\",\"type\":\"tuple\"}],\"internalType\":\"structCompressedActivityRollup\",\"name\":\"activity\",\"type\":\"tuple\"}],\"internalType\":\"structBottomUpCheckpoint\",\"name\":\"checkpoint\",\"type\":\"tuple\"},{\"internalType\":\"address[]\",\"name\":\"signatories\",\"type\":\"address[]\"},{\"internalType\":\"bytes[]\",\"name\":\"signatures\",\"type\":\"bytes[]\"}],\"name\":\"submitCheckpoint\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"supplySource\",\"outputs\":[{\"components\":[{\"internalType\":\"enumAssetKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"address\",\"name\":\"tokenAddress\",\"type\":\"address\"}],\"internalType\":\"structAsset\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"unstake\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address[]\",\"name\":\"signatories\",\"type\":\"address[]\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"},{\"internalType\":\"bytes[]\",\"name\":\"signatures\",\"type\":\"bytes[]\"}],\"name\":\"validateActiveQuorumSignatures\",\"outputs\":[],\"stateMutability\":\"view\",\"type\":\"function\"}]",
+	ABI: "[{\"inputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"minActivationCollateral\",\"type\":\"uint256\"},{\"internalType\":\"uint64\",\"name\":\"minValidators\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"bottomUpCheckPeriod\",\"type\":\"uint64\"},{\"internalType\":\"address\",\"name\":\"ipcGatewayAddr\",\"type\":\"address\"},{\"internalType\":\"uint16\",\"name\":\"activeValidatorsLimit\",\"type\":\"uint16\"},{\"internalType\":\"uint8\",\"name\":\"majorityPercentage\",\"type\":\"uint8\"},{\"internalType\":\"enumConsensusType\",\"name\":\"consensus\",\"type\":\"uint8\"},{\"internalType\":\"int8\",\"name\":\"powerScale\",\"type\":\"int8\"},{\"internalType\":\"enumPermissionMode\",\"name\":\"permissionMode\",\"type\":\"uint8\"},{\"components\":[{\"internalType\":\"enumAssetKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"address\",\"name\":\"tokenAddress\",\"type\":\"address\"}],\"internalType\":\"structAsset\",\"name\":\"supplySource\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"enumAssetKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"address\",\"name\":\"tokenAddress\",\"type\":\"address\"}],\"internalType\":\"structAsset\",\"name\":\"collateralSource\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"parentId\",\"type\":\"tuple\"},{\"internalType\":\"address\",\"name\":\"validatorGater\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"validatorRewarder\",\"type\":\"address\"},{\"internalType\":\"address\",\"name\":\"genesisSubnetIpcContractsOwner\",\"type\":\"address\"}],\"internalType\":\"structSubnetParams\",\"name\":\"params\",\"type\":\"tuple\"},{\"internalType\":\"address\",\"name\":\"owner_\",\"type\":\"address\"}],\"stateMutability\":\"nonpayable\",\"type\":\"constructor\"},{\"inputs\":[],\"name\":\"BatchMsgAlreadyExecuted\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"height\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"first\",\"type\":\"uint256\"}],\"name\":\"BatchOutOfOrder\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"BootstrapAlreadyRecorded\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"BootstrapNotRecorded\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"BootstrapTooEarly\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"BootstrapWindowMissed\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"BootstrapWindowOpen\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"BottomUpCheckpointAlreadySubmitted\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"CannotConfirmFutureChanges\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"CollateralIsZero\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"DuplicateValidatorSignaturesFound\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"DuplicatedGenesisValidator\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"EmptyAddress\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"GatewayCannotBeZero\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidActiveValidatorsLimit\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidCheckpointEpoch\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidCollateral\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidFederationPayload\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidInclusionProof\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidMajorityPercentage\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidPowerScale\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidPublicKey\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidPublicKeyLength\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint8\",\"name\":\"code\",\"type\":\"uint8\"}],\"name\":\"InvalidSignatureErr\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidSubmissionPeriod\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidSubnet\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"enumInvalidXnetMessageReason\",\"name\":\"reason\",\"type\":\"uint8\"}],\"name\":\"InvalidXnetMessage\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"string\",\"name\":\"reason\",\"type\":\"string\"}],\"name\":\"MethodNotAllowed\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"MissingBatchCommitment\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"MissingGenesisSubnetIpcContractsOwner\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NoCollateralToWithdraw\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotAllValidatorsHaveLeft\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughBalance\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughCollateral\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughFunds\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughGenesisValidators\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotGateway\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotOwnerOfPublicKey\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"NotValidator\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"owner\",\"type\":\"address\"}],\"name\":\"OwnableInvalidOwner\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"OwnableUnauthorizedAccount\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"PowerTooLarge\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"ReentrancyError\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"token\",\"type\":\"address\"}],\"name\":\"SafeERC20FailedOperation\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"SignatureAddressesNotSorted\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"SubnetAlreadyBootstrapped\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"SubnetAlreadyKilled\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"SubnetNotBootstrapped\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"TooManyUnconfirmedChanges\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"TooManyValidators\",\"type\":\"error\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint256\",\"name\":\"height\",\"type\":\"uint256\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"executedMsgs\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"}],\"name\":\"BatchExecuted\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"blockNumber\",\"type\":\"uint256\"}],\"name\":\"BootstrapReannounced\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"bootstrapBlock\",\"type\":\"uint256\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"bootstrapHash\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"salt\",\"type\":\"bytes32\"}],\"name\":\"BootstrapRecorded\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint256\",\"name\":\"height\",\"type\":\"uint256\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"nextConfigurationNumber\",\"type\":\"uint64\"}],\"name\":\"CheckpointAccepted\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"address\",\"name\":\"validator\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"CollateralClaimed\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"name\":\"ConfigurationNumberConfirmed\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"address\",\"name\":\"validator\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"releaseBlock\",\"type\":\"uint256\"}],\"name\":\"NewCollateralRelease\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"enumPowerOperation\",\"name\":\"op\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"validator\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"name\":\"NewPowerChangeRequest\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"previousOwner\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"newOwner\",\"type\":\"address\"}],\"name\":\"OwnershipTransferStarted\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"previousOwner\",\"type\":\"address\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"newOwner\",\"type\":\"address\"}],\"name\":\"OwnershipTransferred\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"indexed\":false,\"internalType\":\"structValidator[]\",\"name\":\"genesisValidators\",\"type\":\"tuple[]\"}],\"name\":\"SubnetBootstrapped\",\"type\":\"event\"},{\"inputs\":[],\"name\":\"acceptOwnership\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"activeValidatorsLimit\",\"outputs\":[{\"internalType\":\"uint16\",\"name\":\"\",\"type\":\"uint16\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bootstrapBlock\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bootstrapSalt\",\"outputs\":[{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bootstrapped\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bottomUpCheckPeriod\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"epoch\",\"type\":\"uint256\"}],\"name\":\"bottomUpCheckpointHashAtEpoch\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"},{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"claim\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"claimable\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"collateralSource\",\"outputs\":[{\"components\":[{\"internalType\":\"enumAssetKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"address\",\"name\":\"tokenAddress\",\"type\":\"address\"}],\"internalType\":\"structAsset\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"checkpointHeight\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"msg\",\"type\":\"tuple\"},{\"internalType\":\"bytes32[]\",\"name\":\"proof\",\"type\":\"bytes32[]\"}],\"internalType\":\"structInclusion[]\",\"name\":\"inclusions\",\"type\":\"tuple[]\"}],\"name\":\"execBottomUpMsgBatch\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"genesisBalances\",\"outputs\":[{\"internalType\":\"address[]\",\"name\":\"\",\"type\":\"address[]\"},{\"internalType\":\"uint256[]\",\"name\":\"\",\"type\":\"uint256[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"genesisCircSupply\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"genesisSubnetIpcContractsOwner\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"genesisValidators\",\"outputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"internalType\":\"structValidator[]\",\"name\":\"all\",\"type\":\"tuple[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getActiveValidators\",\"outputs\":[{\"internalType\":\"address[]\",\"name\":\"active\",\"type\":\"address[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getConfigurationNumbers\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"next\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"start\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getParent\",\"outputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getTotalPower\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getValidators\",\"outputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"internalType\":\"structValidator[]\",\"name\":\"all\",\"type\":\"tuple[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"ipcGatewayAddr\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"},{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"join\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"kill\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"killed\",\"outputs\":[{\"internalType\":\"bool\",\"name\":\"\",\"type\":\"bool\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"lastActive\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"lastBottomUpCheckpointHeight\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"leave\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"listPendingBottomUpBatchCommitments\",\"outputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"height\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"msgsRoot\",\"type\":\"bytes32\"}],\"internalType\":\"structCommitment\",\"name\":\"commitment\",\"type\":\"tuple\"},{\"internalType\":\"bytes32[]\",\"name\":\"executed\",\"type\":\"bytes32[]\"}],\"internalType\":\"structListPendingCommitmentsEntry[]\",\"name\":\"entries\",\"type\":\"tuple[]\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"majorityPercentage\",\"outputs\":[{\"internalType\":\"uint8\",\"name\":\"\",\"type\":\"uint8\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"minActivationCollateral\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"minValidators\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"owner\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"pendingOwner\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"permissionMode\",\"outputs\":[{\"internalType\":\"enumPermissionMode\",\"name\":\"\",\"type\":\"uint8\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"powerChangeHash\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"number\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"powerOf\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"confirmed\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"requested\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"powerScale\",\"outputs\":[{\"internalType\":\"int8\",\"name\":\"\",\"type\":\"int8\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"preFund\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"preRelease\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"reannounceBootstrap\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"recordBootstrap\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"renounceOwnership\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address[]\",\"name\":\"validators\",\"type\":\"address[]\"},{\"internalType\":\"bytes[]\",\"name\":\"publicKeys\",\"type\":\"bytes[]\"},{\"internalType\":\"uint256[]\",\"name\":\"powers\",\"type\":\"uint256[]\"}],\"name\":\"setFederatedPower\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"stake\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetID\",\"type\":\"tuple\"},{\"internalType\":\"uint256\",\"name\":\"blockHeight\",\"type\":\"uint256\"},{\"internalType\":\"bytes32\",\"name\":\"blockHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"nextConfigurationNumber\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"msgsRoot\",\"type\":\"bytes32\"}],\"internalType\":\"structCommitment\",\"name\":\"msgs\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalActiveValidators\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"totalNumBlocksCommitted\",\"type\":\"uint64\"}],\"internalType\":\"structAggregatedStats\",\"name\":\"stats\",\"type\":\"tuple\"},{\"internalType\":\"bytes32\",\"name\":\"dataRootCommitment\",\"type\":\"bytes32\"}],\"internalType\":\"structCompressedSummary\",\"name\":\"consensus\",\"type\":\"tuple\"}],\"internalType\":\"structCompressedActivityRollup\",\"name\":\"activity\",\"type\":\"tuple\"}],\"internalType\":\"structBottomUpCheckpoint\",\"name\":\"checkpoint\",\"type\":\"tuple\"},{\"internalType\":\"address[]\",\"name\":\"signatories\",\"type\":\"address[]\"},{\"internalType\":\"bytes[]\",\"name\":\"signatures\",\"type\":\"bytes[]\"}],\"name\":\"submitCheckpoint\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"supplySource\",\"outputs\":[{\"components\":[{\"internalType\":\"enumAssetKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"address\",\"name\":\"tokenAddress\",\"type\":\"address\"}],\"internalType\":\"structAsset\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"newOwner\",\"type\":\"address\"}],\"name\":\"transferOwnership\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"unstake\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address[]\",\"name\":\"signatories\",\"type\":\"address[]\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"},{\"internalType\":\"bytes[]\",\"name\":\"signatures\",\"type\":\"bytes[]\"}],\"name\":\"validateActiveQuorumSignatures\",\"outputs\":[],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"validatorGater\",\"outputs\":[{\"internalType\":\"address\",\"name\":\"\",\"type\":\"address\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"stateMutability\":\"payable\",\"type\":\"receive\"}]",
 	ID:  "SubnetActor",
+	Bin: "0x610280604052600680546001600160801b0319166801000000000000000117905534801561002b575f5ffd5b50604051616d1d380380616d1d83398101604081905261004a9161083e565b6060820151819083906001600160a01b031661007957604051638b3ddc3360e01b815260040160405180910390fd5b80515f0361009a576040516368f7a67560e11b815260040160405180910390fd5b80604001516001600160401b03165f036100c75760405163312f8e0560e01b815260040160405180910390fd5b604360ff168160a0015160ff1610806100e7575060648160a0015160ff16115b15610105576040516375c3b42760e01b815260040160405180910390fd5b5f8160e001515f0b128061011f575060128160e001515f0b135b1561013d576040516378b177e560e11b815260040160405180910390fd5b608081015161ffff16158061015e5750606461ffff16816080015161ffff16115b1561017c57604051639a8c61c760e01b815260040160405180910390fd5b60208101516001600160401b031615806101aa5750806080015161ffff1681602001516001600160401b0316115b156101c857604051639a8c61c760e01b815260040160405180910390fd5b6101c08101516001600160a01b03166101f45760405163d6f7920b60e01b815260040160405180910390fd5b6002816101000151600281111561020d5761020d6109b2565b036102545760405163015538b160e01b81526020600482015260116024820152700737461746963206d656d6265727368697607c1b60448201526064015b60405180910390fd5b6101a08101516001600160a01b0316156102a55760405163015538b160e01b815260206004820152601160248201527076616c696461746f72207265776172647360781b604482015260640161024b565b60608101516001600160a01b03166080819052610160820151604080516394074b0360e01b8152905161032693916394074b03916004808301925f9291908290030181865afa1580156102fa573d5f5f3e3d5ffd5b505050506040513d5f823e601f3d908101601f1916820160405261032191908101906109c6565b6104ad565b610343576040516303b5db8360e11b815260040160405180910390fd5b805160a090815260208201516001600160401b0390811660c05260408301511660e0908152608083015161ffff16610100529082015160ff1661012052810180515f0b6101405251610396906012610a13565b6103a190600a610b0f565b61016052600181610100015160028111156103be576103be6109b2565b14610180526101208101516103d290610562565b6001600160a01b03166101a0526101408101516103ee90610562565b6001600160a01b03166101c05261016081018051516001600160401b03166101e05280516020908101515161020052905101515160011461042f575f610453565b806101600151602001515f8151811061044a5761044a610b24565b60200260200101515b6001600160a01b03908116610220526101808201518116610240526101c090910151811661026052811661049c57604051631e4fbdf760e01b81525f600482015260240161024b565b6104a5816105b9565b505050610b38565b805182515f916001600160401b0391821691161415806104d7575081602001515183602001515114155b156104e357505f61055c565b5f5b836020015151811015610556578260200151818151811061050857610508610b24565b60200260200101516001600160a01b03168460200151828151811061052f5761052f610b24565b60200260200101516001600160a01b03161461054e575f91505061055c565b6001016104e5565b50600190505b92915050565b5f8082516001811115610577576105776109b2565b0361058357505f919050565b81602001516001600160a01b03163b5f036105b157604051637138356f60e01b815260040160405180910390fd5b506020015190565b600d80546001600160a01b03191690556105d2816105d5565b50565b600c80546001600160a01b038381166001600160a01b0319831681179093556040519116919082907f8be0079c531659141344cd1fd0a4f28419497f9722a3daafe3b4186f6b6457e0905f90a35050565b634e487b7160e01b5f52604160045260245ffd5b604080519081016001600160401b038111828210171561065c5761065c610626565b60405290565b6040516101e081016001600160401b038111828210171561065c5761065c610626565b604051601f8201601f191681016001600160401b03811182821017156106ad576106ad610626565b604052919050565b80516001600160401b03811681146106cb575f5ffd5b919050565b80516001600160a01b03811681146106cb575f5ffd5b805161ffff811681146106cb575f5ffd5b805160ff811681146106cb575f5ffd5b8051600181106106cb575f5ffd5b80515f81900b81146106cb575f5ffd5b8051600381106106cb575f5ffd5b5f60408284031215610743575f5ffd5b61074b61063a565b905081516002811061075b575f5ffd5b8152610769602083016106d0565b602082015292915050565b5f60408284031215610784575f5ffd5b61078c61063a565b9050610797826106b5565b815260208201516001600160401b038111156107b1575f5ffd5b8201601f810184136107c1575f5ffd5b80516001600160401b038111156107da576107da610626565b8060051b6107ea60208201610685565b91825260208184018101929081019087841115610805575f5ffd5b6020850194505b8385101561082e5761081d856106d0565b82526020948501949091019061080c565b6020860152509295945050505050565b5f5f6040838503121561084f575f5ffd5b82516001600160401b03811115610864575f5ffd5b83016102208186031215610876575f5ffd5b61087e610662565b8151815261088e602083016106b5565b602082015261089f604083016106b5565b60408201526108b0606083016106d0565b60608201526108c1608083016106e6565b60808201526108d260a083016106f7565b60a08201526108e360c08301610707565b60c08201526108f460e08301610715565b60e08201526109066101008301610725565b61010082015261091a866101208401610733565b61012082015261092e866101608401610733565b6101408201526101a08201516001600160401b0381111561094d575f5ffd5b61095987828501610774565b6101608301525061096d6101c083016106d0565b6101808201526109806101e083016106d0565b6101a082015261099361020083016106d0565b6101c082015292506109a99050602084016106d0565b90509250929050565b634e487b7160e01b5f52602160045260245ffd5b5f602082840312156109d6575f5ffd5b81516001600160401b038111156109eb575f5ffd5b6109f784828501610774565b949350505050565b634e487b7160e01b5f52601160045260245ffd5b60ff828116828216039081111561055c5761055c6109ff565b6001815b6001841115610a6757808504811115610a4b57610a4b6109ff565b6001841615610a5957908102905b60019390931c928002610a30565b935093915050565b5f82610a7d5750600161055c565b81610a8957505f61055c565b8160018114610a9f5760028114610aa957610ac5565b600191505061055c565b60ff841115610aba57610aba6109ff565b50506001821b61055c565b5060208310610133831016604e8410600b8410161715610ae8575081810a61055c565b610af45f198484610a2c565b805f1904821115610b0757610b076109ff565b029392505050565b5f610b1d60ff841683610a6f565b9392505050565b634e487b7160e01b5f52603260045260245ffd5b60805160a05160c05160e05161010051610120516101405161016051610180516101a0516101c0516101e05161020051610220516102405161026051615fdc610d415f395f6107c901525f818161048501528181612910015261293f01525f81816134ae015261400d01525f81816134260152818161348601528181613f7701528181613fe5015261406b01525f81816134010152613f4801525f8181610d2601528181610e29015281816112a50152818161195c015281816119cf0152818161209e01528181612fa70152818161305e015281816139b101528181613a2b0152613ae901525f81816110e4015281816113610152818161169c015281816120cf015281816139e801528181613a5501528181613a870152613abf01525f8181610ef3015281816122510152818161245b015281816127fc01528181612a2e0152818161397b0152613df601525f61412e01525f61080f01525f81816105e301526136da01525f8181610432015281816128a901528181612c02015261410901525f8181610324015261257801525f81816108c0015281816122fa0152612e9201525f8181610794015281816128cb0152612e5a01525f81816102d20152818161093601528181610b1d01528181610c15015281816110360152818161124101528181611f970152818161272f0152818161302501528181613b2b01526146620152615fdc5ff3fe6080604052600436106102c2575f3560e01c806380f760211161016f578063bfd99ed8116100d8578063d92e8f1211610092578063f0cf6c961161006d578063f0cf6c96146109be578063f2070949146109df578063f2fde38b14610a12578063f5dd3f3c14610a31575f5ffd5b8063d92e8f121461096e578063da5d09ee14610982578063e30c3978146109a1575f5ffd5b8063bfd99ed814610884578063c5ab2241146108a7578063c95e8924146108ea578063cc2dc2b914610909578063cfca282414610928578063d66d9e191461095a575f5ffd5b8063a5adb15e11610129578063a5adb15e146107b8578063a694fc3a146107eb578063ad81e4d6146107fe578063b6797d3c1461083a578063b7ab4db51461084e578063be5b5feb1461086f575f5ffd5b806380f76021146106f05780638da5cb5b14610711578063903e69301461072e578063948628a9146107505780639de70258146107655780639e33bd0214610786575f5ffd5b80634b0694e21161022b57806366783c9b116101e5578063715018a6116101c0578063715018a61461068457806372d0a0e01461069857806379ba5097146106bb57806380875df7146106cf575f5ffd5b806366783c9b14610630578063698f5bf61461064f5780636c04e1c614610670575f5ffd5b80634b0694e2146105505780634d9013a1146105955780634e71d92d146105a857806353976a26146105bc578063599c7bd1146105d05780635d2517d41461060d575f5ffd5b806335142c8c1161027c57806335142c8c1461045c5780633662efbb1461047457806338a210b3146104bf5780633ae24713146104f5578063402914f51461050857806341c0e1b51461053c575f5ffd5b806306c46853146103165780631ac84690146103605780631f3a0e41146103be578063227760d8146103eb5780632e17de78146103ff5780633354c3e11461041e575f5ffd5b3661031257336001600160a01b037f000000000000000000000000000000000000000000000000000000000000000016146103105760405163e7e601db60e01b815260040160405180910390fd5b005b5f5ffd5b348015610321575f5ffd5b507f00000000000000000000000000000000000000000000000000000000000000006001600160401b03165b6040519081526020015b60405180910390f35b34801561036b575f5ffd5b506103a961037a366004614f34565b6001600160a01b03165f908152600160205260409020546001600160801b0380821692600160801b9092041690565b60408051928352602083019190915201610357565b3480156103c9575f5ffd5b505f546103db90610100900460ff1681565b6040519015158152602001610357565b3480156103f6575f5ffd5b50610310610a50565b34801561040a575f5ffd5b50610310610419366004614f4d565b610c85565b348015610429575f5ffd5b5060405161ffff7f0000000000000000000000000000000000000000000000000000000000000000168152602001610357565b348015610467575f5ffd5b505f546103db9060ff1681565b34801561047f575f5ffd5b506104a77f000000000000000000000000000000000000000000000000000000000000000081565b6040516001600160a01b039091168152602001610357565b3480156104ca575f5ffd5b50600654604080516001600160401b038084168252600160401b909304909216602083015201610357565b610310610503366004614f64565b610d76565b348015610513575f5ffd5b5061034d610522366004614f34565b6001600160a01b03165f9081526008602052604090205490565b348015610547575f5ffd5b50610310610e9f565b34801561055b575f5ffd5b5061057e61056a366004614f4d565b5f908152600a602052604090205480151591565b604080519215158352602083019190915201610357565b6103106105a3366004614f4d565b61108c565b3480156105b3575f5ffd5b506103106111a9565b3480156105c7575f5ffd5b5060035461034d565b3480156105db575f5ffd5b5060405160ff7f0000000000000000000000000000000000000000000000000000000000000000168152602001610357565b348015610618575f5ffd5b505f54600160981b90046001600160401b031661034d565b34801561063b575f5ffd5b5061031061064a366004614f4d565b6112d8565b34801561065a575f5ffd5b50610663611387565b6040516103579190614fd4565b34801561067b575f5ffd5b506103106114f4565b34801561068f575f5ffd5b5061031061162d565b3480156106a3575f5ffd5b505f54600160581b90046001600160401b031661034d565b3480156106c6575f5ffd5b50610310611640565b3480156106da575f5ffd5b506106e3611684565b60405161035791906150cd565b3480156106fb575f5ffd5b506107046116c5565b6040516103579190615163565b34801561071c575f5ffd5b50600c546001600160a01b03166104a7565b348015610739575f5ffd5b506107426116e1565b604051610357929190615175565b34801561075b575f5ffd5b5061034d60115481565b348015610770575f5ffd5b506107796117fd565b60405161035791906151cd565b348015610791575f5ffd5b507f000000000000000000000000000000000000000000000000000000000000000061034d565b3480156107c3575f5ffd5b506104a77f000000000000000000000000000000000000000000000000000000000000000081565b6103106107f9366004614f4d565b61190d565b348015610809575f5ffd5b506040517f00000000000000000000000000000000000000000000000000000000000000005f0b8152602001610357565b348015610845575f5ffd5b506106e36119b7565b348015610859575f5ffd5b506108626119f3565b604051610357919061520d565b34801561087a575f5ffd5b5061034d60125481565b34801561088f575f5ffd5b505f54630100000090046001600160401b031661034d565b3480156108b2575f5ffd5b506040516001600160401b037f0000000000000000000000000000000000000000000000000000000000000000168152602001610357565b3480156108f5575f5ffd5b506103106109043660046152d5565b611af8565b348015610914575f5ffd5b5061031061092336600461531c565b612010565b348015610933575f5ffd5b507f00000000000000000000000000000000000000000000000000000000000000006104a7565b348015610965575f5ffd5b50610310612024565b348015610979575f5ffd5b50610862612104565b34801561098d575f5ffd5b5061031061099c366004615393565b612237565b3480156109ac575f5ffd5b50600d546001600160a01b03166104a7565b3480156109c9575f5ffd5b506109d2612458565b604051610357919061543f565b3480156109ea575f5ffd5b506109f3612489565b604080516001600160401b039093168352602083019190915201610357565b348015610a1d575f5ffd5b50610310610a2c366004614f34565b6124b0565b348015610a3c575f5ffd5b50610310610a4b366004615452565b612521565b610a586127bf565b5f5460ff16610a7a5760405163dfd06d8f60e01b815260040160405180910390fd5b5f5462010000900460ff1615610aa357604051631fec7ca160e11b815260040160405180910390fd5b5f54630100000090046001600160401b03164311610ad45760405163e29c1bb560e01b815260040160405180910390fd5b5f8054630100000090046001600160401b03164090819003610b095760405163142a94cb60e11b815260040160405180910390fd5b604080514660208201526001600160a01b037f00000000000000000000000000000000000000000000000000000000000000001691810191909152306060820152608081018290525f9060a00160408051601f1981840301815282825280516020918201205f8054601283905560078390556001600160401b03428116600160981b027affffffffffffffff00000000000000000000000000000000ff00001990921691909117620100001791829055630100000090910416845290830185905290820181905291507f4d03be65251c13173253e7d06e88ef38e33d9aa0243fc1ed823c87961bd69c219060600160405180910390a16040516312fa8ce760e01b8152600481018290527f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316906312fa8ce7906024015f604051808303815f87803b158015610c5e575f5ffd5b505af1158015610c70573d5f5f3e3d5ffd5b505f94505060ff19845c169250839150505d50565b610c8d6127bf565b610c956127f2565b805f03610cb557604051635a78c58160e11b815260040160405180910390fd5b5f610cbe61285c565b9050808210610cdf5760405162d11df360e61b815260040160405180910390fd5b610cf1610cec83836154e5565b6128a1565b610d053382610d0085826154e5565b61290e565b5f5460ff16610d5257610d2133610d1c84846154e5565b6129c9565b610d4c7f00000000000000000000000000000000000000000000000000000000000000003384612a91565b50610d69565b610d6733610d6084846154e5565b6004612aba565b505b5f60ff19815c16815d5050565b610d7e6127bf565b610d866127f2565b805f03610da657604051635a78c58160e11b815260040160405180910390fd5b335f9081526001602052604090206003015461ffff1615610e055760405163015538b160e01b815260206004820152601360248201527230b63932b0b23c9030903b30b634b230ba37b960691b60448201526064015b60405180910390fd5b610e0e816128a1565b610e19338484612bef565b610e24335f8361290e565b610e4e7f000000000000000000000000000000000000000000000000000000000000000082612d03565b5f5460ff16610e6e57610e6133826129c9565b610e69612e58565b610e90565b610e7b3384846004612ec2565b610e8733826004612aba565b610e9081612fa2565b5f60ff19815c16815d50505050565b610ea76127bf565b610eaf6130e3565b5f5460ff16610ed15760405163dfd06d8f60e01b815260040160405180910390fd5b335f90815260016020526040812054600160801b90046001600160801b0316907f0000000000000000000000000000000000000000000000000000000000000000610f2b578115801590610f26575060045482145b610f3a565b600c546001600160a01b031633145b9050801580610f535750600b546001600160401b031615155b15610f7157604051636b62255160e11b815260040160405180910390fd5b5f805461ff0019166101001781555b600254811015611033575f60015f60028481548110610fa157610fa16154f8565b5f9182526020808320909101546001600160a01b03168352820192909252604001902060038101549091506001600160801b036301000000909104161561102a5761102a8160028481548110610ff957610ff96154f8565b5f9182526020909120015460038401546001600160a01b0390911690630100000090046001600160801b031661310b565b50600101610f80565b507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03166341c0e1b56040518163ffffffff1660e01b81526004015f604051808303815f87803b158015610c5e575f5ffd5b6110946127bf565b61109c6130e3565b805f036110bc57604051631036b5ad60e31b815260040160405180910390fd5b5f5460ff16156110df57604051631b39f2f360e11b815260040160405180910390fd5b6111097f000000000000000000000000000000000000000000000000000000000000000082612d03565b335f90815260106020526040812054900361116057600f80546001810182555f919091527f8d1108e10bcb7c27dddfc02ed9d693a074039d026cf4ea4240b40f7d581ac8020180546001600160a01b031916331790555b335f908152601060205260408120805483929061117e90849061550c565b925050819055508060115f828254611196919061550c565b909155505f905060ff19815c16815d5050565b6111b16127bf565b335f90815260086020526040812054908190036111e1576040516364b0557f60e01b815260040160405180910390fd5b335f81815260086020908152604080832092909255815192835282018390527f197c586353eaed0a1c53e6e540445b94befab8f932c8115d112115ecbeeed514910160405180910390a16040516345f5448560e01b8152600481018290527f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316906345f54485906024015f604051808303815f87803b15801561128a575f5ffd5b505af115801561129c573d5f5f3e3d5ffd5b505050506112cb7f00000000000000000000000000000000000000000000000000000000000000003383612a91565b505f60ff19815c16815d50565b6112e06127bf565b805f0361130057604051631036b5ad60e31b815260040160405180910390fd5b5f5460ff161561132357604051631b39f2f360e11b815260040160405180910390fd5b335f908152601060205260409020548111156113525760405163569d45cf60e11b815260040160405180910390fd5b61135c33826131dd565b610d697f00000000000000000000000000000000000000000000000000000000000000003383612a91565b600b546060905f906001600160401b03165b6001600160401b038116156113e257816113b28161551f565b6001600160401b039283165f90815260096020526040902060010154909350600160401b90049091169050611399565b50806001600160401b038111156113fb576113fb615537565b60405190808252806020026020018201604052801561143457816020015b611421614e54565b8152602001906001900390816114195790505b50600b549092506001600160401b03165f5b828110156114ee576001600160401b0382165f9081526009602052604090208451839086908490811061147b5761147b6154f8565b6020908102919091018101516001600160401b039283169052604080518082019091526001840154909216825282549082015285518690849081106114c2576114c26154f8565b6020908102919091018101510152600190810154600160401b90046001600160401b0316925001611446565b50505090565b6114fc6127bf565b5f5460ff1661151e5760405163dfd06d8f60e01b815260040160405180910390fd5b5f5462010000900460ff161561154757604051631fec7ca160e11b815260040160405180910390fd5b5f5461156590630100000090046001600160401b031661010061550c565b431161158457604051630a8d035160e01b815260040160405180910390fd5b5f80546affffffffffffffff00000019166301000000436001600160401b03811691909102919091179091556040519081527fe95e95d791e7812afd1f68ce18d114a270ac9d89972742a91d10c2d41d1c2d8f9060200160405180910390a17f4914d88063275a25a13b2df37125e216745d812f94c56504be4bd78cf60c959361160c612104565b604051611619919061520d565b60405180910390a15f60ff19815c16815d50565b611635613342565b61163e5f61336f565b565b600d5433906001600160a01b031681146116785760405163118cdaa760e01b81526001600160a01b0382166004820152602401610dfc565b6116818161336f565b50565b604080518082019091525f80825260208201526116c07f0000000000000000000000000000000000000000000000000000000000000000613388565b905090565b604080518082019091525f8152606060208201526116c06133e6565b6060805f600f80548060200260200160405190810160405280929190818152602001828054801561173957602002820191905f5260205f20905b81546001600160a01b0316815260019091019060200180831161171b575b505050505090505f81516001600160401b0381111561175a5761175a615537565b604051908082528060200260200182016040528015611783578160200160208202803683370190505b5090505f5b82518110156117f35760105f8483815181106117a6576117a66154f8565b60200260200101516001600160a01b03166001600160a01b031681526020019081526020015f20548282815181106117e0576117e06154f8565b6020908102919091010152600101611788565b5090939092509050565b6002546060906001600160401b0381111561181a5761181a615537565b604051908082528060200260200182016040528015611843578160200160208202803683370190505b5090505f805b82518110156119075760015f60028381548110611868576118686154f8565b5f9182526020808320909101546001600160a01b031683528201929092526040019020546001600160801b0316156118ff57600281815481106118ad576118ad6154f8565b5f918252602090912001546001600160a01b031683836118cc8161551f565b9450815181106118de576118de6154f8565b60200260200101906001600160a01b031690816001600160a01b0316815250505b600101611849565b50815290565b6119156127bf565b61191d6127f2565b805f0361193d57604051635a78c58160e11b815260040160405180910390fd5b5f61194661285c565b90506119573382610d00858261550c565b6119817f000000000000000000000000000000000000000000000000000000000000000083612d03565b5f5460ff166119a05761199833610d1c848461550c565b610d4c612e58565b6119ae33610d60848461550c565b610d6782612fa2565b604080518082019091525f80825260208201526116c07f0000000000000000000000000000000000000000000000000000000000000000613388565b6002546060906001600160401b03811115611a1057611a10615537565b604051908082528060200260200182016040528015611a5c57816020015b60408051606080820183525f808352602083015291810191909152815260200190600190039081611a2e5790505b5090505f5b8151811015611af4575f60028281548110611a7e57611a7e6154f8565b5f918252602080832090910154604080516060810182526001600160a01b039092168085526001845293819020546001600160801b031682529181018390529192508101611acb83613506565b815250838381518110611ae057611ae06154f8565b602090810291909101015250600101611a61565b5090565b611b006127bf565b5f8381526009602090815260408083208151606081018352815481526001909101546001600160401b03808216948301859052600160401b90910416918101919091529103611b6257604051632dfcf32960e11b815260040160405180910390fd5b60408051608081018252600b546001600160401b03808216808452600160401b830482166020850152600160801b8304821694840194909452600160c01b909104166060820152908514611bde578051604051631c92225960e31b8152600481018790526001600160401b039091166024820152604401610dfc565b5f5b8381108015611c42575081606001516001600160401b0316858583818110611c0a57611c0a6154f8565b9050602002810190611c1c919061554b565b611c269080615569565b611c37906040810190602001615593565b6001600160401b0316105b15611c595780611c518161551f565b915050611be0565b5f611c6482866154e5565b9050805f03611c8657604051630130c46360e71b815260040160405180910390fd5b83602001516001600160401b03168184604001516001600160401b0316611cad919061550c565b1115611ccc576040516303cd656760e61b815260040160405180910390fd5b5f816001600160401b03811115611ce557611ce5615537565b604051908082528060200260200182016040528015611d1e57816020015b611d0b614e9f565b815260200190600190039081611d035790505b5090505f5b82811015611e2657368888611d38848861550c565b818110611d4757611d476154f8565b9050602002810190611d59919061554b565b90508186606001516001600160401b0316611d74919061550c565b611d7e8280615569565b611d8f906040810190602001615593565b6001600160401b031614611db957600260405163bc0f01cf60e01b8152600401610dfc91906155ac565b611dc38180615569565b611dcc9061582e565b838381518110611dde57611dde6154f8565b6020026020010181905250611e1d838381518110611dfe57611dfe6154f8565b6020026020010151828060200190611e169190615901565b8a5161355c565b50600101611d23565b508184606001818151611e399190615946565b6001600160401b0316905250604084018051839190611e59908390615946565b6001600160401b0316905250604080850151602087015191518a927ff170de1941811028ff5bf49e3ba5a2ffbca30df39b2bbe6212887e06c3abc13c92611eb7929091906001600160401b0392831681529116602082015260400190565b60405180910390a284602001516001600160401b031684604001516001600160401b031603611f15575f8881526009602052604080822082815560010180546001600160801b0319169055868101516001600160401b031686528501525b8351600b8054602087015160408089015160608a01516001600160401b03908116600160c01b026001600160c01b03928216600160801b02929092166001600160801b03948216600160401b026001600160801b03199096169190971617939093179190911693909317179055516307767e3d60e21b81526001600160a01b037f00000000000000000000000000000000000000000000000000000000000000001690631dd9f8f490611fcc9084906004016159b3565b5f604051808303815f87803b158015611fe3575f5ffd5b505af1158015611ff5573d5f5f3e3d5ffd5b505f97505060ff19875c169550869450505050505d50505050565b61201d8386868585613599565b5050505050565b61202c6127bf565b6120346127f2565b5f61203d61285c565b905061204a33825f61290e565b5f5460ff16156120705761206a335f61206560046001615a98565b612aba565b506120f8565b335f90815260106020526040902054801561208f5761208f33826131dd565b612099335f6129c9565b6120c47f00000000000000000000000000000000000000000000000000000000000000003384612a91565b80156120f5576120f57f00000000000000000000000000000000000000000000000000000000000000003383612a91565b50505b5f60ff19815c16815d50565b5f5460609060ff16612118576116c06119f3565b600e546001600160401b0381111561213257612132615537565b60405190808252806020026020018201604052801561217e57816020015b60408051606080820183525f8083526020830152918101919091528152602001906001900390816121505790505b5090505f5b8151811015611af4575f600e82815481106121a0576121a06154f8565b905f5260205f2090600202015f015f9054906101000a90046001600160a01b031690506040518060600160405280600e84815481106121e1576121e16154f8565b905f5260205f209060020201600101548152602001826001600160a01b0316815260200161220e83613506565b815250838381518110612223576122236154f8565b602090810291909101015250600101612183565b61223f613342565b6122476127bf565b61224f6130e3565b7f00000000000000000000000000000000000000000000000000000000000000006122b65760405163015538b160e01b81526020600482015260166024820152751b9bdd081848199959195c985d1959081cdd589b995d60521b6044820152606401610dfc565b84811415806122c55750848314155b156122e357604051637e65935960e01b815260040160405180910390fd5b5f5460ff1615801561231d57506001600160401b037f00000000000000000000000000000000000000000000000000000000000000001685105b1561233b5760405163031480b160e51b815260040160405180910390fd5b5f5b85811015612434575f5460ff16156123c0576123bb878783818110612364576123646154f8565b90506020020160208101906123799190614f34565b86868481811061238b5761238b6154f8565b905060200281019061239d9190615ab1565b8686868181106123af576123af6154f8565b905060200201356136fe565b61242c565b61242c8787838181106123d5576123d56154f8565b90506020020160208101906123ea9190614f34565b8686848181106123fc576123fc6154f8565b905060200281019061240e9190615ab1565b868686818110612420576124206154f8565b905060200201356137c0565b60010161233d565b505f5460ff1661244657612446613843565b5f60ff19815c16815d50505050505050565b5f7f000000000000000000000000000000000000000000000000000000000000000061248357505f90565b50600190565b6006545f9081906124a5906001906001600160401b0316615af3565b600754915091509091565b6124b8613342565b600d80546001600160a01b0383166001600160a01b031990911681179091556124e9600c546001600160a01b031690565b6001600160a01b03167f38d16b8cac22d99fc7c124b9cd0de2d3fa1faef420bfe791d8c362d765e2270060405160405180910390a350565b6125296127bf565b6125316130e3565b5f54602086013590600160581b90046001600160401b031681116125685760405163d6bb62dd60e01b815260040160405180910390fd5b5f546125a7906001600160401b037f0000000000000000000000000000000000000000000000000000000000000000811691600160581b90041661550c565b81146125c65760405163fae4eadb60e01b815260040160405180910390fd5b5f5462010000900460ff166125ee576040516347942c3760e11b815260040160405180910390fd5b5f866040516020016126009190615b6a565b6040516020818303038152906040528051906020012090506126258187878787613599565b5f828152600a602052604081208290558054426001600160401b03908116600160981b0267ffffffffffffffff60981b19918616600160581b02919091166fffffffffffffffffffffffffffffffff60581b199092169190911717905561269260a0880160808901615593565b6001600160401b0316156126ad576126ad8288608001613b93565b817fb2ac695152af4bfa3fe7c97e06977d1bdd6abcf5ab55c3538471a5fc694e22fc826126e060a08b0160808c01615593565b6126f060808c0160608d01615593565b604080519384526001600160401b03928316602085015291169082015260600160405180910390a2604051631f42452960e11b81526001600160a01b037f00000000000000000000000000000000000000000000000000000000000000001690633e848a5290612764908a90600401615b6a565b5f604051808303815f87803b15801561277b575f5ffd5b505af115801561278d573d5f5f3e3d5ffd5b506127ab92506127a69150506080890160608a01615593565b613ca9565b505f905060ff19815c16815d505050505050565b60ff5f5c16156127e2576040516329f745a760e01b815260040160405180910390fd5b60015f805c60ff19168217905d50565b6127fa6130e3565b7f00000000000000000000000000000000000000000000000000000000000000001561163e5760405163015538b160e01b815260206004820152601060248201526f199959195c985d1959081cdd589b995d60821b6044820152606401610dfc565b335f90815260016020526040812054600160801b90046001600160801b03169081900361289e57604051633b4f6e2b60e21b8152336004820152602401610dfc565b90565b6128ef61ffff7f0000000000000000000000000000000000000000000000000000000000000000167f0000000000000000000000000000000000000000000000000000000000000000615c91565b8110156116815760405162d11df360e61b815260040160405180910390fd5b7f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316156129c4577f00000000000000000000000000000000000000000000000000000000000000006001600160a01b031663ff46abe0612974613f35565b8585856040518563ffffffff1660e01b81526004016129969493929190615cb0565b5f604051808303815f87803b1580156129ad575f5ffd5b505af11580156129bf573d5f5f3e3d5ffd5b505050505b505050565b6001600160a01b0382165f9081526001602052604090206129ea818361409a565b80546003548391612a06916001600160801b03909116906154e5565b612a10919061550c565b60035580546001600160801b0319166001600160801b0383161781557f0000000000000000000000000000000000000000000000000000000000000000612a815760038101805472ffffffffffffffffffffffffffffffff000000191663010000006001600160801b038516021790555b815f036129c4576129c483614199565b612a9d8383835a6142da565b6129c45760405163569d45cf60e11b815260040160405180910390fd5b6001600160a01b0383165f908152600160205260409020612adb818461409a565b6004545f03612afc5760405162d11df360e61b815260040160405180910390fd5b5f612b2b82865f87604051602001612b1691815260200190565b604051602081830303815290604052876143ba565b60408051606081019091526001600160a01b0387168152909150602081015f81526001600160801b0386166020918201526001600160401b0383165f9081526005825260409020825181546001600160a01b039091166001600160a01b031982168117835592840151919283916001600160a81b03191617600160a01b836001811115612bba57612bba6150a9565b021790555060409190910151600190910180546001600160801b0319166001600160801b039092169190911790555050505050565b612bfa838383614546565b60025461ffff7f00000000000000000000000000000000000000000000000000000000000000001611612c4057604051630aee15d760e21b815260040160405180910390fd5b6001600160a01b0383165f90815260016020819052604090912090612c69906021908486615ce7565b612c7291615d0e565b6001820155612c85604160218486615ce7565b612c8e91615d0e565b60028281019190915580546001810182555f8290527f405787fa12a823e0f2b7631cc41b3ba8828b3321ca811111fa75cd3aa3bb5ace0180546001600160a01b0319166001600160a01b03969096169590951790945592546003909301805461ffff191661ffff909416939093179092555050565b6001600160a01b03821615612d18575f612d1a565b805b3414612d3957604051631036b5ad60e31b815260040160405180910390fd5b6001600160a01b038216612d4b575050565b6040516370a0823160e01b81523060048201525f906001600160a01b038416906370a0823190602401602060405180830381865afa158015612d8f573d5f5f3e3d5ffd5b505050506040513d601f19601f82011682018060405250810190612db39190615d2b565b9050612dca6001600160a01b038416333085614601565b612dd4828261550c565b6040516370a0823160e01b81523060048201526001600160a01b038516906370a0823190602401602060405180830381865afa158015612e16573d5f5f3e3d5ffd5b505050506040513d601f19601f82011682018060405250810190612e3a9190615d2b565b146129c457604051631036b5ad60e31b815260040160405180910390fd5b7f000000000000000000000000000000000000000000000000000000000000000060035410158015612eb557506002546001600160401b037f00000000000000000000000000000000000000000000000000000000000000001611155b1561163e5761163e613843565b6001600160a01b0384165f9081526001602081815260408084208151601f8801849004840281018401909252868252612f1b93909289929089908990819084018382808284375f920191909152508992506143ba915050565b60408051606081019091526001600160a01b038716815290915060208101600181525f60209182018190526001600160401b03841681526005825260409020825181546001600160a01b039091166001600160a01b031982168117835592840151919283916001600160a81b03191617600160a01b836001811115612bba57612bba6150a9565b612fcc7f000000000000000000000000000000000000000000000000000000000000000082614637565b335f90815260016020526040902060039081018054839290612fff908490630100000090046001600160801b0316615d42565b92506101000a8154816001600160801b0302191690836001600160801b031602179055507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b031663eb4f16b55f6001600160a01b03167f00000000000000000000000000000000000000000000000000000000000000006001600160a01b031614613091575f613093565b825b836040518363ffffffff1660e01b81526004016130b291815260200190565b5f604051808303818588803b1580156130c9575f5ffd5b505af11580156130db573d5f5f3e3d5ffd5b505050505050565b5f54610100900460ff161561163e5760405163248c8efb60e11b815260040160405180910390fd5b60038381018054839290613130908490630100000090046001600160801b0316615d61565b92506101000a8154816001600160801b0302191690836001600160801b031602179055508060085f846001600160a01b03166001600160a01b031681526020019081526020015f205f828254613186919061550c565b9091555050604080516001600160a01b03841681526020810183905243918101919091527f083b080788e20bd0930c2bca2ae4fbc51a59ced08c1b5992271f8cb439498a63906060015b60405180910390a1505050565b6001600160a01b0382165f908152601060205260408120546132009083906154e5565b6001600160a01b0384165f9081526010602052604081208290556011805492935084929091906132319084906154e5565b9091555050801561324157505050565b600f545f90613252906001906154e5565b90505f5b8181101561330a57846001600160a01b0316600f828154811061327b5761327b6154f8565b5f918252602090912001546001600160a01b03160361330257600f82815481106132a7576132a76154f8565b5f91825260209091200154600f80546001600160a01b0390921691839081106132d2576132d26154f8565b905f5260205f20015f6101000a8154816001600160a01b0302191690836001600160a01b0316021790555061330a565b600101613256565b50600f80548061331c5761331c615d80565b5f8281526020902081015f1990810180546001600160a01b031916905501905550505050565b600c546001600160a01b0316331461163e5760405163118cdaa760e01b8152336004820152602401610dfc565b600d80546001600160a01b03191690556116818161468b565b6040805180820182525f8082526020820152815180830190925290806001600160a01b038416156133ba5760016133bc565b5f5b60018111156133cd576133cd6150a9565b8152602001836001600160a01b03168152509050919050565b60408051808201909152606060208201526001600160401b037f0000000000000000000000000000000000000000000000000000000000000000811682527f00000000000000000000000000000000000000000000000000000000000000009081111561345557613455615537565b60405190808252806020026020018201604052801561347e578160200160208202803683370190505b5060208201527f000000000000000000000000000000000000000000000000000000000000000060010361289e577f000000000000000000000000000000000000000000000000000000000000000081602001515f815181106134e3576134e36154f8565b60200260200101906001600160a01b031690816001600160a01b03168152505090565b6001600160a01b03165f90815260016020818152604092839020918201546002909201548351600160fa1b9281019290925260218201929092526041808201929092528251808203909201825260610190915290565b60405161357384848461356e896146dc565b6147ba565b613590576040516303cd656760e61b815260040160405180910390fd5b60405250505050565b6135a5848484846147d1565b5f805b84811015613669575f60015f8888858181106135c6576135c66154f8565b90506020020160208101906135db9190614f34565b6001600160a01b0316815260208101919091526040015f908120546001600160801b031691508190036136545786868381811061361a5761361a6154f8565b905060200201602081019061362f9190614f34565b604051633b4f6e2b60e21b81526001600160a01b039091166004820152602401610dfc565b61365e818461550c565b9250506001016135a8565b505f5b848110156136d0576136c88787878481811061368a5761368a6154f8565b905060200201602081019061369f9190614f34565b8686858181106136b1576136b16154f8565b90506020028101906136c39190615ab1565b61493c565b60010161366c565b506130db816003547f00000000000000000000000000000000000000000000000000000000000000006149b7565b6001600160a01b0384165f90815260016020526040902054600160801b90046001600160801b031680158015613732575081155b1561375057604051637e65935960e01b815260040160405180910390fd5b61375b85828461290e565b6001600160a01b0385165f9081526001602052604081206003015461ffff1690036137905761378b858585612bef565b61379b565b61379b858585614546565b805f036137af576137af8585856004612ec2565b61201d858361206560046001615a98565b805f036137e057604051637e65935960e01b815260040160405180910390fd5b6001600160a01b0384165f9081526001602052604090206003015461ffff161561381d57604051630472b35360e41b815260040160405180910390fd5b613828845f8361290e565b613833848484612bef565b61383d84826129c9565b50505050565b5f61384c6119f3565b90505f5b81518110156138f757600e6040518060400160405280848481518110613878576138786154f8565b6020026020010151602001516001600160a01b031681526020018484815181106138a4576138a46154f8565b602090810291909101810151519091528254600180820185555f94855293829020835160029092020180546001600160a01b0319166001600160a01b039092169190911781559101519082015501613850565b505f8054426001600160401b03908116600160981b0267ffffffffffffffff60981b1943929092166301000000026affffffffffffffff0000ff1990931692909217600117161790556040517f4914d88063275a25a13b2df37125e216745d812f94c56504be4bd78cf60c95939061397090839061520d565b60405180910390a15f7f00000000000000000000000000000000000000000000000000000000000000006139a6576003546139a8565b5f5b6011549091505f7f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316156139e4575f6139e6565b825b7f00000000000000000000000000000000000000000000000000000000000000006001600160a01b031615613a1b575f613a1d565b825b613a27919061550c565b90507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03167f00000000000000000000000000000000000000000000000000000000000000006001600160a01b031603613aba57613ab57f0000000000000000000000000000000000000000000000000000000000000000613ab0858561550c565b614637565b613b0e565b613ae47f000000000000000000000000000000000000000000000000000000000000000083614637565b613b0e7f000000000000000000000000000000000000000000000000000000000000000084614637565b604051630d66d6c160e41b815260048101839052602481018490527f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03169063d66d6c109083906044015f604051808303818588803b158015613b76575f5ffd5b505af1158015613b88573d5f5f3e3d5ffd5b505050505050505050565b604080516060810190915260208083018035835290820190613bb59084615593565b6001600160401b0390811682525f6020928301819052858216815260098352604080822085518155938501516001909401805495909101518316600160401b026001600160801b03199095169383169390931793909317909155600b54169003613c3a57600b805467ffffffffffffffff19166001600160401b038416179055613c7b565b600b54600160401b908190046001600160401b039081165f908152600960205260409020600101805467ffffffffffffffff60401b19169185169092021790555b50600b80546001600160401b03909216600160401b0267ffffffffffffffff60401b19909216919091179055565b6006546001600160401b0390811690821610613cd85760405163040aaa0560e11b815260040160405180910390fd5b6006546001600160401b03600160401b9091048116908216811115613cfb575050565b6003545b826001600160401b0316826001600160401b031611613eca576001600160401b0382165f90815260056020908152604080832080546001600160a01b03168085526001909352922060038101805462010000900460ff16906002613d6283615d94565b91906101000a81548160ff021916908360ff160217905550505f6001811115613d8d57613d8d6150a9565b8354600160a01b900460ff166001811115613daa57613daa6150a9565b03613e3357805460018401546001600160801b039081166001600160801b031983168117845591169080613dde83886154e5565b613de8919061550c565b95508181108015613e1757507f0000000000000000000000000000000000000000000000000000000000000000155b15613e3057613e308385613e2b84866154e5565b61310b565b50505b600381015462010000900460ff16158015613e56575080546001600160801b0316155b8015613e7157508054600160801b90046001600160801b0316155b15613e7f57613e7f82614199565b5050506001600160401b0382165f90815260056020526040902080546001600160a81b031916815560010180546001600160801b031916905581613ec281615daf565b925050613cff565b6003819055600680546001600160401b038416600160401b0267ffffffffffffffff60401b199091161790556040517f246f00b61ce672242f33bb680a47147cd54d3dfd04dbb76956ba42f88087bf63906131d09085906001600160401b0391909116815260200190565b60408051808201909152606060208201527f00000000000000000000000000000000000000000000000000000000000000006001600160401b03168152613f9d7f0000000000000000000000000000000000000000000000000000000000000000600161550c565b6001600160401b03811115613fb457613fb4615537565b604051908082528060200260200182016040528015613fdd578160200160208202803683370190505b5060208201527f0000000000000000000000000000000000000000000000000000000000000000600103614063577f000000000000000000000000000000000000000000000000000000000000000081602001515f81518110614042576140426154f8565b60200260200101906001600160a01b031690816001600160a01b0316815250505b3081602001517f0000000000000000000000000000000000000000000000000000000000000000815181106134e3576134e36154f8565b6001600160801b038111156140c25760405163de54fed360e01b815260040160405180910390fd5b81546004545f9183916140e591600160801b90046001600160801b0316906154e5565b6140ef919061550c565b90506141046008677fffffffffffffff615c91565b61ffff7f0000000000000000000000000000000000000000000000000000000000000000166141537f000000000000000000000000000000000000000000000000000000000000000084615c91565b61415d919061550c565b111561417c5760405163de54fed360e01b815260040160405180910390fd5b60045581546001600160801b03918216600160801b029116179055565b6001600160a01b0381165f9081526001602081905260408220600301546141c4919061ffff16615dd9565b61ffff1690505f600260016002805490506141df91906154e5565b815481106141ef576141ef6154f8565b5f91825260209091200154600280546001600160a01b03909216925082918490811061421d5761421d6154f8565b5f91825260209091200180546001600160a01b0319166001600160a01b039290921691909117905561425082600161550c565b6001600160a01b0382165f908152600160205260409020600301805461ffff191661ffff92909216919091179055600280548061428f5761428f615d80565b5f828152602080822083015f1990810180546001600160a01b03191690559092019092556001600160a01b039490941681526001909352505060409020600301805461ffff19169055565b5f60606001600160a01b03861661430f5761430585858560405180602001604052805f8152506149e2565b5091506143b29050565b604080516001600160a01b038716602482015260448082018790528251808303909101815260649091019091526020810180516001600160e01b031663a9059cbb60e01b1790526143659087905f9086906149e2565b909250905081614378575f9150506143b2565b80515f036143945750506001600160a01b0384163b15156143b2565b60208151101580156143ae57506143aa81615df3565b6001145b9150505b949350505050565b5f805462010000900460ff166143e3576040516347942c3760e11b815260040160405180910390fd5b600386015460ff8084166201000090920416106144135760405163f282a7ef60e01b815260040160405180910390fd5b60038601805462010000900460ff1690600261442e83615e19565b825460ff9182166101009390930a928302919092021990911617905550600680546001600160401b0316905f61446383615daf565b91906101000a8154816001600160401b0302191690836001600160401b0316021790555090505f604051806040016040528060405180606001604052808860018111156144b2576144b26150a9565b8152602001878152602001896001600160a01b03168152508152602001836001600160401b031681525090506144fb6007546144ed83614a39565b5f9182526020526040902090565b6007556040517f6ecf0379fc28d7df2aff3bd3a20f3c2dfa4253cd23b4afa4ec7e35284695746690614534908790899088908790615e2e565b60405180910390a15095945050505050565b60418114614567576040516318dca5e960e21b815260040160405180910390fd5b5f6145a683838080601f0160208091040260200160405190810160405280939291908181526020018383808284375f92019190915250614a6892505050565b90506001600160a01b0381166145cf5760405163145a1fdd60e31b815260040160405180910390fd5b836001600160a01b0316816001600160a01b03161461383d57604051634be9251d60e11b815260040160405180910390fd5b61460f848484846001614ae5565b61383d57604051635274afe760e01b81526001600160a01b0385166004820152602401610dfc565b6001600160a01b0382161580159061464e57508015155b15614687576146876001600160a01b0383167f000000000000000000000000000000000000000000000000000000000000000083614b52565b5050565b600c80546001600160a01b038381166001600160a01b0319831681179093556040519116919082907f8be0079c531659141344cd1fd0a4f28419497f9722a3daafe3b4186f6b6457e0905f90a35050565b5f5f825f015160028111156146f3576146f36150a9565b83602001518460400151856060015186608001515f01515f015187608001515f0151602001518860800151602001515f0151896080015160200151602001518a60a001515f01515f01518b60a001515f0151602001518c60a00151602001515f01518d60a0015160200151602001518e60c001516040516020016147839d9c9b9a99989796959493929190615e7a565b60408051808303601f1901815282825280516020918201208184015281518084038201815292820190915281519101209392505050565b5f826147c7868685614bcc565b1495945050505050565b5f8190036147f55760405163282ef1c160e01b815260026004820152602401610dfc565b8281146148185760405163282ef1c160e01b815260016004820152602401610dfc565b60015b8381101561201d5784846148306001846154e5565b81811061483f5761483f6154f8565b90506020020160208101906148549190614f34565b6001600160a01b031685858381811061486f5761486f6154f8565b90506020020160208101906148849190614f34565b6001600160a01b0316036148ab576040516302d7dc4160e11b815260040160405180910390fd5b84846148b86001846154e5565b8181106148c7576148c76154f8565b90506020020160208101906148dc9190614f34565b6001600160a01b03168585838181106148f7576148f76154f8565b905060200201602081019061490c9190614f34565b6001600160a01b031610156149345760405163120bf3bd60e21b815260040160405180910390fd5b60010161481b565b5f5f614949868585614c0d565b5090925090505f816003811115614962576149626150a9565b146149825760405163282ef1c160e01b8152600481810152602401610dfc565b846001600160a01b0316826001600160a01b0316146130db5760405163282ef1c160e01b815260036004820152602401610dfc565b6149c2838383614c54565b6129c45760405163282ef1c160e01b815260056004820152602401610dfc565b5f60605f5f845160208601888a89f191503d6080811115614a01575060805b60405191508082525f60208301525f60408301525f60608301525f6080830152805f602084013e5060a0810160405294509492505050565b5f81604051602001614a4b9190615f59565b604051602081830303815290604052805190602001209050919050565b5f60418251141580614a9f5750815f81518110614a8757614a876154f8565b6020910101516001600160f81b031916600160fa1b14155b15614aab57505f919050565b60218201516041830151614abf8282614ca2565b614acc57505f9392505050565b6001600160a01b03604060218601201692505050919050565b6040516323b872dd60e01b5f8181526001600160a01b038781166004528616602452604485905291602083606481808c5af1925060015f51148316614b41578383151615614b35573d5f823e3d81fd5b5f883b113d1516831692505b604052505f60605295945050505050565b614b5e8383835f614cfb565b6129c457614b6f83835f6001614cfb565b614b9757604051635274afe760e01b81526001600160a01b0384166004820152602401610dfc565b614ba48383836001614cfb565b6129c457604051635274afe760e01b81526001600160a01b0384166004820152602401610dfc565b5f81815b84811015614c0457614bfa82878784818110614bee57614bee6154f8565b90506020020135614d5d565b9150600101614bd0565b50949350505050565b5f80806041849003614c41578435602086013560408701355f1a614c3389828585614d8c565b955095509550505050614c4b565b505f915060029050825b93509350939050565b5f8215801590614c775750614c6a836002615fc5565b614c75856003615fc5565b115b80156143b257506064614c8d60ff841685615fc5565b614c979190615c91565b841015949350505050565b5f6401000003d01983101580614cbe57506401000003d0198210155b15614cca57505f614cf5565b6401000003d01960076401000003d019856401000003d01987880909086401000003d0198384091490505b92915050565b60405163095ea7b360e01b5f8181526001600160a01b038616600452602485905291602083604481808b5af1925060015f51148316614d51578383151615614d45573d5f823e3d81fd5b5f873b113d1516831692505b60405250949350505050565b5f818310614d77575f828152602084905260409020614d85565b5f8381526020839052604090205b9392505050565b5f80807f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0841115614dc557505f91506003905082614e4a565b604080515f808252602082018084528a905260ff891692820192909252606081018790526080810186905260019060a0016020604051602081039080840390855afa158015614e16573d5f5f3e3d5ffd5b5050604051601f1901519150506001600160a01b038116614e4157505f925060019150829050614e4a565b92505f91508190505b9450945094915050565b60405180606001604052805f6001600160401b03168152602001614e9260405180604001604052805f6001600160401b031681526020015f81525090565b8152602001606081525090565b6040805160e08101909152805f81525f60208201819052604082018190526060820152608001614ecd614ed6565b8152602001614e925b604080516080810182525f9181019182526060808201529081908152602001614f1460405180604001604052805f60ff168152602001606081525090565b905290565b80356001600160a01b0381168114614f2f575f5ffd5b919050565b5f60208284031215614f44575f5ffd5b614d8582614f19565b5f60208284031215614f5d575f5ffd5b5035919050565b5f5f5f60408486031215614f76575f5ffd5b83356001600160401b03811115614f8b575f5ffd5b8401601f81018613614f9b575f5ffd5b80356001600160401b03811115614fb0575f5ffd5b866020828401011115614fc1575f5ffd5b6020918201979096509401359392505050565b5f602082016020835280845180835260408501915060408160051b8601019250602086015f5b8281101561509d57603f198786030184528151608086016001600160401b03825116875260208201516001600160401b0381511660208901526020810151604089015250604082015191506080606088015280825180835260a0890191506020840193505f92505b808310156150855783518252602082019150602084019350600183019250615062565b50965050506020938401939190910190600101614ffa565b50929695505050505050565b634e487b7160e01b5f52602160045260245ffd5b60028110611681576116816150a9565b815160408201906150dd816150bd565b82526020928301516001600160a01b0316929091019190915290565b5f8151808452602084019350602083015f5b828110156151325781516001600160a01b031686526020958601959091019060010161510b565b5093949350505050565b6001600160401b0381511682525f6020820151604060208501526143b260408501826150f9565b602081525f614d85602083018461513c565b604081525f61518760408301856150f9565b82810360208401528084518083526020830191506020860192505f5b818110156151c15783518352602093840193909201916001016151a3565b50909695505050505050565b602081525f614d8560208301846150f9565b5f81518084528060208401602086015e5f602082860101526020601f19601f83011685010191505092915050565b5f602082016020835280845180835260408501915060408160051b8601019250602086015f5b8281101561509d57868503603f190184528151805186526020808201516001600160a01b031690870152604090810151606091870182905290615278908701826151df565b9550506020938401939190910190600101615233565b5f5f83601f84011261529e575f5ffd5b5081356001600160401b038111156152b4575f5ffd5b6020830191508360208260051b85010111156152ce575f5ffd5b9250929050565b5f5f5f604084860312156152e7575f5ffd5b8335925060208401356001600160401b03811115615303575f5ffd5b61530f8682870161528e565b9497909650939450505050565b5f5f5f5f5f60608688031215615330575f5ffd5b85356001600160401b03811115615345575f5ffd5b6153518882890161528e565b9096509450506020860135925060408601356001600160401b03811115615376575f5ffd5b6153828882890161528e565b969995985093965092949392505050565b5f5f5f5f5f5f606087890312156153a8575f5ffd5b86356001600160401b038111156153bd575f5ffd5b6153c989828a0161528e565b90975095505060208701356001600160401b038111156153e7575f5ffd5b6153f389828a0161528e565b90955093505060408701356001600160401b03811115615411575f5ffd5b61541d89828a0161528e565b979a9699509497509295939492505050565b60038110611681576116816150a9565b6020810161544c8361542f565b91905290565b5f5f5f5f5f60608688031215615466575f5ffd5b85356001600160401b0381111561547b575f5ffd5b8601610120818903121561548d575f5ffd5b945060208601356001600160401b038111156154a7575f5ffd5b6154b38882890161528e565b90955093505060408601356001600160401b03811115615376575f5ffd5b634e487b7160e01b5f52601160045260245ffd5b81810381811115614cf557614cf56154d1565b634e487b7160e01b5f52603260045260245ffd5b80820180821115614cf557614cf56154d1565b5f60018201615530576155306154d1565b5060010190565b634e487b7160e01b5f52604160045260245ffd5b5f8235603e1983360301811261555f575f5ffd5b9190910192915050565b5f823560de1983360301811261555f575f5ffd5b80356001600160401b0381168114614f2f575f5ffd5b5f602082840312156155a3575f5ffd5b614d858261557d565b602081016008831061544c5761544c6150a9565b604080519081016001600160401b03811182821017156155e2576155e2615537565b60405290565b60405160e081016001600160401b03811182821017156155e2576155e2615537565b604051601f8201601f191681016001600160401b038111828210171561563257615632615537565b604052919050565b803560038110614f2f575f5ffd5b5f82601f830112615657575f5ffd5b81356001600160401b0381111561567057615670615537565b615683601f8201601f191660200161560a565b818152846020838601011115615697575f5ffd5b816020850160208301375f918101602001919091529392505050565b5f604082840312156156c3575f5ffd5b6156cb6155c0565b9050813560ff811681146156dd575f5ffd5b815260208201356001600160401b038111156156f7575f5ffd5b61570384828501615648565b60208301525092915050565b5f6040828403121561571f575f5ffd5b6157276155c0565b905081356001600160401b0381111561573e575f5ffd5b82016040818503121561574f575f5ffd5b6157576155c0565b6157608261557d565b815260208201356001600160401b0381111561577a575f5ffd5b80830192505084601f83011261578e575f5ffd5b81356001600160401b038111156157a7576157a7615537565b8060051b6157b76020820161560a565b918252602081850181019290810190888411156157d2575f5ffd5b6020860195505b838610156157fb576157ea86614f19565b8252602095860195909101906157d9565b80602086015250505050808352505060208201356001600160401b03811115615822575f5ffd5b615703848285016156b3565b5f60e0823603121561583e575f5ffd5b6158466155e8565b61584f8361563a565b815261585d6020840161557d565b602082015261586e6040840161557d565b60408201526060838101359082015260808301356001600160401b03811115615895575f5ffd5b6158a13682860161570f565b60808301525060a08301356001600160401b038111156158bf575f5ffd5b6158cb3682860161570f565b60a08301525060c08301356001600160401b038111156158e9575f5ffd5b6158f536828601615648565b60c08301525092915050565b5f5f8335601e19843603018112615916575f5ffd5b8301803591506001600160401b0382111561592f575f5ffd5b6020019150600581901b36038213156152ce575f5ffd5b6001600160401b038181168382160190811115614cf557614cf56154d1565b5f815160408452615979604085018261513c565b90506020830151848203602086015260ff815116825260208101519050604060208301526159aa60408301826151df565b95945050505050565b5f602082016020835280845180835260408501915060408160051b8601019250602086015f5b8281101561509d57868503603f19018452815180516159f78161542f565b808752506001600160401b0360208201511660208701526040810151615a2860408801826001600160401b03169052565b5060608101516060870152608081015160e06080880152615a4c60e0880182615965565b905060a082015187820360a0890152615a658282615965565b91505060c0820151915086810360c0880152615a8181836151df565b9650505060209384019391909101906001016159d9565b60ff8181168382160190811115614cf557614cf56154d1565b5f5f8335601e19843603018112615ac6575f5ffd5b8301803591506001600160401b03821115615adf575f5ffd5b6020019150368190038213156152ce575f5ffd5b6001600160401b038281168282160390811115614cf557614cf56154d1565b6001600160401b03615b238261557d565b168252602090810135910152565b6001600160401b03615b428261557d565b1682526001600160401b03615b596020830161557d565b166020830152604090810135910152565b602081525f8235603e19843603018112615b82575f5ffd5b6101206020840152830161018083016001600160401b03615ba28361557d565b166101408501526020820135601e19833603018112615bbf575f5ffd5b6020920191820191356001600160401b03811115615bdb575f5ffd5b8060051b3603831315615bec575f5ffd5b6040610160860152908190525f906101a085015b81831015615c2f576001600160a01b03615c1985614f19565b1681526020938401936001939093019201615c00565b60208701356040878101919091528701356060808801829052909450615c5690880161557d565b6001600160401b03811660808801529350615c7760a0870160808901615b12565b615c8760e0870160c08901615b31565b9695505050505050565b5f82615cab57634e487b7160e01b5f52601260045260245ffd5b500490565b608081525f615cc2608083018761513c565b6001600160a01b03959095166020830152506040810192909252606090910152919050565b5f5f85851115615cf5575f5ffd5b83861115615d01575f5ffd5b5050820193919092039150565b80356020831015614cf5575f19602084900360031b1b1692915050565b5f60208284031215615d3b575f5ffd5b5051919050565b6001600160801b038181168382160190811115614cf557614cf56154d1565b6001600160801b038281168282160390811115614cf557614cf56154d1565b634e487b7160e01b5f52603160045260245ffd5b5f60ff821680615da657615da66154d1565b5f190192915050565b5f6001600160401b0382166001600160401b038103615dd057615dd06154d1565b60010192915050565b61ffff8281168282160390811115614cf557614cf56154d1565b80516020808301519190811015615e13575f198160200360031b1b821691505b50919050565b5f60ff821660ff8103615dd057615dd06154d1565b615e37856150bd565b8481526001600160a01b03841660208201526080604082018190525f90615e60908301856151df565b90506001600160401b038316606083015295945050505050565b60ff8e1681526001600160401b038d1660208201526001600160401b038c1660408201528a6060820152615eb9608082018b6001600160401b03169052565b6101a060a08201525f615ed06101a083018b6150f9565b60ff8a1660c084015282810360e0840152615eeb818a6151df565b6001600160401b0389166101008501529050828103610120840152615f1081886150f9565b60ff87166101408501529050828103610160840152615f2f81866151df565b9050828103610180840152615f4481856151df565b9150509e9d5050505050505050505050505050565b602081525f8251604060208401528051615f72816150bd565b80606085015250602081015160606080850152615f9260c08501826151df565b6040928301516001600160a01b031660a0860152602095909501516001600160401b031693909101929092525090919050565b8082028115828204841417614cf557614cf56154d156",
 }
 
 // SubnetActor is an auto generated Go binding around an Ethereum contract.
@@ -52,6 +53,40 @@ func NewSubnetActor() *SubnetActor {
 // Use this to create the instance object passed to abigen v2 library functions Call, Transact, etc.
 func (c *SubnetActor) Instance(backend bind.ContractBackend, addr common.Address) *bind.BoundContract {
 	return bind.NewBoundContract(addr, c.abi, backend, backend, backend)
+}
+
+// PackConstructor is the Go binding used to pack the parameters required for
+// contract deployment.
+//
+// Solidity: constructor((uint256,uint64,uint64,address,uint16,uint8,uint8,int8,uint8,(uint8,address),(uint8,address),(uint64,address[]),address,address,address) params, address owner_) returns()
+func (subnetActor *SubnetActor) PackConstructor(params SubnetParams, owner_ common.Address) []byte {
+	enc, err := subnetActor.abi.Pack("", params, owner_)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// PackAcceptOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x79ba5097.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function acceptOwnership() returns()
+func (subnetActor *SubnetActor) PackAcceptOwnership() []byte {
+	enc, err := subnetActor.abi.Pack("acceptOwnership")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackAcceptOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x79ba5097.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function acceptOwnership() returns()
+func (subnetActor *SubnetActor) TryPackAcceptOwnership() ([]byte, error) {
+	return subnetActor.abi.Pack("acceptOwnership")
 }
 
 // PackActiveValidatorsLimit is the Go binding used to pack the parameters required for calling
@@ -295,6 +330,41 @@ func (subnetActor *SubnetActor) TryPackClaim() ([]byte, error) {
 	return subnetActor.abi.Pack("claim")
 }
 
+// PackClaimable is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x402914f5.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function claimable(address account) view returns(uint256)
+func (subnetActor *SubnetActor) PackClaimable(account common.Address) []byte {
+	enc, err := subnetActor.abi.Pack("claimable", account)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackClaimable is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x402914f5.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function claimable(address account) view returns(uint256)
+func (subnetActor *SubnetActor) TryPackClaimable(account common.Address) ([]byte, error) {
+	return subnetActor.abi.Pack("claimable", account)
+}
+
+// UnpackClaimable is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x402914f5.
+//
+// Solidity: function claimable(address account) view returns(uint256)
+func (subnetActor *SubnetActor) UnpackClaimable(data []byte) (*big.Int, error) {
+	out, err := subnetActor.abi.Unpack("claimable", data)
+	if err != nil {
+		return new(big.Int), err
+	}
+	out0 := abi.ConvertType(out[0], new(big.Int)).(*big.Int)
+	return out0, nil
+}
+
 // PackCollateralSource is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0xb6797d3c.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -431,11 +501,46 @@ func (subnetActor *SubnetActor) UnpackGenesisCircSupply(data []byte) (*big.Int, 
 	return out0, nil
 }
 
+// PackGenesisSubnetIpcContractsOwner is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xa5adb15e.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function genesisSubnetIpcContractsOwner() view returns(address)
+func (subnetActor *SubnetActor) PackGenesisSubnetIpcContractsOwner() []byte {
+	enc, err := subnetActor.abi.Pack("genesisSubnetIpcContractsOwner")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackGenesisSubnetIpcContractsOwner is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xa5adb15e.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function genesisSubnetIpcContractsOwner() view returns(address)
+func (subnetActor *SubnetActor) TryPackGenesisSubnetIpcContractsOwner() ([]byte, error) {
+	return subnetActor.abi.Pack("genesisSubnetIpcContractsOwner")
+}
+
+// UnpackGenesisSubnetIpcContractsOwner is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xa5adb15e.
+//
+// Solidity: function genesisSubnetIpcContractsOwner() view returns(address)
+func (subnetActor *SubnetActor) UnpackGenesisSubnetIpcContractsOwner(data []byte) (common.Address, error) {
+	out, err := subnetActor.abi.Unpack("genesisSubnetIpcContractsOwner", data)
+	if err != nil {
+		return *new(common.Address), err
+	}
+	out0 := *abi.ConvertType(out[0], new(common.Address)).(*common.Address)
+	return out0, nil
+}
+
 // PackGenesisValidators is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0xd92e8f12.  This method will panic if any
 // invalid/nil inputs are passed.
 //
-// Solidity: function genesisValidators() view returns((uint256,address,bytes)[])
+// Solidity: function genesisValidators() view returns((uint256,address,bytes)[] all)
 func (subnetActor *SubnetActor) PackGenesisValidators() []byte {
 	enc, err := subnetActor.abi.Pack("genesisValidators")
 	if err != nil {
@@ -448,7 +553,7 @@ func (subnetActor *SubnetActor) PackGenesisValidators() []byte {
 // the contract method with ID 0xd92e8f12.  This method will return an error
 // if any inputs are invalid/nil.
 //
-// Solidity: function genesisValidators() view returns((uint256,address,bytes)[])
+// Solidity: function genesisValidators() view returns((uint256,address,bytes)[] all)
 func (subnetActor *SubnetActor) TryPackGenesisValidators() ([]byte, error) {
 	return subnetActor.abi.Pack("genesisValidators")
 }
@@ -456,7 +561,7 @@ func (subnetActor *SubnetActor) TryPackGenesisValidators() ([]byte, error) {
 // UnpackGenesisValidators is the Go binding that unpacks the parameters returned
 // from invoking the contract method with ID 0xd92e8f12.
 //
-// Solidity: function genesisValidators() view returns((uint256,address,bytes)[])
+// Solidity: function genesisValidators() view returns((uint256,address,bytes)[] all)
 func (subnetActor *SubnetActor) UnpackGenesisValidators(data []byte) ([]Validator, error) {
 	out, err := subnetActor.abi.Unpack("genesisValidators", data)
 	if err != nil {
@@ -470,7 +575,7 @@ func (subnetActor *SubnetActor) UnpackGenesisValidators(data []byte) ([]Validato
 // the contract method with ID 0x9de70258.  This method will panic if any
 // invalid/nil inputs are passed.
 //
-// Solidity: function getActiveValidators() view returns(address[])
+// Solidity: function getActiveValidators() view returns(address[] active)
 func (subnetActor *SubnetActor) PackGetActiveValidators() []byte {
 	enc, err := subnetActor.abi.Pack("getActiveValidators")
 	if err != nil {
@@ -483,7 +588,7 @@ func (subnetActor *SubnetActor) PackGetActiveValidators() []byte {
 // the contract method with ID 0x9de70258.  This method will return an error
 // if any inputs are invalid/nil.
 //
-// Solidity: function getActiveValidators() view returns(address[])
+// Solidity: function getActiveValidators() view returns(address[] active)
 func (subnetActor *SubnetActor) TryPackGetActiveValidators() ([]byte, error) {
 	return subnetActor.abi.Pack("getActiveValidators")
 }
@@ -491,7 +596,7 @@ func (subnetActor *SubnetActor) TryPackGetActiveValidators() ([]byte, error) {
 // UnpackGetActiveValidators is the Go binding that unpacks the parameters returned
 // from invoking the contract method with ID 0x9de70258.
 //
-// Solidity: function getActiveValidators() view returns(address[])
+// Solidity: function getActiveValidators() view returns(address[] active)
 func (subnetActor *SubnetActor) UnpackGetActiveValidators(data []byte) ([]common.Address, error) {
 	out, err := subnetActor.abi.Unpack("getActiveValidators", data)
 	if err != nil {
@@ -619,7 +724,7 @@ func (subnetActor *SubnetActor) UnpackGetTotalPower(data []byte) (*big.Int, erro
 // the contract method with ID 0xb7ab4db5.  This method will panic if any
 // invalid/nil inputs are passed.
 //
-// Solidity: function getValidators() view returns((uint256,address,bytes)[])
+// Solidity: function getValidators() view returns((uint256,address,bytes)[] all)
 func (subnetActor *SubnetActor) PackGetValidators() []byte {
 	enc, err := subnetActor.abi.Pack("getValidators")
 	if err != nil {
@@ -632,7 +737,7 @@ func (subnetActor *SubnetActor) PackGetValidators() []byte {
 // the contract method with ID 0xb7ab4db5.  This method will return an error
 // if any inputs are invalid/nil.
 //
-// Solidity: function getValidators() view returns((uint256,address,bytes)[])
+// Solidity: function getValidators() view returns((uint256,address,bytes)[] all)
 func (subnetActor *SubnetActor) TryPackGetValidators() ([]byte, error) {
 	return subnetActor.abi.Pack("getValidators")
 }
@@ -640,7 +745,7 @@ func (subnetActor *SubnetActor) TryPackGetValidators() ([]byte, error) {
 // UnpackGetValidators is the Go binding that unpacks the parameters returned
 // from invoking the contract method with ID 0xb7ab4db5.
 //
-// Solidity: function getValidators() view returns((uint256,address,bytes)[])
+// Solidity: function getValidators() view returns((uint256,address,bytes)[] all)
 func (subnetActor *SubnetActor) UnpackGetValidators(data []byte) ([]Validator, error) {
 	out, err := subnetActor.abi.Unpack("getValidators", data)
 	if err != nil {
@@ -860,7 +965,7 @@ func (subnetActor *SubnetActor) TryPackLeave() ([]byte, error) {
 // the contract method with ID 0x698f5bf6.  This method will panic if any
 // invalid/nil inputs are passed.
 //
-// Solidity: function listPendingBottomUpBatchCommitments() view returns((uint64,(uint64,bytes32),bytes32[])[])
+// Solidity: function listPendingBottomUpBatchCommitments() view returns((uint64,(uint64,bytes32),bytes32[])[] entries)
 func (subnetActor *SubnetActor) PackListPendingBottomUpBatchCommitments() []byte {
 	enc, err := subnetActor.abi.Pack("listPendingBottomUpBatchCommitments")
 	if err != nil {
@@ -873,7 +978,7 @@ func (subnetActor *SubnetActor) PackListPendingBottomUpBatchCommitments() []byte
 // the contract method with ID 0x698f5bf6.  This method will return an error
 // if any inputs are invalid/nil.
 //
-// Solidity: function listPendingBottomUpBatchCommitments() view returns((uint64,(uint64,bytes32),bytes32[])[])
+// Solidity: function listPendingBottomUpBatchCommitments() view returns((uint64,(uint64,bytes32),bytes32[])[] entries)
 func (subnetActor *SubnetActor) TryPackListPendingBottomUpBatchCommitments() ([]byte, error) {
 	return subnetActor.abi.Pack("listPendingBottomUpBatchCommitments")
 }
@@ -881,7 +986,7 @@ func (subnetActor *SubnetActor) TryPackListPendingBottomUpBatchCommitments() ([]
 // UnpackListPendingBottomUpBatchCommitments is the Go binding that unpacks the parameters returned
 // from invoking the contract method with ID 0x698f5bf6.
 //
-// Solidity: function listPendingBottomUpBatchCommitments() view returns((uint64,(uint64,bytes32),bytes32[])[])
+// Solidity: function listPendingBottomUpBatchCommitments() view returns((uint64,(uint64,bytes32),bytes32[])[] entries)
 func (subnetActor *SubnetActor) UnpackListPendingBottomUpBatchCommitments(data []byte) ([]ListPendingCommitmentsEntry, error) {
 	out, err := subnetActor.abi.Unpack("listPendingBottomUpBatchCommitments", data)
 	if err != nil {
@@ -996,6 +1101,76 @@ func (subnetActor *SubnetActor) UnpackMinValidators(data []byte) (uint64, error)
 	return out0, nil
 }
 
+// PackOwner is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x8da5cb5b.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function owner() view returns(address)
+func (subnetActor *SubnetActor) PackOwner() []byte {
+	enc, err := subnetActor.abi.Pack("owner")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackOwner is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x8da5cb5b.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function owner() view returns(address)
+func (subnetActor *SubnetActor) TryPackOwner() ([]byte, error) {
+	return subnetActor.abi.Pack("owner")
+}
+
+// UnpackOwner is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x8da5cb5b.
+//
+// Solidity: function owner() view returns(address)
+func (subnetActor *SubnetActor) UnpackOwner(data []byte) (common.Address, error) {
+	out, err := subnetActor.abi.Unpack("owner", data)
+	if err != nil {
+		return *new(common.Address), err
+	}
+	out0 := *abi.ConvertType(out[0], new(common.Address)).(*common.Address)
+	return out0, nil
+}
+
+// PackPendingOwner is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xe30c3978.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function pendingOwner() view returns(address)
+func (subnetActor *SubnetActor) PackPendingOwner() []byte {
+	enc, err := subnetActor.abi.Pack("pendingOwner")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackPendingOwner is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xe30c3978.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function pendingOwner() view returns(address)
+func (subnetActor *SubnetActor) TryPackPendingOwner() ([]byte, error) {
+	return subnetActor.abi.Pack("pendingOwner")
+}
+
+// UnpackPendingOwner is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xe30c3978.
+//
+// Solidity: function pendingOwner() view returns(address)
+func (subnetActor *SubnetActor) UnpackPendingOwner(data []byte) (common.Address, error) {
+	out, err := subnetActor.abi.Unpack("pendingOwner", data)
+	if err != nil {
+		return *new(common.Address), err
+	}
+	out0 := *abi.ConvertType(out[0], new(common.Address)).(*common.Address)
+	return out0, nil
+}
+
 // PackPermissionMode is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0xf0cf6c96.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -1072,6 +1247,50 @@ func (subnetActor *SubnetActor) UnpackPowerChangeHash(data []byte) (SubnetActorP
 	}
 	outstruct.Number = *abi.ConvertType(out[0], new(uint64)).(*uint64)
 	outstruct.Hash = *abi.ConvertType(out[1], new([32]byte)).(*[32]byte)
+	return *outstruct, nil
+}
+
+// PackPowerOf is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x1ac84690.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function powerOf(address account) view returns(uint256 confirmed, uint256 requested)
+func (subnetActor *SubnetActor) PackPowerOf(account common.Address) []byte {
+	enc, err := subnetActor.abi.Pack("powerOf", account)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackPowerOf is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x1ac84690.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function powerOf(address account) view returns(uint256 confirmed, uint256 requested)
+func (subnetActor *SubnetActor) TryPackPowerOf(account common.Address) ([]byte, error) {
+	return subnetActor.abi.Pack("powerOf", account)
+}
+
+// SubnetActorPowerOfOutput serves as a container for the return parameters of contract
+// method PowerOf.
+type SubnetActorPowerOfOutput struct {
+	Confirmed *big.Int
+	Requested *big.Int
+}
+
+// UnpackPowerOf is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x1ac84690.
+//
+// Solidity: function powerOf(address account) view returns(uint256 confirmed, uint256 requested)
+func (subnetActor *SubnetActor) UnpackPowerOf(data []byte) (SubnetActorPowerOfOutput, error) {
+	out, err := subnetActor.abi.Unpack("powerOf", data)
+	outstruct := new(SubnetActorPowerOfOutput)
+	if err != nil {
+		return *outstruct, err
+	}
+	outstruct.Confirmed = abi.ConvertType(out[0], new(big.Int)).(*big.Int)
+	outstruct.Requested = abi.ConvertType(out[1], new(big.Int)).(*big.Int)
 	return *outstruct, nil
 }
 
@@ -1198,6 +1417,28 @@ func (subnetActor *SubnetActor) TryPackRecordBootstrap() ([]byte, error) {
 	return subnetActor.abi.Pack("recordBootstrap")
 }
 
+// PackRenounceOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x715018a6.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function renounceOwnership() returns()
+func (subnetActor *SubnetActor) PackRenounceOwnership() []byte {
+	enc, err := subnetActor.abi.Pack("renounceOwnership")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackRenounceOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x715018a6.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function renounceOwnership() returns()
+func (subnetActor *SubnetActor) TryPackRenounceOwnership() ([]byte, error) {
+	return subnetActor.abi.Pack("renounceOwnership")
+}
+
 // PackSetFederatedPower is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0xda5d09ee.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -1299,6 +1540,28 @@ func (subnetActor *SubnetActor) UnpackSupplySource(data []byte) (Asset, error) {
 	return out0, nil
 }
 
+// PackTransferOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xf2fde38b.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function transferOwnership(address newOwner) returns()
+func (subnetActor *SubnetActor) PackTransferOwnership(newOwner common.Address) []byte {
+	enc, err := subnetActor.abi.Pack("transferOwnership", newOwner)
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackTransferOwnership is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xf2fde38b.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function transferOwnership(address newOwner) returns()
+func (subnetActor *SubnetActor) TryPackTransferOwnership(newOwner common.Address) ([]byte, error) {
+	return subnetActor.abi.Pack("transferOwnership", newOwner)
+}
+
 // PackUnstake is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0x2e17de78.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -1341,6 +1604,41 @@ func (subnetActor *SubnetActor) PackValidateActiveQuorumSignatures(signatories [
 // Solidity: function validateActiveQuorumSignatures(address[] signatories, bytes32 hash, bytes[] signatures) view returns()
 func (subnetActor *SubnetActor) TryPackValidateActiveQuorumSignatures(signatories []common.Address, hash [32]byte, signatures [][]byte) ([]byte, error) {
 	return subnetActor.abi.Pack("validateActiveQuorumSignatures", signatories, hash, signatures)
+}
+
+// PackValidatorGater is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x3662efbb.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function validatorGater() view returns(address)
+func (subnetActor *SubnetActor) PackValidatorGater() []byte {
+	enc, err := subnetActor.abi.Pack("validatorGater")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackValidatorGater is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x3662efbb.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function validatorGater() view returns(address)
+func (subnetActor *SubnetActor) TryPackValidatorGater() ([]byte, error) {
+	return subnetActor.abi.Pack("validatorGater")
+}
+
+// UnpackValidatorGater is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x3662efbb.
+//
+// Solidity: function validatorGater() view returns(address)
+func (subnetActor *SubnetActor) UnpackValidatorGater(data []byte) (common.Address, error) {
+	out, err := subnetActor.abi.Unpack("validatorGater", data)
+	if err != nil {
+		return *new(common.Address), err
+	}
+	out0 := *abi.ConvertType(out[0], new(common.Address)).(*common.Address)
+	return out0, nil
 }
 
 // SubnetActorBatchExecuted represents a BatchExecuted event raised by the SubnetActor contract.
@@ -1708,6 +2006,96 @@ func (subnetActor *SubnetActor) UnpackNewPowerChangeRequestEvent(log *types.Log)
 	return out, nil
 }
 
+// SubnetActorOwnershipTransferStarted represents a OwnershipTransferStarted event raised by the SubnetActor contract.
+type SubnetActorOwnershipTransferStarted struct {
+	PreviousOwner common.Address
+	NewOwner      common.Address
+	Raw           *types.Log // Blockchain specific contextual infos
+}
+
+const SubnetActorOwnershipTransferStartedEventName = "OwnershipTransferStarted"
+
+// ContractEventName returns the user-defined event name.
+func (SubnetActorOwnershipTransferStarted) ContractEventName() string {
+	return SubnetActorOwnershipTransferStartedEventName
+}
+
+// UnpackOwnershipTransferStartedEvent is the Go binding that unpacks the event data emitted
+// by contract.
+//
+// Solidity: event OwnershipTransferStarted(address indexed previousOwner, address indexed newOwner)
+func (subnetActor *SubnetActor) UnpackOwnershipTransferStartedEvent(log *types.Log) (*SubnetActorOwnershipTransferStarted, error) {
+	event := "OwnershipTransferStarted"
+	if len(log.Topics) == 0 {
+		return nil, bind.ErrNoEventSignature
+	}
+	if log.Topics[0] != subnetActor.abi.Events[event].ID {
+		return nil, bind.ErrEventSignatureMismatch
+	}
+	out := new(SubnetActorOwnershipTransferStarted)
+	if len(log.Data) > 0 {
+		if err := subnetActor.abi.UnpackIntoInterface(out, event, log.Data); err != nil {
+			return nil, err
+		}
+	}
+	var indexed abi.Arguments
+	for _, arg := range subnetActor.abi.Events[event].Inputs {
+		if arg.Indexed {
+			indexed = append(indexed, arg)
+		}
+	}
+	if err := abi.ParseTopics(out, indexed, log.Topics[1:]); err != nil {
+		return nil, err
+	}
+	out.Raw = log
+	return out, nil
+}
+
+// SubnetActorOwnershipTransferred represents a OwnershipTransferred event raised by the SubnetActor contract.
+type SubnetActorOwnershipTransferred struct {
+	PreviousOwner common.Address
+	NewOwner      common.Address
+	Raw           *types.Log // Blockchain specific contextual infos
+}
+
+const SubnetActorOwnershipTransferredEventName = "OwnershipTransferred"
+
+// ContractEventName returns the user-defined event name.
+func (SubnetActorOwnershipTransferred) ContractEventName() string {
+	return SubnetActorOwnershipTransferredEventName
+}
+
+// UnpackOwnershipTransferredEvent is the Go binding that unpacks the event data emitted
+// by contract.
+//
+// Solidity: event OwnershipTransferred(address indexed previousOwner, address indexed newOwner)
+func (subnetActor *SubnetActor) UnpackOwnershipTransferredEvent(log *types.Log) (*SubnetActorOwnershipTransferred, error) {
+	event := "OwnershipTransferred"
+	if len(log.Topics) == 0 {
+		return nil, bind.ErrNoEventSignature
+	}
+	if log.Topics[0] != subnetActor.abi.Events[event].ID {
+		return nil, bind.ErrEventSignatureMismatch
+	}
+	out := new(SubnetActorOwnershipTransferred)
+	if len(log.Data) > 0 {
+		if err := subnetActor.abi.UnpackIntoInterface(out, event, log.Data); err != nil {
+			return nil, err
+		}
+	}
+	var indexed abi.Arguments
+	for _, arg := range subnetActor.abi.Events[event].Inputs {
+		if arg.Indexed {
+			indexed = append(indexed, arg)
+		}
+	}
+	if err := abi.ParseTopics(out, indexed, log.Topics[1:]); err != nil {
+		return nil, err
+	}
+	out.Raw = log
+	return out, nil
+}
+
 // SubnetActorSubnetBootstrapped represents a SubnetBootstrapped event raised by the SubnetActor contract.
 type SubnetActorSubnetBootstrapped struct {
 	GenesisValidators []Validator
@@ -1749,5 +2137,1323 @@ func (subnetActor *SubnetActor) UnpackSubnetBootstrappedEvent(log *types.Log) (*
 		return nil, err
 	}
 	out.Raw = log
+	return out, nil
+}
+
+// UnpackError attempts to decode the provided error data using user-defined
+// error definitions.
+func (subnetActor *SubnetActor) UnpackError(raw []byte) (any, error) {
+	if len(raw) < 4 {
+		return nil, errors.New("revert data shorter than a selector")
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["BatchMsgAlreadyExecuted"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackBatchMsgAlreadyExecutedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["BatchOutOfOrder"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackBatchOutOfOrderError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["BootstrapAlreadyRecorded"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackBootstrapAlreadyRecordedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["BootstrapNotRecorded"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackBootstrapNotRecordedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["BootstrapTooEarly"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackBootstrapTooEarlyError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["BootstrapWindowMissed"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackBootstrapWindowMissedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["BootstrapWindowOpen"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackBootstrapWindowOpenError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["BottomUpCheckpointAlreadySubmitted"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackBottomUpCheckpointAlreadySubmittedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["CannotConfirmFutureChanges"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackCannotConfirmFutureChangesError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["CollateralIsZero"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackCollateralIsZeroError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["DuplicateValidatorSignaturesFound"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackDuplicateValidatorSignaturesFoundError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["DuplicatedGenesisValidator"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackDuplicatedGenesisValidatorError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["EmptyAddress"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackEmptyAddressError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["GatewayCannotBeZero"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackGatewayCannotBeZeroError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidActiveValidatorsLimit"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidActiveValidatorsLimitError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidCheckpointEpoch"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidCheckpointEpochError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidCollateral"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidCollateralError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidFederationPayload"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidFederationPayloadError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidInclusionProof"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidInclusionProofError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidMajorityPercentage"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidMajorityPercentageError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidPowerScale"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidPowerScaleError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidPublicKey"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidPublicKeyError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidPublicKeyLength"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidPublicKeyLengthError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidSignatureErr"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidSignatureErrError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidSubmissionPeriod"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidSubmissionPeriodError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidSubnet"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidSubnetError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["InvalidXnetMessage"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackInvalidXnetMessageError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["MethodNotAllowed"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackMethodNotAllowedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["MissingBatchCommitment"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackMissingBatchCommitmentError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["MissingGenesisSubnetIpcContractsOwner"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackMissingGenesisSubnetIpcContractsOwnerError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["NoCollateralToWithdraw"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackNoCollateralToWithdrawError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["NotAllValidatorsHaveLeft"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackNotAllValidatorsHaveLeftError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["NotEnoughBalance"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackNotEnoughBalanceError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["NotEnoughCollateral"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackNotEnoughCollateralError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["NotEnoughFunds"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackNotEnoughFundsError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["NotEnoughGenesisValidators"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackNotEnoughGenesisValidatorsError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["NotGateway"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackNotGatewayError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["NotOwnerOfPublicKey"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackNotOwnerOfPublicKeyError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["NotValidator"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackNotValidatorError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["OwnableInvalidOwner"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackOwnableInvalidOwnerError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["OwnableUnauthorizedAccount"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackOwnableUnauthorizedAccountError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["PowerTooLarge"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackPowerTooLargeError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["ReentrancyError"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackReentrancyErrorError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["SafeERC20FailedOperation"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackSafeERC20FailedOperationError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["SignatureAddressesNotSorted"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackSignatureAddressesNotSortedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["SubnetAlreadyBootstrapped"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackSubnetAlreadyBootstrappedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["SubnetAlreadyKilled"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackSubnetAlreadyKilledError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["SubnetNotBootstrapped"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackSubnetNotBootstrappedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["TooManyUnconfirmedChanges"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackTooManyUnconfirmedChangesError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetActor.abi.Errors["TooManyValidators"].ID.Bytes()[:4]) {
+		return subnetActor.UnpackTooManyValidatorsError(raw[4:])
+	}
+	return nil, errors.New("Unknown error")
+}
+
+// SubnetActorBatchMsgAlreadyExecuted represents a BatchMsgAlreadyExecuted error raised by the SubnetActor contract.
+type SubnetActorBatchMsgAlreadyExecuted struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BatchMsgAlreadyExecuted()
+func SubnetActorBatchMsgAlreadyExecutedErrorID() common.Hash {
+	return common.HexToHash("0x98623180d9a9bbe0d0ba7547fbd8872160538159648dfd541ab41e478a4c21af")
+}
+
+// UnpackBatchMsgAlreadyExecutedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BatchMsgAlreadyExecuted()
+func (subnetActor *SubnetActor) UnpackBatchMsgAlreadyExecutedError(raw []byte) (*SubnetActorBatchMsgAlreadyExecuted, error) {
+	out := new(SubnetActorBatchMsgAlreadyExecuted)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "BatchMsgAlreadyExecuted", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorBatchOutOfOrder represents a BatchOutOfOrder error raised by the SubnetActor contract.
+type SubnetActorBatchOutOfOrder struct {
+	Height *big.Int
+	First  *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BatchOutOfOrder(uint256 height, uint256 first)
+func SubnetActorBatchOutOfOrderErrorID() common.Hash {
+	return common.HexToHash("0xe49112c879de3c00c4333008db723a5d236c261af662a27cd9e06dda83e04508")
+}
+
+// UnpackBatchOutOfOrderError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BatchOutOfOrder(uint256 height, uint256 first)
+func (subnetActor *SubnetActor) UnpackBatchOutOfOrderError(raw []byte) (*SubnetActorBatchOutOfOrder, error) {
+	out := new(SubnetActorBatchOutOfOrder)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "BatchOutOfOrder", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorBootstrapAlreadyRecorded represents a BootstrapAlreadyRecorded error raised by the SubnetActor contract.
+type SubnetActorBootstrapAlreadyRecorded struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BootstrapAlreadyRecorded()
+func SubnetActorBootstrapAlreadyRecordedErrorID() common.Hash {
+	return common.HexToHash("0x3fd8f9422ea373237ba5c8e1ba892e945d8e8f4e42c44a820342f1334e357a0f")
+}
+
+// UnpackBootstrapAlreadyRecordedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BootstrapAlreadyRecorded()
+func (subnetActor *SubnetActor) UnpackBootstrapAlreadyRecordedError(raw []byte) (*SubnetActorBootstrapAlreadyRecorded, error) {
+	out := new(SubnetActorBootstrapAlreadyRecorded)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "BootstrapAlreadyRecorded", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorBootstrapNotRecorded represents a BootstrapNotRecorded error raised by the SubnetActor contract.
+type SubnetActorBootstrapNotRecorded struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BootstrapNotRecorded()
+func SubnetActorBootstrapNotRecordedErrorID() common.Hash {
+	return common.HexToHash("0x8f28586e0819fafc294363f4237c8d74b01694f0b44b48bdc5f7e46c30a191d9")
+}
+
+// UnpackBootstrapNotRecordedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BootstrapNotRecorded()
+func (subnetActor *SubnetActor) UnpackBootstrapNotRecordedError(raw []byte) (*SubnetActorBootstrapNotRecorded, error) {
+	out := new(SubnetActorBootstrapNotRecorded)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "BootstrapNotRecorded", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorBootstrapTooEarly represents a BootstrapTooEarly error raised by the SubnetActor contract.
+type SubnetActorBootstrapTooEarly struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BootstrapTooEarly()
+func SubnetActorBootstrapTooEarlyErrorID() common.Hash {
+	return common.HexToHash("0xe29c1bb5a6966b498d83b99c87e0987eb723a257293b9c3a088ac706bb74a921")
+}
+
+// UnpackBootstrapTooEarlyError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BootstrapTooEarly()
+func (subnetActor *SubnetActor) UnpackBootstrapTooEarlyError(raw []byte) (*SubnetActorBootstrapTooEarly, error) {
+	out := new(SubnetActorBootstrapTooEarly)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "BootstrapTooEarly", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorBootstrapWindowMissed represents a BootstrapWindowMissed error raised by the SubnetActor contract.
+type SubnetActorBootstrapWindowMissed struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BootstrapWindowMissed()
+func SubnetActorBootstrapWindowMissedErrorID() common.Hash {
+	return common.HexToHash("0x28552996b2758e434e5ecd0fe18f7172db17e4d7a131dc495fa4a147efff5953")
+}
+
+// UnpackBootstrapWindowMissedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BootstrapWindowMissed()
+func (subnetActor *SubnetActor) UnpackBootstrapWindowMissedError(raw []byte) (*SubnetActorBootstrapWindowMissed, error) {
+	out := new(SubnetActorBootstrapWindowMissed)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "BootstrapWindowMissed", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorBootstrapWindowOpen represents a BootstrapWindowOpen error raised by the SubnetActor contract.
+type SubnetActorBootstrapWindowOpen struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BootstrapWindowOpen()
+func SubnetActorBootstrapWindowOpenErrorID() common.Hash {
+	return common.HexToHash("0x0a8d0351d4df49435635349c1f0390c95fbd5088a2c2f4296e5872f11b308f84")
+}
+
+// UnpackBootstrapWindowOpenError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BootstrapWindowOpen()
+func (subnetActor *SubnetActor) UnpackBootstrapWindowOpenError(raw []byte) (*SubnetActorBootstrapWindowOpen, error) {
+	out := new(SubnetActorBootstrapWindowOpen)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "BootstrapWindowOpen", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorBottomUpCheckpointAlreadySubmitted represents a BottomUpCheckpointAlreadySubmitted error raised by the SubnetActor contract.
+type SubnetActorBottomUpCheckpointAlreadySubmitted struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BottomUpCheckpointAlreadySubmitted()
+func SubnetActorBottomUpCheckpointAlreadySubmittedErrorID() common.Hash {
+	return common.HexToHash("0xd6bb62dd80a08bf09b0ce1bc3a9fa182a165ce7e7ff31759988751b2372613af")
+}
+
+// UnpackBottomUpCheckpointAlreadySubmittedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BottomUpCheckpointAlreadySubmitted()
+func (subnetActor *SubnetActor) UnpackBottomUpCheckpointAlreadySubmittedError(raw []byte) (*SubnetActorBottomUpCheckpointAlreadySubmitted, error) {
+	out := new(SubnetActorBottomUpCheckpointAlreadySubmitted)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "BottomUpCheckpointAlreadySubmitted", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorCannotConfirmFutureChanges represents a CannotConfirmFutureChanges error raised by the SubnetActor contract.
+type SubnetActorCannotConfirmFutureChanges struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error CannotConfirmFutureChanges()
+func SubnetActorCannotConfirmFutureChangesErrorID() common.Hash {
+	return common.HexToHash("0x0815540a1fe36c52eb6a9d5255788c6a661768e5004bf4146ce6344e1a410aa7")
+}
+
+// UnpackCannotConfirmFutureChangesError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error CannotConfirmFutureChanges()
+func (subnetActor *SubnetActor) UnpackCannotConfirmFutureChangesError(raw []byte) (*SubnetActorCannotConfirmFutureChanges, error) {
+	out := new(SubnetActorCannotConfirmFutureChanges)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "CannotConfirmFutureChanges", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorCollateralIsZero represents a CollateralIsZero error raised by the SubnetActor contract.
+type SubnetActorCollateralIsZero struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error CollateralIsZero()
+func SubnetActorCollateralIsZeroErrorID() common.Hash {
+	return common.HexToHash("0xb4f18b023a5bcef4e637422d1cc1789589b2137a90b5bdc4abdb5d627a75e368")
+}
+
+// UnpackCollateralIsZeroError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error CollateralIsZero()
+func (subnetActor *SubnetActor) UnpackCollateralIsZeroError(raw []byte) (*SubnetActorCollateralIsZero, error) {
+	out := new(SubnetActorCollateralIsZero)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "CollateralIsZero", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorDuplicateValidatorSignaturesFound represents a DuplicateValidatorSignaturesFound error raised by the SubnetActor contract.
+type SubnetActorDuplicateValidatorSignaturesFound struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error DuplicateValidatorSignaturesFound()
+func SubnetActorDuplicateValidatorSignaturesFoundErrorID() common.Hash {
+	return common.HexToHash("0x05afb882531a7326a456820f828f050b944a8dd06c2d2c2ce4e53af2df57bed4")
+}
+
+// UnpackDuplicateValidatorSignaturesFoundError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error DuplicateValidatorSignaturesFound()
+func (subnetActor *SubnetActor) UnpackDuplicateValidatorSignaturesFoundError(raw []byte) (*SubnetActorDuplicateValidatorSignaturesFound, error) {
+	out := new(SubnetActorDuplicateValidatorSignaturesFound)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "DuplicateValidatorSignaturesFound", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorDuplicatedGenesisValidator represents a DuplicatedGenesisValidator error raised by the SubnetActor contract.
+type SubnetActorDuplicatedGenesisValidator struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error DuplicatedGenesisValidator()
+func SubnetActorDuplicatedGenesisValidatorErrorID() common.Hash {
+	return common.HexToHash("0x472b353042c4c9453aed68f67f7c202fd9875a24674c16dbe64e4f186881c4eb")
+}
+
+// UnpackDuplicatedGenesisValidatorError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error DuplicatedGenesisValidator()
+func (subnetActor *SubnetActor) UnpackDuplicatedGenesisValidatorError(raw []byte) (*SubnetActorDuplicatedGenesisValidator, error) {
+	out := new(SubnetActorDuplicatedGenesisValidator)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "DuplicatedGenesisValidator", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorEmptyAddress represents a EmptyAddress error raised by the SubnetActor contract.
+type SubnetActorEmptyAddress struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error EmptyAddress()
+func SubnetActorEmptyAddressErrorID() common.Hash {
+	return common.HexToHash("0x7138356f89d71559551c4ff5ae4279ad57f02e8d7fad66641fbbfdba57c12a42")
+}
+
+// UnpackEmptyAddressError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error EmptyAddress()
+func (subnetActor *SubnetActor) UnpackEmptyAddressError(raw []byte) (*SubnetActorEmptyAddress, error) {
+	out := new(SubnetActorEmptyAddress)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "EmptyAddress", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorGatewayCannotBeZero represents a GatewayCannotBeZero error raised by the SubnetActor contract.
+type SubnetActorGatewayCannotBeZero struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error GatewayCannotBeZero()
+func SubnetActorGatewayCannotBeZeroErrorID() common.Hash {
+	return common.HexToHash("0x8b3ddc3313ea4cda1fa4fb779f324d0893e83bb9da1dff4aa9a225a87f2f98d0")
+}
+
+// UnpackGatewayCannotBeZeroError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error GatewayCannotBeZero()
+func (subnetActor *SubnetActor) UnpackGatewayCannotBeZeroError(raw []byte) (*SubnetActorGatewayCannotBeZero, error) {
+	out := new(SubnetActorGatewayCannotBeZero)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "GatewayCannotBeZero", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidActiveValidatorsLimit represents a InvalidActiveValidatorsLimit error raised by the SubnetActor contract.
+type SubnetActorInvalidActiveValidatorsLimit struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidActiveValidatorsLimit()
+func SubnetActorInvalidActiveValidatorsLimitErrorID() common.Hash {
+	return common.HexToHash("0x9a8c61c7be98a5085f4099853b4ceb1d748d12c3c0a6416f8927cffbb26d93c1")
+}
+
+// UnpackInvalidActiveValidatorsLimitError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidActiveValidatorsLimit()
+func (subnetActor *SubnetActor) UnpackInvalidActiveValidatorsLimitError(raw []byte) (*SubnetActorInvalidActiveValidatorsLimit, error) {
+	out := new(SubnetActorInvalidActiveValidatorsLimit)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidActiveValidatorsLimit", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidCheckpointEpoch represents a InvalidCheckpointEpoch error raised by the SubnetActor contract.
+type SubnetActorInvalidCheckpointEpoch struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidCheckpointEpoch()
+func SubnetActorInvalidCheckpointEpochErrorID() common.Hash {
+	return common.HexToHash("0xfae4eadbd7ca701ab2e1cf39574cc06f25e8e7fbf5166381450bbb76584a74b6")
+}
+
+// UnpackInvalidCheckpointEpochError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidCheckpointEpoch()
+func (subnetActor *SubnetActor) UnpackInvalidCheckpointEpochError(raw []byte) (*SubnetActorInvalidCheckpointEpoch, error) {
+	out := new(SubnetActorInvalidCheckpointEpoch)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidCheckpointEpoch", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidCollateral represents a InvalidCollateral error raised by the SubnetActor contract.
+type SubnetActorInvalidCollateral struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidCollateral()
+func SubnetActorInvalidCollateralErrorID() common.Hash {
+	return common.HexToHash("0xd1ef4cea4c1b9d957301da336b7b07c4f260e68360a83efceb2933b63cf6b7d5")
+}
+
+// UnpackInvalidCollateralError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidCollateral()
+func (subnetActor *SubnetActor) UnpackInvalidCollateralError(raw []byte) (*SubnetActorInvalidCollateral, error) {
+	out := new(SubnetActorInvalidCollateral)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidCollateral", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidFederationPayload represents a InvalidFederationPayload error raised by the SubnetActor contract.
+type SubnetActorInvalidFederationPayload struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidFederationPayload()
+func SubnetActorInvalidFederationPayloadErrorID() common.Hash {
+	return common.HexToHash("0x7e659359d085f4a7f9770b52120523b9e4c9a933cd6bc94a21c18953ed7d746e")
+}
+
+// UnpackInvalidFederationPayloadError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidFederationPayload()
+func (subnetActor *SubnetActor) UnpackInvalidFederationPayloadError(raw []byte) (*SubnetActorInvalidFederationPayload, error) {
+	out := new(SubnetActorInvalidFederationPayload)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidFederationPayload", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidInclusionProof represents a InvalidInclusionProof error raised by the SubnetActor contract.
+type SubnetActorInvalidInclusionProof struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidInclusionProof()
+func SubnetActorInvalidInclusionProofErrorID() common.Hash {
+	return common.HexToHash("0xf35959c02fefc0ce0489efd7bf78a804ff953182574856f1e198dfac1fc67cf3")
+}
+
+// UnpackInvalidInclusionProofError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidInclusionProof()
+func (subnetActor *SubnetActor) UnpackInvalidInclusionProofError(raw []byte) (*SubnetActorInvalidInclusionProof, error) {
+	out := new(SubnetActorInvalidInclusionProof)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidInclusionProof", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidMajorityPercentage represents a InvalidMajorityPercentage error raised by the SubnetActor contract.
+type SubnetActorInvalidMajorityPercentage struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidMajorityPercentage()
+func SubnetActorInvalidMajorityPercentageErrorID() common.Hash {
+	return common.HexToHash("0x75c3b427b31ffdd417b9c0ab08acae0dbb03068db286df277c46ecb83944d94e")
+}
+
+// UnpackInvalidMajorityPercentageError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidMajorityPercentage()
+func (subnetActor *SubnetActor) UnpackInvalidMajorityPercentageError(raw []byte) (*SubnetActorInvalidMajorityPercentage, error) {
+	out := new(SubnetActorInvalidMajorityPercentage)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidMajorityPercentage", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidPowerScale represents a InvalidPowerScale error raised by the SubnetActor contract.
+type SubnetActorInvalidPowerScale struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidPowerScale()
+func SubnetActorInvalidPowerScaleErrorID() common.Hash {
+	return common.HexToHash("0xf162efca22982c865bfeeec9b64dec2d5cf27b33814ed5869a50a710eb699277")
+}
+
+// UnpackInvalidPowerScaleError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidPowerScale()
+func (subnetActor *SubnetActor) UnpackInvalidPowerScaleError(raw []byte) (*SubnetActorInvalidPowerScale, error) {
+	out := new(SubnetActorInvalidPowerScale)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidPowerScale", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidPublicKey represents a InvalidPublicKey error raised by the SubnetActor contract.
+type SubnetActorInvalidPublicKey struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidPublicKey()
+func SubnetActorInvalidPublicKeyErrorID() common.Hash {
+	return common.HexToHash("0xa2d0fee854985cb3d3a394146b5df1c41d5b4d6fcede7fc57a3c05a49b2f3e73")
+}
+
+// UnpackInvalidPublicKeyError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidPublicKey()
+func (subnetActor *SubnetActor) UnpackInvalidPublicKeyError(raw []byte) (*SubnetActorInvalidPublicKey, error) {
+	out := new(SubnetActorInvalidPublicKey)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidPublicKey", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidPublicKeyLength represents a InvalidPublicKeyLength error raised by the SubnetActor contract.
+type SubnetActorInvalidPublicKeyLength struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidPublicKeyLength()
+func SubnetActorInvalidPublicKeyLengthErrorID() common.Hash {
+	return common.HexToHash("0x637297a4c44c082ded75d20440d6ff7754b5d4b772fc2b6538b8a53c1ff2fe65")
+}
+
+// UnpackInvalidPublicKeyLengthError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidPublicKeyLength()
+func (subnetActor *SubnetActor) UnpackInvalidPublicKeyLengthError(raw []byte) (*SubnetActorInvalidPublicKeyLength, error) {
+	out := new(SubnetActorInvalidPublicKeyLength)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidPublicKeyLength", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidSignatureErr represents a InvalidSignatureErr error raised by the SubnetActor contract.
+type SubnetActorInvalidSignatureErr struct {
+	Code uint8
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidSignatureErr(uint8 code)
+func SubnetActorInvalidSignatureErrErrorID() common.Hash {
+	return common.HexToHash("0x282ef1c11fff7f798c20a2570d55039a56216a82ae0b868a6f2d444b2db0db6a")
+}
+
+// UnpackInvalidSignatureErrError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidSignatureErr(uint8 code)
+func (subnetActor *SubnetActor) UnpackInvalidSignatureErrError(raw []byte) (*SubnetActorInvalidSignatureErr, error) {
+	out := new(SubnetActorInvalidSignatureErr)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidSignatureErr", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidSubmissionPeriod represents a InvalidSubmissionPeriod error raised by the SubnetActor contract.
+type SubnetActorInvalidSubmissionPeriod struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidSubmissionPeriod()
+func SubnetActorInvalidSubmissionPeriodErrorID() common.Hash {
+	return common.HexToHash("0x312f8e05f2bcd4e3fa766f327feedcbd035bb3d8252bba549fa1a9449543f239")
+}
+
+// UnpackInvalidSubmissionPeriodError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidSubmissionPeriod()
+func (subnetActor *SubnetActor) UnpackInvalidSubmissionPeriodError(raw []byte) (*SubnetActorInvalidSubmissionPeriod, error) {
+	out := new(SubnetActorInvalidSubmissionPeriod)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidSubmissionPeriod", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidSubnet represents a InvalidSubnet error raised by the SubnetActor contract.
+type SubnetActorInvalidSubnet struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidSubnet()
+func SubnetActorInvalidSubnetErrorID() common.Hash {
+	return common.HexToHash("0x076bb706fbadc681025b167edeb5aa6fd63f897e221ba95fff69990501db9f9a")
+}
+
+// UnpackInvalidSubnetError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidSubnet()
+func (subnetActor *SubnetActor) UnpackInvalidSubnetError(raw []byte) (*SubnetActorInvalidSubnet, error) {
+	out := new(SubnetActorInvalidSubnet)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidSubnet", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorInvalidXnetMessage represents a InvalidXnetMessage error raised by the SubnetActor contract.
+type SubnetActorInvalidXnetMessage struct {
+	Reason uint8
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidXnetMessage(uint8 reason)
+func SubnetActorInvalidXnetMessageErrorID() common.Hash {
+	return common.HexToHash("0xbc0f01cf8fb77588a6abd70d3aee4b51c708b378bbaf1f4c5ca190118451c7e4")
+}
+
+// UnpackInvalidXnetMessageError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidXnetMessage(uint8 reason)
+func (subnetActor *SubnetActor) UnpackInvalidXnetMessageError(raw []byte) (*SubnetActorInvalidXnetMessage, error) {
+	out := new(SubnetActorInvalidXnetMessage)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "InvalidXnetMessage", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorMethodNotAllowed represents a MethodNotAllowed error raised by the SubnetActor contract.
+type SubnetActorMethodNotAllowed struct {
+	Reason string
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error MethodNotAllowed(string reason)
+func SubnetActorMethodNotAllowedErrorID() common.Hash {
+	return common.HexToHash("0x015538b1d1c47fe99df2cf437cd8b5f120e448c0ce255cc30b39984714d1fcdd")
+}
+
+// UnpackMethodNotAllowedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error MethodNotAllowed(string reason)
+func (subnetActor *SubnetActor) UnpackMethodNotAllowedError(raw []byte) (*SubnetActorMethodNotAllowed, error) {
+	out := new(SubnetActorMethodNotAllowed)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "MethodNotAllowed", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorMissingBatchCommitment represents a MissingBatchCommitment error raised by the SubnetActor contract.
+type SubnetActorMissingBatchCommitment struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error MissingBatchCommitment()
+func SubnetActorMissingBatchCommitmentErrorID() common.Hash {
+	return common.HexToHash("0x5bf9e652ada50f5ff179d39d1c13d4343845553f53c0a0db68f5c9faed9ad7aa")
+}
+
+// UnpackMissingBatchCommitmentError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error MissingBatchCommitment()
+func (subnetActor *SubnetActor) UnpackMissingBatchCommitmentError(raw []byte) (*SubnetActorMissingBatchCommitment, error) {
+	out := new(SubnetActorMissingBatchCommitment)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "MissingBatchCommitment", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorMissingGenesisSubnetIpcContractsOwner represents a MissingGenesisSubnetIpcContractsOwner error raised by the SubnetActor contract.
+type SubnetActorMissingGenesisSubnetIpcContractsOwner struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error MissingGenesisSubnetIpcContractsOwner()
+func SubnetActorMissingGenesisSubnetIpcContractsOwnerErrorID() common.Hash {
+	return common.HexToHash("0xd6f7920b913efa84a49080399c543de983fd1057113b2dd5044ce33ea8bf6a80")
+}
+
+// UnpackMissingGenesisSubnetIpcContractsOwnerError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error MissingGenesisSubnetIpcContractsOwner()
+func (subnetActor *SubnetActor) UnpackMissingGenesisSubnetIpcContractsOwnerError(raw []byte) (*SubnetActorMissingGenesisSubnetIpcContractsOwner, error) {
+	out := new(SubnetActorMissingGenesisSubnetIpcContractsOwner)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "MissingGenesisSubnetIpcContractsOwner", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorNoCollateralToWithdraw represents a NoCollateralToWithdraw error raised by the SubnetActor contract.
+type SubnetActorNoCollateralToWithdraw struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NoCollateralToWithdraw()
+func SubnetActorNoCollateralToWithdrawErrorID() common.Hash {
+	return common.HexToHash("0x64b0557fdc1147fe7133e6f9a911081c6c81d6762b332b7640cda0406fc53480")
+}
+
+// UnpackNoCollateralToWithdrawError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NoCollateralToWithdraw()
+func (subnetActor *SubnetActor) UnpackNoCollateralToWithdrawError(raw []byte) (*SubnetActorNoCollateralToWithdraw, error) {
+	out := new(SubnetActorNoCollateralToWithdraw)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "NoCollateralToWithdraw", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorNotAllValidatorsHaveLeft represents a NotAllValidatorsHaveLeft error raised by the SubnetActor contract.
+type SubnetActorNotAllValidatorsHaveLeft struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotAllValidatorsHaveLeft()
+func SubnetActorNotAllValidatorsHaveLeftErrorID() common.Hash {
+	return common.HexToHash("0xd6c44aa21eb7d5888e9c36d06e3800141fd6f414b6b33670371e0787d2fcd48e")
+}
+
+// UnpackNotAllValidatorsHaveLeftError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotAllValidatorsHaveLeft()
+func (subnetActor *SubnetActor) UnpackNotAllValidatorsHaveLeftError(raw []byte) (*SubnetActorNotAllValidatorsHaveLeft, error) {
+	out := new(SubnetActorNotAllValidatorsHaveLeft)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "NotAllValidatorsHaveLeft", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorNotEnoughBalance represents a NotEnoughBalance error raised by the SubnetActor contract.
+type SubnetActorNotEnoughBalance struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughBalance()
+func SubnetActorNotEnoughBalanceErrorID() common.Hash {
+	return common.HexToHash("0xad3a8b9eaddc3d6d5c780ccaaf272bfb52ccfbe8d3a426f9902dadb4685d4a9b")
+}
+
+// UnpackNotEnoughBalanceError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughBalance()
+func (subnetActor *SubnetActor) UnpackNotEnoughBalanceError(raw []byte) (*SubnetActorNotEnoughBalance, error) {
+	out := new(SubnetActorNotEnoughBalance)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "NotEnoughBalance", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorNotEnoughCollateral represents a NotEnoughCollateral error raised by the SubnetActor contract.
+type SubnetActorNotEnoughCollateral struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughCollateral()
+func SubnetActorNotEnoughCollateralErrorID() common.Hash {
+	return common.HexToHash("0x34477cc0ba546e2f968bf61986ee6f1b82d3799dbebf6f16d15118ac31f878f3")
+}
+
+// UnpackNotEnoughCollateralError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughCollateral()
+func (subnetActor *SubnetActor) UnpackNotEnoughCollateralError(raw []byte) (*SubnetActorNotEnoughCollateral, error) {
+	out := new(SubnetActorNotEnoughCollateral)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "NotEnoughCollateral", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorNotEnoughFunds represents a NotEnoughFunds error raised by the SubnetActor contract.
+type SubnetActorNotEnoughFunds struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughFunds()
+func SubnetActorNotEnoughFundsErrorID() common.Hash {
+	return common.HexToHash("0x81b5ad68e4f99b977545849c03fa2eb2645e66e6a2f033b3bf621535480eaab9")
+}
+
+// UnpackNotEnoughFundsError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughFunds()
+func (subnetActor *SubnetActor) UnpackNotEnoughFundsError(raw []byte) (*SubnetActorNotEnoughFunds, error) {
+	out := new(SubnetActorNotEnoughFunds)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "NotEnoughFunds", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorNotEnoughGenesisValidators represents a NotEnoughGenesisValidators error raised by the SubnetActor contract.
+type SubnetActorNotEnoughGenesisValidators struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughGenesisValidators()
+func SubnetActorNotEnoughGenesisValidatorsErrorID() common.Hash {
+	return common.HexToHash("0x62901620604affc893982401b4f40098b1d0cc690a693efa53eb6c0c48974371")
+}
+
+// UnpackNotEnoughGenesisValidatorsError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughGenesisValidators()
+func (subnetActor *SubnetActor) UnpackNotEnoughGenesisValidatorsError(raw []byte) (*SubnetActorNotEnoughGenesisValidators, error) {
+	out := new(SubnetActorNotEnoughGenesisValidators)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "NotEnoughGenesisValidators", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorNotGateway represents a NotGateway error raised by the SubnetActor contract.
+type SubnetActorNotGateway struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotGateway()
+func SubnetActorNotGatewayErrorID() common.Hash {
+	return common.HexToHash("0xe7e601db07eec8506c226d1c11237bd6c17d92710df21639a64f4460a87db490")
+}
+
+// UnpackNotGatewayError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotGateway()
+func (subnetActor *SubnetActor) UnpackNotGatewayError(raw []byte) (*SubnetActorNotGateway, error) {
+	out := new(SubnetActorNotGateway)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "NotGateway", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorNotOwnerOfPublicKey represents a NotOwnerOfPublicKey error raised by the SubnetActor contract.
+type SubnetActorNotOwnerOfPublicKey struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotOwnerOfPublicKey()
+func SubnetActorNotOwnerOfPublicKeyErrorID() common.Hash {
+	return common.HexToHash("0x97d24a3a1a1350f3d4947a36b60fa912e6185518e1e12eae755fa0231ac05285")
+}
+
+// UnpackNotOwnerOfPublicKeyError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotOwnerOfPublicKey()
+func (subnetActor *SubnetActor) UnpackNotOwnerOfPublicKeyError(raw []byte) (*SubnetActorNotOwnerOfPublicKey, error) {
+	out := new(SubnetActorNotOwnerOfPublicKey)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "NotOwnerOfPublicKey", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorNotValidator represents a NotValidator error raised by the SubnetActor contract.
+type SubnetActorNotValidator struct {
+	Account common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotValidator(address account)
+func SubnetActorNotValidatorErrorID() common.Hash {
+	return common.HexToHash("0xed3db8ac0aff2f11d9c21259b57051cec9967e78c0d61c8321b092e63647d624")
+}
+
+// UnpackNotValidatorError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotValidator(address account)
+func (subnetActor *SubnetActor) UnpackNotValidatorError(raw []byte) (*SubnetActorNotValidator, error) {
+	out := new(SubnetActorNotValidator)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "NotValidator", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorOwnableInvalidOwner represents a OwnableInvalidOwner error raised by the SubnetActor contract.
+type SubnetActorOwnableInvalidOwner struct {
+	Owner common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error OwnableInvalidOwner(address owner)
+func SubnetActorOwnableInvalidOwnerErrorID() common.Hash {
+	return common.HexToHash("0x1e4fbdf7f3ef8bcaa855599e3abf48b232380f183f08f6f813d9ffa5bd585188")
+}
+
+// UnpackOwnableInvalidOwnerError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error OwnableInvalidOwner(address owner)
+func (subnetActor *SubnetActor) UnpackOwnableInvalidOwnerError(raw []byte) (*SubnetActorOwnableInvalidOwner, error) {
+	out := new(SubnetActorOwnableInvalidOwner)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "OwnableInvalidOwner", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorOwnableUnauthorizedAccount represents a OwnableUnauthorizedAccount error raised by the SubnetActor contract.
+type SubnetActorOwnableUnauthorizedAccount struct {
+	Account common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error OwnableUnauthorizedAccount(address account)
+func SubnetActorOwnableUnauthorizedAccountErrorID() common.Hash {
+	return common.HexToHash("0x118cdaa7a341953d1887a2245fd6665d741c67c8c50581daa59e1d03373fa188")
+}
+
+// UnpackOwnableUnauthorizedAccountError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error OwnableUnauthorizedAccount(address account)
+func (subnetActor *SubnetActor) UnpackOwnableUnauthorizedAccountError(raw []byte) (*SubnetActorOwnableUnauthorizedAccount, error) {
+	out := new(SubnetActorOwnableUnauthorizedAccount)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "OwnableUnauthorizedAccount", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorPowerTooLarge represents a PowerTooLarge error raised by the SubnetActor contract.
+type SubnetActorPowerTooLarge struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error PowerTooLarge()
+func SubnetActorPowerTooLargeErrorID() common.Hash {
+	return common.HexToHash("0xde54fed3d3a5e8de13b05eb07c75eb7e3a4975e23c4ef63903085bac436b048c")
+}
+
+// UnpackPowerTooLargeError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error PowerTooLarge()
+func (subnetActor *SubnetActor) UnpackPowerTooLargeError(raw []byte) (*SubnetActorPowerTooLarge, error) {
+	out := new(SubnetActorPowerTooLarge)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "PowerTooLarge", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorReentrancyError represents a ReentrancyError error raised by the SubnetActor contract.
+type SubnetActorReentrancyError struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ReentrancyError()
+func SubnetActorReentrancyErrorErrorID() common.Hash {
+	return common.HexToHash("0x29f745a757d65f4bfa5bfeddc8cbaaeff81cc810fc2dbc9d9980c94706c47dcc")
+}
+
+// UnpackReentrancyErrorError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ReentrancyError()
+func (subnetActor *SubnetActor) UnpackReentrancyErrorError(raw []byte) (*SubnetActorReentrancyError, error) {
+	out := new(SubnetActorReentrancyError)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "ReentrancyError", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorSafeERC20FailedOperation represents a SafeERC20FailedOperation error raised by the SubnetActor contract.
+type SubnetActorSafeERC20FailedOperation struct {
+	Token common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error SafeERC20FailedOperation(address token)
+func SubnetActorSafeERC20FailedOperationErrorID() common.Hash {
+	return common.HexToHash("0x5274afe73c98b4749fc91ffae6b7b574e7842cb2144a159e9377a5f20b32edf9")
+}
+
+// UnpackSafeERC20FailedOperationError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error SafeERC20FailedOperation(address token)
+func (subnetActor *SubnetActor) UnpackSafeERC20FailedOperationError(raw []byte) (*SubnetActorSafeERC20FailedOperation, error) {
+	out := new(SubnetActorSafeERC20FailedOperation)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "SafeERC20FailedOperation", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorSignatureAddressesNotSorted represents a SignatureAddressesNotSorted error raised by the SubnetActor contract.
+type SubnetActorSignatureAddressesNotSorted struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error SignatureAddressesNotSorted()
+func SubnetActorSignatureAddressesNotSortedErrorID() common.Hash {
+	return common.HexToHash("0x482fcef4de4d71d633ca2da4e2b17896c57a6ebe105cfd6674889bc848fa62b2")
+}
+
+// UnpackSignatureAddressesNotSortedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error SignatureAddressesNotSorted()
+func (subnetActor *SubnetActor) UnpackSignatureAddressesNotSortedError(raw []byte) (*SubnetActorSignatureAddressesNotSorted, error) {
+	out := new(SubnetActorSignatureAddressesNotSorted)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "SignatureAddressesNotSorted", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorSubnetAlreadyBootstrapped represents a SubnetAlreadyBootstrapped error raised by the SubnetActor contract.
+type SubnetActorSubnetAlreadyBootstrapped struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error SubnetAlreadyBootstrapped()
+func SubnetActorSubnetAlreadyBootstrappedErrorID() common.Hash {
+	return common.HexToHash("0x3673e5e6ca2675523836cb335c3d4c7f53d43f306c8d29eb6b0095080875c6c5")
+}
+
+// UnpackSubnetAlreadyBootstrappedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error SubnetAlreadyBootstrapped()
+func (subnetActor *SubnetActor) UnpackSubnetAlreadyBootstrappedError(raw []byte) (*SubnetActorSubnetAlreadyBootstrapped, error) {
+	out := new(SubnetActorSubnetAlreadyBootstrapped)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "SubnetAlreadyBootstrapped", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorSubnetAlreadyKilled represents a SubnetAlreadyKilled error raised by the SubnetActor contract.
+type SubnetActorSubnetAlreadyKilled struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error SubnetAlreadyKilled()
+func SubnetActorSubnetAlreadyKilledErrorID() common.Hash {
+	return common.HexToHash("0x49191df6933e892a48734b1615103242419448554792a1c0abcbbe6c50ec161f")
+}
+
+// UnpackSubnetAlreadyKilledError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error SubnetAlreadyKilled()
+func (subnetActor *SubnetActor) UnpackSubnetAlreadyKilledError(raw []byte) (*SubnetActorSubnetAlreadyKilled, error) {
+	out := new(SubnetActorSubnetAlreadyKilled)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "SubnetAlreadyKilled", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorSubnetNotBootstrapped represents a SubnetNotBootstrapped error raised by the SubnetActor contract.
+type SubnetActorSubnetNotBootstrapped struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error SubnetNotBootstrapped()
+func SubnetActorSubnetNotBootstrappedErrorID() common.Hash {
+	return common.HexToHash("0xdfd06d8fa7c09f0a68af0d45d63a7cb2684730b31a810adf1caf4d12daa29e8e")
+}
+
+// UnpackSubnetNotBootstrappedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error SubnetNotBootstrapped()
+func (subnetActor *SubnetActor) UnpackSubnetNotBootstrappedError(raw []byte) (*SubnetActorSubnetNotBootstrapped, error) {
+	out := new(SubnetActorSubnetNotBootstrapped)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "SubnetNotBootstrapped", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorTooManyUnconfirmedChanges represents a TooManyUnconfirmedChanges error raised by the SubnetActor contract.
+type SubnetActorTooManyUnconfirmedChanges struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error TooManyUnconfirmedChanges()
+func SubnetActorTooManyUnconfirmedChangesErrorID() common.Hash {
+	return common.HexToHash("0xf282a7ef3f0eb8316bf65bca68d089834fd0df5f8347f79846f699c7c9078e57")
+}
+
+// UnpackTooManyUnconfirmedChangesError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error TooManyUnconfirmedChanges()
+func (subnetActor *SubnetActor) UnpackTooManyUnconfirmedChangesError(raw []byte) (*SubnetActorTooManyUnconfirmedChanges, error) {
+	out := new(SubnetActorTooManyUnconfirmedChanges)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "TooManyUnconfirmedChanges", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetActorTooManyValidators represents a TooManyValidators error raised by the SubnetActor contract.
+type SubnetActorTooManyValidators struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error TooManyValidators()
+func SubnetActorTooManyValidatorsErrorID() common.Hash {
+	return common.HexToHash("0x2bb8575c55a3d6c296d97b1e361ba0733c6b4fde4f0b4919ddbcb9f4d73e6177")
+}
+
+// UnpackTooManyValidatorsError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error TooManyValidators()
+func (subnetActor *SubnetActor) UnpackTooManyValidatorsError(raw []byte) (*SubnetActorTooManyValidators, error) {
+	out := new(SubnetActorTooManyValidators)
+	if err := subnetActor.abi.UnpackIntoInterface(out, "TooManyValidators", raw); err != nil {
+		return nil, err
+	}
 	return out, nil
 }

@@ -25,8 +25,9 @@ var (
 
 // SubnetGatewayMetaData contains all meta data concerning the SubnetGateway contract.
 var SubnetGatewayMetaData = bind.MetaData{
-	ABI: "[{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"epoch\",\"type\":\"uint64\"},{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"indexed\":false,\"internalType\":\"structIpcEnvelope\",\"name\":\"message\",\"type\":\"tuple\"}],\"name\":\"BottomUpMessage\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"name\":\"ConfigurationApplied\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"CreditWithdrawn\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"Credited\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"internalType\":\"structValidator[]\",\"name\":\"validators\",\"type\":\"tuple[]\"},{\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"indexed\":false,\"internalType\":\"structMembership\",\"name\":\"membership\",\"type\":\"tuple\"}],\"name\":\"MembershipUpdated\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"parentHeight\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"parentHash\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"topDownNonce\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"powerChangeNonce\",\"type\":\"uint64\"}],\"name\":\"ParentFinalityCommitted\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"lastNumber\",\"type\":\"uint64\"}],\"name\":\"PowerChangesStored\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"}],\"name\":\"QueuedBottomUpMessage\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"enumOutcomeType\",\"name\":\"outcome\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"enumDisposition\",\"name\":\"disposition\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"ResultApplied\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"enumOutcomeType\",\"name\":\"outcome\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"enumDisposition\",\"name\":\"disposition\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"bytes\",\"name\":\"ret\",\"type\":\"bytes\"}],\"name\":\"TopDownMessageApplied\",\"type\":\"event\"},{\"inputs\":[],\"name\":\"appliedConfigurationNumber\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"appliedPowerChanges\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"number\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"appliedTopDown\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"appliedTopDownNonce\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetID\",\"type\":\"tuple\"},{\"internalType\":\"uint256\",\"name\":\"blockHeight\",\"type\":\"uint256\"},{\"internalType\":\"bytes32\",\"name\":\"blockHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"nextConfigurationNumber\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"msgsRoot\",\"type\":\"bytes32\"}],\"internalType\":\"structCommitment\",\"name\":\"msgs\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalActiveValidators\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"totalNumBlocksCommitted\",\"type\":\"uint64\"}],\"internalType\":\"structAggregatedStats\",\"name\":\"stats\",\"type\":\"tuple\"},{\"internalType\":\"bytes32\",\"name\":\"dataRootCommitment\",\"type\":\"bytes32\"}],\"internalType\":\"structCompressedSummary\",\"name\":\"consensus\",\"type\":\"tuple\"}],\"internalType\":\"structCompressedActivityRollup\",\"name\":\"activity\",\"type\":\"tuple\"}],\"internalType\":\"structBottomUpCheckpoint\",\"name\":\"checkpoint\",\"type\":\"tuple\"},{\"internalType\":\"address[]\",\"name\":\"signatories\",\"type\":\"address[]\"},{\"internalType\":\"bytes[]\",\"name\":\"signatures\",\"type\":\"bytes[]\"}],\"name\":\"applyConfiguration\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"epoch\",\"type\":\"uint256\"}],\"name\":\"bottomUpBatchInfo\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"firstNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"count\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"rollingHash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bottomUpCheckPeriod\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bottomUpNonce\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"signerConfig\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"parentHeight\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"parentHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"topDownNonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"topDownHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"powerChangeNonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"powerChangeHash\",\"type\":\"bytes32\"}],\"internalType\":\"structParentFinality\",\"name\":\"statement\",\"type\":\"tuple\"},{\"internalType\":\"address[]\",\"name\":\"signatories\",\"type\":\"address[]\"},{\"internalType\":\"bytes[]\",\"name\":\"signatures\",\"type\":\"bytes[]\"}],\"name\":\"commitParentFinality\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint64\",\"name\":\"number\",\"type\":\"uint64\"}],\"name\":\"committedPowerChangesAt\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"pairNumber\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"}],\"name\":\"committedTopDownAt\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"pairNonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"creditOf\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope[]\",\"name\":\"messages\",\"type\":\"tuple[]\"},{\"internalType\":\"bytes32[]\",\"name\":\"tailHashes\",\"type\":\"bytes32[]\"}],\"name\":\"deliver\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"enumPowerOperation\",\"name\":\"op\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"},{\"internalType\":\"address\",\"name\":\"validator\",\"type\":\"address\"}],\"internalType\":\"structPowerChange\",\"name\":\"change\",\"type\":\"tuple\"},{\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"internalType\":\"structPowerChangeRequest[]\",\"name\":\"changes\",\"type\":\"tuple[]\"},{\"internalType\":\"bytes32[]\",\"name\":\"tailHashes\",\"type\":\"bytes32[]\"}],\"name\":\"deliverPowerChanges\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"domainSeparator\",\"outputs\":[{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"exitFee\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getCounters\",\"outputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"preFunded\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"released\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"returned\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"bounced\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"feesIn\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"feesOut\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"credited\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"creditsPaid\",\"type\":\"uint256\"}],\"internalType\":\"structISubnetGateway.Counters\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getCurrentMembership\",\"outputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"internalType\":\"structValidator[]\",\"name\":\"validators\",\"type\":\"tuple[]\"},{\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"internalType\":\"structMembership\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getNetworkName\",\"outputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"latestParentFinality\",\"outputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"signerConfig\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"parentHeight\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"parentHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"topDownNonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"topDownHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"powerChangeNonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"powerChangeHash\",\"type\":\"bytes32\"}],\"internalType\":\"structParentFinality\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"majorityPercentage\",\"outputs\":[{\"internalType\":\"uint8\",\"name\":\"\",\"type\":\"uint8\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"messageGas\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"powerScale\",\"outputs\":[{\"internalType\":\"int8\",\"name\":\"\",\"type\":\"int8\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"pushCredit\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"to\",\"type\":\"tuple\"}],\"name\":\"release\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"salt\",\"outputs\":[{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"envelope\",\"type\":\"tuple\"}],\"name\":\"sendContractXnetMessage\",\"outputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"committed\",\"type\":\"tuple\"}],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"storedConfigurationNumber\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"}],\"name\":\"withdrawCredit\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"}]",
+	ABI: "[{\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"networkName\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"internalType\":\"structValidator[]\",\"name\":\"validators\",\"type\":\"tuple[]\"},{\"internalType\":\"uint64\",\"name\":\"bottomUpCheckPeriod\",\"type\":\"uint64\"},{\"internalType\":\"uint8\",\"name\":\"majorityPercentage\",\"type\":\"uint8\"},{\"internalType\":\"int8\",\"name\":\"powerScale\",\"type\":\"int8\"},{\"internalType\":\"bytes32\",\"name\":\"salt\",\"type\":\"bytes32\"},{\"internalType\":\"uint256\",\"name\":\"circSupply\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"exitFee\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"deliverReward\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"minRelease\",\"type\":\"uint256\"},{\"internalType\":\"uint64\",\"name\":\"maxMsgsPerPeriod\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"messageGas\",\"type\":\"uint256\"}],\"internalType\":\"structISubnetGateway.Genesis\",\"name\":\"g\",\"type\":\"tuple\"}],\"stateMutability\":\"nonpayable\",\"type\":\"constructor\"},{\"inputs\":[],\"name\":\"BadGenesis\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"min\",\"type\":\"uint256\"}],\"name\":\"BelowMinimum\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"name\":\"ConfigurationInProgress\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"ContradictsFinality\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"DuplicateValidatorSignaturesFound\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"size\",\"type\":\"uint256\"}],\"name\":\"EnvelopeTooLarge\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"ForbiddenRecipient\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint64\",\"name\":\"expected\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"got\",\"type\":\"uint64\"}],\"name\":\"Gap\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidConfigurationNumber\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint8\",\"name\":\"code\",\"type\":\"uint8\"}],\"name\":\"InvalidSignatureErr\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"InvalidSubnet\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"enumInvalidXnetMessageReason\",\"name\":\"reason\",\"type\":\"uint8\"}],\"name\":\"InvalidXnetMessage\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"NoCode\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint64\",\"name\":\"count\",\"type\":\"uint64\"}],\"name\":\"NotCommitted\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotDelegatedEvmAddress\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughBalance\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughGas\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NotEnoughSubnetCircSupply\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint64\",\"name\":\"count\",\"type\":\"uint64\"}],\"name\":\"NotProven\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"NotValidator\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"NothingToWithdraw\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"ParentFinalityAlreadyCommitted\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"}],\"name\":\"PaymentFailed\",\"type\":\"error\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"epoch\",\"type\":\"uint256\"}],\"name\":\"PeriodFull\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"Reentered\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"SignatureAddressesNotSorted\",\"type\":\"error\"},{\"inputs\":[],\"name\":\"StatementTooLong\",\"type\":\"error\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"epoch\",\"type\":\"uint64\"},{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"indexed\":false,\"internalType\":\"structIpcEnvelope\",\"name\":\"message\",\"type\":\"tuple\"}],\"name\":\"BottomUpMessage\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"name\":\"ConfigurationApplied\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"upTo\",\"type\":\"uint64\"}],\"name\":\"ConfigurationProgress\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"CreditWithdrawn\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":true,\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"name\":\"Credited\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"internalType\":\"structValidator[]\",\"name\":\"validators\",\"type\":\"tuple[]\"},{\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"indexed\":false,\"internalType\":\"structMembership\",\"name\":\"membership\",\"type\":\"tuple\"}],\"name\":\"MembershipUpdated\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"parentHeight\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"bytes32\",\"name\":\"parentHash\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"topDownNonce\",\"type\":\"uint64\"},{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"powerChangeNonce\",\"type\":\"uint64\"}],\"name\":\"ParentFinalityCommitted\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":false,\"internalType\":\"uint64\",\"name\":\"lastNumber\",\"type\":\"uint64\"}],\"name\":\"PowerChangesStored\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"}],\"name\":\"QueuedBottomUpMessage\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"enumOutcomeType\",\"name\":\"outcome\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"enumDisposition\",\"name\":\"disposition\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"},{\"indexed\":false,\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"}],\"name\":\"ResultApplied\",\"type\":\"event\"},{\"anonymous\":false,\"inputs\":[{\"indexed\":true,\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"indexed\":true,\"internalType\":\"bytes32\",\"name\":\"id\",\"type\":\"bytes32\"},{\"indexed\":false,\"internalType\":\"enumOutcomeType\",\"name\":\"outcome\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"enumDisposition\",\"name\":\"disposition\",\"type\":\"uint8\"},{\"indexed\":false,\"internalType\":\"bytes\",\"name\":\"ret\",\"type\":\"bytes\"}],\"name\":\"TopDownMessageApplied\",\"type\":\"event\"},{\"inputs\":[],\"name\":\"appliedConfigurationNumber\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"appliedPowerChanges\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"number\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"appliedTopDown\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"appliedTopDownNonce\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetID\",\"type\":\"tuple\"},{\"internalType\":\"uint256\",\"name\":\"blockHeight\",\"type\":\"uint256\"},{\"internalType\":\"bytes32\",\"name\":\"blockHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"nextConfigurationNumber\",\"type\":\"uint64\"},{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalNumMsgs\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"msgsRoot\",\"type\":\"bytes32\"}],\"internalType\":\"structCommitment\",\"name\":\"msgs\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"totalActiveValidators\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"totalNumBlocksCommitted\",\"type\":\"uint64\"}],\"internalType\":\"structAggregatedStats\",\"name\":\"stats\",\"type\":\"tuple\"},{\"internalType\":\"bytes32\",\"name\":\"dataRootCommitment\",\"type\":\"bytes32\"}],\"internalType\":\"structCompressedSummary\",\"name\":\"consensus\",\"type\":\"tuple\"}],\"internalType\":\"structCompressedActivityRollup\",\"name\":\"activity\",\"type\":\"tuple\"}],\"internalType\":\"structBottomUpCheckpoint\",\"name\":\"checkpoint\",\"type\":\"tuple\"},{\"internalType\":\"address[]\",\"name\":\"signatories\",\"type\":\"address[]\"},{\"internalType\":\"bytes[]\",\"name\":\"signatures\",\"type\":\"bytes[]\"}],\"name\":\"applyConfiguration\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint256\",\"name\":\"epoch\",\"type\":\"uint256\"}],\"name\":\"bottomUpBatchInfo\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"firstNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"count\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"rollingHash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bottomUpCheckPeriod\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"bottomUpNonce\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"circSupply\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"signerConfig\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"parentHeight\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"parentHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"topDownNonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"topDownHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"powerChangeNonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"powerChangeHash\",\"type\":\"bytes32\"}],\"internalType\":\"structParentFinality\",\"name\":\"statement\",\"type\":\"tuple\"},{\"internalType\":\"address[]\",\"name\":\"signatories\",\"type\":\"address[]\"},{\"internalType\":\"bytes[]\",\"name\":\"signatures\",\"type\":\"bytes[]\"}],\"name\":\"commitParentFinality\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint64\",\"name\":\"number\",\"type\":\"uint64\"}],\"name\":\"committedPowerChangesAt\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"pairNumber\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"uint64\",\"name\":\"nonce\",\"type\":\"uint64\"}],\"name\":\"committedTopDownAt\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"pairNonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"hash\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"configurationInProgress\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"target\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"upTo\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"creditOf\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope[]\",\"name\":\"messages\",\"type\":\"tuple[]\"},{\"internalType\":\"bytes32[]\",\"name\":\"tailHashes\",\"type\":\"bytes32[]\"}],\"name\":\"deliver\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"components\":[{\"internalType\":\"enumPowerOperation\",\"name\":\"op\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"},{\"internalType\":\"address\",\"name\":\"validator\",\"type\":\"address\"}],\"internalType\":\"structPowerChange\",\"name\":\"change\",\"type\":\"tuple\"},{\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"internalType\":\"structPowerChangeRequest[]\",\"name\":\"requests\",\"type\":\"tuple[]\"},{\"internalType\":\"bytes32[]\",\"name\":\"tailHashes\",\"type\":\"bytes32[]\"}],\"name\":\"deliverPowerChanges\",\"outputs\":[],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"deliverReward\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"domainSeparator\",\"outputs\":[{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"exitFee\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getCounters\",\"outputs\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"preFunded\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"released\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"returned\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"bounced\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"feesIn\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"feesOut\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"credited\",\"type\":\"uint256\"},{\"internalType\":\"uint256\",\"name\":\"creditsPaid\",\"type\":\"uint256\"}],\"internalType\":\"structISubnetGateway.Counters\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getCurrentMembership\",\"outputs\":[{\"components\":[{\"components\":[{\"internalType\":\"uint256\",\"name\":\"weight\",\"type\":\"uint256\"},{\"internalType\":\"address\",\"name\":\"addr\",\"type\":\"address\"},{\"internalType\":\"bytes\",\"name\":\"metadata\",\"type\":\"bytes\"}],\"internalType\":\"structValidator[]\",\"name\":\"validators\",\"type\":\"tuple[]\"},{\"internalType\":\"uint64\",\"name\":\"configurationNumber\",\"type\":\"uint64\"}],\"internalType\":\"structMembership\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"getNetworkName\",\"outputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"id\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"latestParentFinality\",\"outputs\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"signerConfig\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"parentHeight\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"parentHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"topDownNonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"topDownHash\",\"type\":\"bytes32\"},{\"internalType\":\"uint64\",\"name\":\"powerChangeNonce\",\"type\":\"uint64\"},{\"internalType\":\"bytes32\",\"name\":\"powerChangeHash\",\"type\":\"bytes32\"}],\"internalType\":\"structParentFinality\",\"name\":\"\",\"type\":\"tuple\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"majorityPercentage\",\"outputs\":[{\"internalType\":\"uint8\",\"name\":\"\",\"type\":\"uint8\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"maxMsgsPerPeriod\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"messageGas\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"minRelease\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"\",\"type\":\"uint256\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"powerScale\",\"outputs\":[{\"internalType\":\"int8\",\"name\":\"\",\"type\":\"int8\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"account\",\"type\":\"address\"}],\"name\":\"pushCredit\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"to\",\"type\":\"tuple\"}],\"name\":\"release\",\"outputs\":[],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"salt\",\"outputs\":[{\"internalType\":\"bytes32\",\"name\":\"\",\"type\":\"bytes32\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"envelope\",\"type\":\"tuple\"}],\"name\":\"sendContractXnetMessage\",\"outputs\":[{\"components\":[{\"internalType\":\"enumIpcMsgKind\",\"name\":\"kind\",\"type\":\"uint8\"},{\"internalType\":\"uint64\",\"name\":\"localNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint64\",\"name\":\"originalNonce\",\"type\":\"uint64\"},{\"internalType\":\"uint256\",\"name\":\"value\",\"type\":\"uint256\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"to\",\"type\":\"tuple\"},{\"components\":[{\"components\":[{\"internalType\":\"uint64\",\"name\":\"root\",\"type\":\"uint64\"},{\"internalType\":\"address[]\",\"name\":\"route\",\"type\":\"address[]\"}],\"internalType\":\"structSubnetID\",\"name\":\"subnetId\",\"type\":\"tuple\"},{\"components\":[{\"internalType\":\"uint8\",\"name\":\"addrType\",\"type\":\"uint8\"},{\"internalType\":\"bytes\",\"name\":\"payload\",\"type\":\"bytes\"}],\"internalType\":\"structFvmAddress\",\"name\":\"rawAddress\",\"type\":\"tuple\"}],\"internalType\":\"structIPCAddress\",\"name\":\"from\",\"type\":\"tuple\"},{\"internalType\":\"bytes\",\"name\":\"message\",\"type\":\"bytes\"}],\"internalType\":\"structIpcEnvelope\",\"name\":\"committed\",\"type\":\"tuple\"}],\"stateMutability\":\"payable\",\"type\":\"function\"},{\"inputs\":[],\"name\":\"storedConfigurationNumber\",\"outputs\":[{\"internalType\":\"uint64\",\"name\":\"\",\"type\":\"uint64\"}],\"stateMutability\":\"view\",\"type\":\"function\"},{\"inputs\":[{\"internalType\":\"address\",\"name\":\"to\",\"type\":\"address\"}],\"name\":\"withdrawCredit\",\"outputs\":[{\"internalType\":\"uint256\",\"name\":\"amount\",\"type\":\"uint256\"}],\"stateMutability\":\"nonpayable\",\"type\":\"function\"}]",
 	ID:  "SubnetGateway",
+	Bin: "0x610200604052348015610010575f5ffd5b50604051616d02380380616d0283398101604081905261002f91610fa9565b8051518190819081906001600160401b03161580610054575080516020015151600114155b15610072576040516306e0dabd60e11b815260040160405180910390fd5b80516020015180515f9190829061008b5761008b6110c5565b60200260200101516001600160a01b0316036100ba576040516306e0dabd60e11b815260040160405180910390fd5b60408101516001600160401b031615806100d75750610160810151155b156100f5576040516306e0dabd60e11b815260040160405180910390fd5b6043816060015160ff16108061011257506064816060015160ff16115b15610130576040516306e0dabd60e11b815260040160405180910390fd5b601281608001515f0b138061014c575060231981608001515f0b125b1561016a576040516306e0dabd60e11b815260040160405180910390fd5b60c08101516001600160801b031015610196576040516306e0dabd60e11b815260040160405180910390fd5b60e08101516001600160601b0310806101ba57506101008101516001600160601b03105b156101d8576040516306e0dabd60e11b815260040160405180910390fd5b8051516001600160401b031660805280516020015180515f906101fd576101fd6110c5565b60209081029190910101516001600160a01b031660a090815260408201516001600160401b0390811660c0908152606084015160ff1660e09081526080808601515f90810b61010090815287870151610120908152858901516101409081529489015161016090815291890151610180528801516101a052928701519094166101c0529401516101e052939093015183546001600160801b0319166001600160801b0390911617909255908201516008819055600b81905560108190556012558101516102c990610306565b601390815560208201516102dd9190610325565b6014545f036102ff576040516306e0dabd60e11b815260040160405180910390fd5b50506112fa565b5f61031482820b60126110ed565b61031f90600a6111f6565b92915050565b5f5b8151811015610412575f828281518110610343576103436110c5565b602002602001015190506103a18461039c604051806060016040528060018081111561037157610371611201565b81526020018560400151815260200185602001516001600160a01b031681525061041760201b60201c565b6104fd565b6104098461039c60405180606001604052805f60018111156103c5576103c5611201565b8152602001855f01516040516020016103e091815260200190565b60408051601f1981840301815291905281526020868101516001600160a01b0316910152610417565b50600101610327565b505050565b6040805160a0810182525f80825260208201819052918101829052606081018290526080810191909152602082015160408301516001600160a01b031682525f8351600181111561046a5761046a611201565b03610499576020815114610485575060016040820152919050565b61048e81611215565b606083015250919050565b6001602083015260408301516001600160a01b031615806104d8575060408301516001600160a01b03166104cc82610835565b6001600160a01b031614155b156104e35750919050565b602181015160419091015160808301526060820152919050565b80604001511561050b575050565b61051582826108ca565b80516001600160a01b03165f908152600383810160209081526040808420815160a0810183528154815260018083015494820194909452600282015492810192909252909201546001600160401b038116606084018190526801000000000000000090910463ffffffff16608084015290850154919291610596919061123b565b8251606084015186549293505f926105b892916001600160401b031690610a7c565b90508360200151156105dd5760608401516080850151604085015260208401526105e5565b606084015183525b6105ee83610aa4565b6105f8575f610623565b82518554610623919084610614600860016001603f1b03611262565b61061e919061123b565b610abd565b6001600160401b0316606084015260018501541580159061065957506060830151610657906001600160401b031683611275565b155b156106e35750505060059091018054600181810183555f928352602092839020845160039093020180549385015160408601511515600160a81b0260ff60a81b19911515600160a01b026001600160a81b03199096166001600160a01b03909516949094179490941793909316919091178255606083015190820155608090910151600290910155565b60608301516106fb906001600160401b031683611275565b600186015582516060840151865461071d92916001600160401b031690610a7c565b81866002015461072d919061123b565b6107379190611275565b6002860155602084015115801561074d57508251155b1561076b5783516080840151610764918791610af4565b5050505050565b826080015163ffffffff165f036107be5783516004860180546001810182555f828152602090200180546001600160a01b0319166001600160a01b03909316929092179091555463ffffffff1660808401525b505090516001600160a01b03165f908152600392830160209081526040918290208351815590830151600182015590820151600282015560608201519201805460809092015163ffffffff1668010000000000000000026001600160601b03199092166001600160401b0390931692909217179055565b5f604182511415806108845750815f81518110610854576108546110c5565b6020910101517fff0000000000000000000000000000000000000000000000000000000000000016600160fa1b14155b1561089057505f919050565b602182015160418301516108a48282610c37565b6108b157505f9392505050565b6001600160a01b03604060218601201692505050919050565b60058201545f805b82811015610a24575f8560050182815481106108f0576108f06110c5565b5f9182526020918290206040805160a081018252600390930290910180546001600160a01b038116845260ff600160a01b820481161515858701819052600160a81b90920416151592840192909252600181015460608401526002015460808301529187015190925015151480156109765750845181516001600160a01b039081169116145b156109815750610a1c565b818314610a0f578086600501848154811061099e5761099e6110c5565b5f918252602091829020835160039092020180549284015160408501511515600160a81b0260ff60a81b19911515600160a01b026001600160a81b03199095166001600160a01b03909416939093179390931792909216178155606082015160018201556080909101516002909101555b610a1883611288565b9250505b6001016108d2565b50805b828110156107645784600501805480610a4257610a426112a0565b5f8281526020812060035f199093019283020180546001600160b01b03191681556001818101839055600290910191909155915501610a27565b5f80610a8883856112b4565b9050808510610a975780610a99565b845b9150505b9392505050565b60208101515f9015158061031f57505060400151151590565b5f610ac88385611262565b9050610ad483856112cb565b15610ae557610ae281611288565b90505b81811115610a9d575092915050565b8063ffffffff165f03610b0657505050565b6004830180545f9190610b1b9060019061123b565b81548110610b2b57610b2b6110c5565b5f918252602090912001546001600160a01b031690508060048501610b516001856112de565b63ffffffff1681548110610b6757610b676110c5565b5f91825260208083209190910180546001600160a01b0319166001600160a01b03948516179055918316815260038681019092526040902001805463ffffffff60401b19166801000000000000000063ffffffff85160217905560048401805480610bd457610bd46112a0565b5f828152602080822083015f1990810180546001600160a01b03191690559092019092556001600160a01b0394909416815260039485019093525050604081208181556001810182905560028101919091550180546001600160601b0319169055565b5f6401000003d01983101580610c5357506401000003d0198210155b15610c5f57505f61031f565b6401000003d01960076401000003d019856401000003d01987880909086401000003d019838409149392505050565b634e487b7160e01b5f52604160045260245ffd5b604080519081016001600160401b0381118282101715610cc457610cc4610c8e565b60405290565b604051606081016001600160401b0381118282101715610cc457610cc4610c8e565b60405161018081016001600160401b0381118282101715610cc457610cc4610c8e565b604051601f8201601f191681016001600160401b0381118282101715610d3757610d37610c8e565b604052919050565b80516001600160401b0381168114610d55575f5ffd5b919050565b5f6001600160401b03821115610d7257610d72610c8e565b5060051b60200190565b80516001600160a01b0381168114610d55575f5ffd5b5f60408284031215610da2575f5ffd5b610daa610ca2565b9050610db582610d3f565b815260208201516001600160401b03811115610dcf575f5ffd5b8201601f81018413610ddf575f5ffd5b8051610df2610ded82610d5a565b610d0f565b8082825260208201915060208360051b850101925086831115610e13575f5ffd5b6020840193505b82841015610e3c57610e2b84610d7c565b825260209384019390910190610e1a565b60208501525091949350505050565b5f82601f830112610e5a575f5ffd5b8151610e68610ded82610d5a565b8082825260208201915060208360051b860101925085831115610e89575f5ffd5b602085015b83811015610f7f5780516001600160401b03811115610eab575f5ffd5b86016060818903601f19011215610ec0575f5ffd5b610ec8610cca565b60208201518152610edb60408301610d7c565b602082015260608201516001600160401b03811115610ef8575f5ffd5b60208184010192505088601f830112610f0f575f5ffd5b81516001600160401b03811115610f2857610f28610c8e565b610f3b601f8201601f1916602001610d0f565b8181528a6020838601011115610f4f575f5ffd5b8160208501602083015e5f6020838301015280604084015250508085525050602083019250602081019050610e8e565b5095945050505050565b805160ff81168114610d55575f5ffd5b80515f81900b8114610d55575f5ffd5b5f60208284031215610fb9575f5ffd5b81516001600160401b03811115610fce575f5ffd5b82016101808185031215610fe0575f5ffd5b610fe8610cec565b81516001600160401b03811115610ffd575f5ffd5b61100986828501610d92565b82525060208201516001600160401b03811115611024575f5ffd5b61103086828501610e4b565b60208301525061104260408301610d3f565b604082015261105360608301610f89565b606082015261106460808301610f99565b608082015260a0828101519082015260c0808301519082015260e08083015190820152610100808301519082015261012080830151908201526110aa6101408301610d3f565b61014082015261016091820151918101919091529392505050565b634e487b7160e01b5f52603260045260245ffd5b634e487b7160e01b5f52601160045260245ffd5b8181035f83128015838313168383128216171561110c5761110c6110d9565b5092915050565b6001815b600184111561114e57808504811115611132576111326110d9565b600184161561114057908102905b60019390931c928002611117565b935093915050565b5f826111645750600161031f565b8161117057505f61031f565b81600181146111865760028114611190576111ac565b600191505061031f565b60ff8411156111a1576111a16110d9565b50506001821b61031f565b5060208310610133831016604e8410600b84101617156111cf575081810a61031f565b6111db5f198484611113565b805f19048211156111ee576111ee6110d9565b029392505050565b5f610a9d8383611156565b634e487b7160e01b5f52602160045260245ffd5b80516020808301519190811015611235575f198160200360031b1b821691505b50919050565b8181038181111561031f5761031f6110d9565b634e487b7160e01b5f52601260045260245ffd5b5f826112705761127061124e565b500490565b8082018082111561031f5761031f6110d9565b5f60018201611299576112996110d9565b5060010190565b634e487b7160e01b5f52603160045260245ffd5b808202811582820484141761031f5761031f6110d9565b5f826112d9576112d961124e565b500690565b63ffffffff828116828216039081111561031f5761031f6110d9565b60805160a05160c05160e05161010051610120516101405161016051610180516101a0516101c0516101e0516158f26114105f395f81816108020152818161343e01528181613f2901526140f401525f8181610834015261231101525f818161075801528181611215015261124a01525f818161033c0152611f6501525f81816103ca015281816120460152818161208d015261365601525f81816111290152613e9001525f8181610866015261193601525f6107ac01525f818161039201526126a501525f8181610203015261376c01525f818161181701528181612184015281816122430152612b3801525f81816112a4015281816117c4015281816120c1015281816121220152612aef01526158f25ff3fe6080604052600436106101f1575f3560e01c80637456619411610108578063a26730e11161009d578063b7c7c8191161006d578063b7c7c819146107f4578063bca9915314610826578063bfa0b13314610858578063d0df0b561461088a578063f698da25146108be575f5ffd5b8063a26730e11461074a578063a8a6bfcf1461077c578063ad81e4d61461079b578063b6d9c436146107d7575f5ffd5b80638789f83b116100d85780638789f83b146105d15780638e0ffe7c146105ee57806394074b031461060d578063949798bf1461062e575f5ffd5b806374566194146104f457806375807250146105115780637ba1586c146105455780638335464514610564575f5ffd5b806352530e1d116101895780636ad21bb0116101595780636ad21bb0146104625780636b2c1eef146104835780636c41a7c7146104965780636c8cc9d9146104b257806370c6b207146104d1575f5ffd5b806352530e1d14610360578063599c7bd11461037f5780636284ae41146103bc5780636abb871f146103ee575f5ffd5b80632c85ec2c116101c45780632c85ec2c146102b857806341b6a2e8146102d857806342570a961461030f5780634f2ee6e71461032e575f5ffd5b806306c46853146101f55780630d3dd138146102365780631244415d14610257578063271a6d5714610299575b5f5ffd5b348015610200575f5ffd5b507f00000000000000000000000000000000000000000000000000000000000000005b6040519081526020015b60405180910390f35b348015610241575f5ffd5b50610255610250366004614789565b6108d2565b005b348015610262575f5ffd5b5061027a600a54600b546001600160401b0390911691565b604080516001600160401b03909316835260208301919091520161022d565b3480156102a4575f5ffd5b506102556102b3366004614789565b610b61565b6102cb6102c6366004614803565b610cee565b60405161022d9190614937565b3480156102e3575f5ffd5b505f54600160801b90046001600160401b03165b6040516001600160401b03909116815260200161022d565b34801561031a575f5ffd5b5061027a6103293660046149fa565b610e21565b348015610339575f5ffd5b507f0000000000000000000000000000000000000000000000000000000000000000610223565b34801561036b575f5ffd5b5061025561037a366004614a15565b610e42565b34801561038a575f5ffd5b5060405160ff7f000000000000000000000000000000000000000000000000000000000000000016815260200161022d565b3480156103c7575f5ffd5b507f0000000000000000000000000000000000000000000000000000000000000000610223565b3480156103f9575f5ffd5b506104026110db565b60405161022d91905f61010082019050825182526020830151602083015260408301516040830152606083015160608301526080830151608083015260a083015160a083015260c083015160c083015260e083015160e083015292915050565b34801561046d575f5ffd5b506104766111a3565b60405161022d9190614a96565b610255610491366004614b42565b6111e5565b3480156104a1575f5ffd5b505f546001600160801b0316610223565b3480156104bd575f5ffd5b506102236104cc366004614b8e565b6112ee565b3480156104dc575f5ffd5b5061027a6007546008546001600160401b0390911691565b3480156104ff575f5ffd5b50601a546001600160401b03166102f7565b34801561051c575f5ffd5b5061022361052b366004614b8e565b6001600160a01b03165f9081526005602052604090205490565b348015610550575f5ffd5b5061022361055f366004614b8e565b61133b565b34801561056f575f5ffd5b506105ab61057e366004614ba7565b5f90815260066020526040902080546001909101546001600160401b0380831693600160401b9093041691565b604080516001600160401b0394851681529390921660208401529082015260600161022d565b3480156105dc575f5ffd5b506007546001600160401b03166102f7565b3480156105f9575f5ffd5b50610255610608366004614bbe565b611377565b348015610618575f5ffd5b506106216117b2565b60405161022d9190614c3d565b348015610639575f5ffd5b506106d16040805160e0810182525f80825260208201819052918101829052606081018290526080810182905260a0810182905260c0810191909152506040805160e081018252600d546001600160401b038082168352600160401b90910481166020830152600e5492820192909252600f5482166060820152601054608082015260115490911660a082015260125460c082015290565b60405161022d91905f60e0820190506001600160401b0383511682526001600160401b036020840151166020830152604083015160408301526001600160401b036060840151166060830152608083015160808301526001600160401b0360a08401511660a083015260c083015160c083015292915050565b348015610755575f5ffd5b507f0000000000000000000000000000000000000000000000000000000000000000610223565b348015610787575f5ffd5b5061027a6107963660046149fa565b611869565b3480156107a6575f5ffd5b506040517f00000000000000000000000000000000000000000000000000000000000000005f0b815260200161022d565b3480156107e2575f5ffd5b50600a546001600160401b03166102f7565b3480156107ff575f5ffd5b507f0000000000000000000000000000000000000000000000000000000000000000610223565b348015610831575f5ffd5b507f00000000000000000000000000000000000000000000000000000000000000006102f7565b348015610863575f5ffd5b507f0000000000000000000000000000000000000000000000000000000000000000610223565b348015610895575f5ffd5b5061089e611877565b604080516001600160401b0393841681529290911660208301520161022d565b3480156108c9575f5ffd5b506102236118b0565b60ff5f5c16156108f55760405163b5dfd9e560e01b815260040160405180910390fd5b60015f805c60ff19168217905d50600a546001600160401b03165f5b84811080156109665750816001600160401b031686868381811061093757610937614c4f565b90506020028101906109499190614c63565b61095a9060408101906020016149fa565b6001600160401b031611155b1561097b5761097481614c95565b9050610911565b848103610989575050610b51565b600b54815b86811015610ad75761099f84614cad565b93505f8888838181106109b4576109b4614c4f565b90506020028101906109c69190614c63565b6109cf90614e14565b9050846001600160401b031681602001516001600160401b031614610a25576020810151604051633a5a176d60e01b81526001600160401b03808816600483015290911660248201526044015b60405180910390fd5b610a4083610a328361197a565b5f9182526020526040902090565b9250610a4e815f01516119a9565b6001600160401b0386165f908152601960209081526040918290208351815492850151938501511515600160a81b0260ff60a81b19941515600160a01b026001600160a81b03199094166001600160a01b03909216919091179290921792909216178155606082015160018083019190915560809092015160029091015591909101905061098e565b50610ae6600a84838888611a8f565b600a805467ffffffffffffffff19166001600160401b038516179055600b819055610b11600a611b96565b6040516001600160401b03841681527fc0f610bdb827793b686b0bf749e242ebf37dda6b1cfa4309f3de146c7f94c0199060200160405180910390a15050505b5f60ff19815c16815d5050505050565b60ff5f5c1615610b845760405163b5dfd9e560e01b815260040160405180910390fd5b60015f805c60ff19168217905d506007546001600160401b03165f5b8481108015610bf45750816001600160401b0316868683818110610bc657610bc6614c4f565b9050602002810190610bd89190614ec0565b610be99060408101906020016149fa565b6001600160401b0316105b15610c0957610c0281614c95565b9050610ba0565b848103610c17575050610b51565b5f610c258787848888611c6a565b9050815b86811015610cbe575f610c3b60405190565b9050610c77610c4986614cad565b955085848481518110610c5e57610c5e614c4f565b60200260200101516007611b6f9092919063ffffffff16565b610cac898984818110610c8c57610c8c614c4f565b9050602002810190610c9e9190614ec0565b610ca79061506c565b611dbb565b610cb581604052565b50600101610c29565b50610cc96007611b96565b610cdb610cd6838861513f565b611f5e565b5050505f60ff19815c16815d5050505050565b610cf6614672565b333b5f03610d19575f60405163bc0f01cf60e01b8152600401610a1c9190615152565b8160600135610d26612043565b14610d4757600360405163bc0f01cf60e01b8152600401610a1c9190615152565b610d66610d576080840184614c63565b610d619080614c63565b6120b7565b610d7360c083018361516c565b810190610d8091906151ae565b50600181526001603f1b610d9a60608401604085016149fa565b166001600160401b0316604082015260608281013590820152610dc06080830183614c63565b610dc990615242565b6080820152610ddb60c083018361516c565b8080601f0160208091040260200160405190810160405280939291908181526020018383808284375f9201919091525050505060c0820152610e1c8161221e565b919050565b5f8080610e2f600a856123da565b8051602090910151909590945092505050565b60ff5f5c1615610e655760405163b5dfd9e560e01b815260040160405180910390fd5b60015f805c60ff19168217905d50601b5415610ea957601a5460405163f5c3f54d60e01b8152600160801b9091046001600160401b03166004820152602401610a1c565b601a546001600160401b0316610ec260208701876149fa565b6001600160401b031614610ee957604051631aba532960e21b815260040160405180910390fd5b600d54600160401b90046001600160401b0316610f0c60408701602088016149fa565b6001600160401b031611610f335760405163153ad84160e11b815260040160405180910390fd5b600f545f90610f65906001600160401b0316610f556080890160608a016149fa565b60105460808a01356104006124a5565b6011549091505f90610f9a906001600160401b0316610f8a60c08a0160a08b016149fa565b60125460c08b01356101006124a5565b9050610fb1610fa888612550565b878787876125e3565b86600d610fbe8282615259565b50506001600160401b03821615610fef57610fef610fe26080890160608a016149fa565b60079060808a01356126c9565b6001600160401b0381161561101e5761101e61101160c0890160a08a016149fa565b600a9060c08a01356126c9565b61102e60408801602089016149fa565b6001600160401b03167faaba7ce6fa73bafd7279d57a0380cf184d5111e91a24af3a560fd2c1e4a00a82604089013561106d60808b0160608c016149fa565b61107d60c08c0160a08d016149fa565b604080519384526001600160401b03928316602085015291169082015260600160405180910390a26110af8183615338565b6001600160401b0316156110c7576110c76001611f5e565b505f905060ff19815c16815d505050505050565b61111b6040518061010001604052805f81526020015f81526020015f81526020015f81526020015f81526020015f81526020015f81526020015f81525090565b5060408051610100810182527f000000000000000000000000000000000000000000000000000000000000000081526001546001600160801b038082166020840152600160801b9182900481169383019390935260045460608301526002548084166080840152819004831660a083015260035480841660c08401520490911660e082015290565b60408051808201909152606081525f602082015260405180604001604052806111cc601361277a565b8152601a546001600160401b0316602090910152919050565b5f6111ee612043565b9050805f0361121357600360405163bc0f01cf60e01b8152600401610a1c9190615152565b7f0000000000000000000000000000000000000000000000000000000000000000811015611276576040516306b2f1c760e01b81527f00000000000000000000000000000000000000000000000000000000000000006004820152602401610a1c565b61127e614672565b5f8152606080820183905260408051608081018252808301929092526001600160401b037f0000000000000000000000000000000000000000000000000000000000000000169082019081528152602081016112d985615357565b905260808201526112e98161221e565b505050565b5f60ff815c16156113125760405163b5dfd9e560e01b815260040160405180910390fd5b60015f805c60ff19168217905d5061132a3383612954565b90505f60ff19815c16815d50919050565b5f60ff815c161561135f5760405163b5dfd9e560e01b815260040160405180910390fd5b60015f805c60ff19168217905d5061132a8283612954565b60ff5f5c161561139a5760405163b5dfd9e560e01b815260040160405180910390fd5b60015f805c60ff19168217905d505f6113b960808701606088016149fa565b90505f6113cd6113c8886153fd565b612ada565b601b549091505f036114ef576114426113e68880614c63565b6113f49060208101906149fa565b6113fe8980614c63565b61140c9060208101906154b7565b808060200260200160405190810160405280939291908181526020018383602002808284375f92019190915250612aec92505050565b61145f576040516303b5db8360e11b815260040160405180910390fd5b601a546001600160401b0390811690831611158061148b5750600a546001600160401b03908116908316115b156114a957604051631aba532960e21b815260040160405180910390fd5b6114b681878787876125e3565b601b819055601a805467ffffffffffffffff60801b1916600160801b6001600160401b038516021790556114ea6013612b8c565b611526565b80601b541461152657601a5460405163f5c3f54d60e01b8152600160801b9091046001600160401b03166004820152602401610a1c565b601a545f9060409061154890600160401b90046001600160401b0316856154fc565b6001600160401b03161161155c578261157b565b601a5461157b90604090600160401b90046001600160401b0316615338565b601a549091505f9061159e90600160401b90046001600160401b03166001615338565b90505b816001600160401b0316816001600160401b031611611673576001600160401b0381165f90815260196020908152604091829020825160a08101845281546001600160a01b038116825260ff600160a01b82048116151594830194909452600160a81b900490921615159282019290925260018201546060820152600290910154608082015261163390601390612c72565b6001600160401b0381165f90815260196020526040812080546001600160b01b0319168155600181018290556002015561166c81614cad565b90506115a1565b50601a805467ffffffffffffffff60401b1916600160401b6001600160401b0384811691820292909217909255841611156116f357604080516001600160401b038086168252831660208201527f4521f63c8e9526c94ddca7c2ccfb3116ba8c2c9aec959ee3d9e3e0ff63b15521910160405180910390a15050506117a1565b601a80545f601b5577ffffffffffffffff0000000000000000ffffffffffffffff19166001600160401b0385161790557f7ecdac482334c36fccbe374318cfe74ea0c8181394890ddec894a10f0fcc748161174c6111a3565b6040516117599190614a96565b60405180910390a16040516001600160401b03841681527f37e1d8c079a79bdf3ec88d659bdab3120297b18db01e65cf669314eb2438ebb09060200160405180910390a15050505b5f60ff19815c16815d505050505050565b604080518082018252606060208201527f00000000000000000000000000000000000000000000000000000000000000006001600160401b031681528151600180825281840190935290918160200160208202803683375050506020820181905280517f000000000000000000000000000000000000000000000000000000000000000091905f9061184657611846614c4f565b60200260200101906001600160a01b031690816001600160a01b03168152505090565b5f8080610e2f6007856123da565b601b545f908190156118a557601a546001600160401b03600160801b8204811691600160401b9004166118a8565b5f5f5b915091509091565b604080517fd87cd6ef79d4e2b95e15ce8abf732db51ec771f1ca2edccf22a46c729ac5647260208201527fca01027cda2ad2f250650a4ba5909564a0348250b5995cb584dc103db5904a0d918101919091527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc660608201524660808201523060a08201527f000000000000000000000000000000000000000000000000000000000000000060c08201525f9060e00160405160208183030381529060405280519060200120905090565b5f8160405160200161198c919061551b565b604051602081830303815290604052805190602001209050919050565b6040805160a0810182525f80825260208201819052918101829052606081018290526080810191909152602082015160408301516001600160a01b031682525f835160018111156119fc576119fc614834565b03611a2b576020815114611a17575060016040820152919050565b611a208161558e565b606083015250919050565b6001602083015260408301516001600160a01b03161580611a6a575082604001516001600160a01b0316611a5e82612fa5565b6001600160a01b031614155b15611a755750919050565b602181015160419091015160808301526060820152919050565b5f611a9a86866123da565b80519091506001600160401b03165f03611ad257604051634489aa6b60e11b81526001600160401b0386166004820152602401610a1c565b5f5b82811015611b1157611b0785858584818110611af257611af2614c4f565b905060200201355f9182526020526040902090565b9450600101611ad4565b5080516001600160401b0390811690611b2d90849088166155b1565b141580611b3e575080602001518414155b15611b675760405163a6b67b9160e01b81526001600160401b0386166004820152602401610a1c565b505050505050565b825467ffffffffffffffff19166001600160401b0392909216919091178255600190910155565b80546001600160401b03600160401b8204811691600160801b8104821691165b816001600160401b0316836001600160401b0316108015611bf557506001600160401b038381165f908152600286016020526040902054818316911611155b15611c4057600284015f84611c0981614cad565b6001600160401b0391909116825260208201929092526040015f908120805467ffffffffffffffff19168155600101559250611bb6565b505081546001600160401b03909116600160401b0267ffffffffffffffff60401b19909116179055565b6060846001600160401b03811115611c8457611c84614cd7565b604051908082528060200260200182016040528015611cad578160200160208202803683370190505b506007546008549192506001600160401b031690855b87811015611da1575f611cd560405190565b90505f8a8a84818110611cea57611cea614c4f565b9050602002810190611cfc9190614ec0565b611d059061506c565b9050846001600160401b031681602001516001600160401b031614611d56576020810151604051633a5a176d60e01b81526001600160401b0380881660048301529091166024820152604401610a1c565b611d6384610a3283613022565b935083868481518110611d7857611d78614c4f565b6020908102919091010152611d8c85614cad565b9450611d9782604052565b5050600101611cc3565b50611db0600783838888611a8f565b505095945050505050565b5f611dc98260600151613034565b9050600282516002811115611de057611de0614834565b03611df357611def82826130ac565b5050565b5f611dfd8361322f565b90505f5f611e0b8585613262565b90925090505f80836002811115611e2457611e24614834565b14611e84575060028415611e755760608601515f80548190611e509084906001600160801b03166155c4565b92506101000a8154816001600160801b0302191690836001600160801b031602179055505b60608601516004805490910190555b5f80846002811115611e9857611e98614834565b14158015611ec657505f87516002811115611eb557611eb5614834565b148015611ec457506060870151155b155b90508080611efa5750600187516002811115611ee457611ee4614834565b148015611efa575060408701516001603f1b1615155b15611f0b57611f0b878686866134cc565b8487602001516001600160401b03167fdf9c2832548fba5f47379bf9ce4a42845ec4257c814bcc80a926296238537ec6868587604051611f4d939291906155f7565b60405180910390a350505050505050565b5f611f89827f0000000000000000000000000000000000000000000000000000000000000000615625565b6002549091505f90611fad906001600160801b03600160801b8204811691166155c4565b6001600160801b0316905080821115611fc4578091505b815f03611fd057505050565b5f611feb33845f60405180602001604052805f815250613575565b509050801561203d5782600260108282829054906101000a90046001600160801b0316612018919061563c565b92506101000a8154816001600160801b0302191690836001600160801b031602179055505b50505050565b5f7f000000000000000000000000000000000000000000000000000000000000000034101561208857600360405163bc0f01cf60e01b8152600401610a1c9190615152565b6120b27f00000000000000000000000000000000000000000000000000000000000000003461513f565b905090565b6001600160401b037f0000000000000000000000000000000000000000000000000000000000000000166120ee60208301836149fa565b6001600160401b0316148015612110575061210c60208201826154b7565b1590505b156121185750565b6001600160401b037f00000000000000000000000000000000000000000000000000000000000000001661214f60208301836149fa565b6001600160401b0316148015612173575061216d60208201826154b7565b90506001145b80156121e157506001600160a01b037f0000000000000000000000000000000000000000000000000000000000000000166121b160208301836154b7565b5f8181106121c1576121c1614c4f565b90506020020160208101906121d69190614b8e565b6001600160a01b0316145b1561220257600560405163bc0f01cf60e01b8152600401610a1c9190615152565b600160405163bc0f01cf60e01b8152600401610a1c9190615152565b5f6122308260800151602001516135c1565b905061223b816135f4565b8061227757507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316816001600160a01b0316145b156122a057604051636296df2f60e11b81526001600160a01b0382166004820152602401610a1c565b60405180604001604052806122b36117b2565b81526020016122c133613616565b905260a08301526122d0613650565b6060820151156122e7576122e782606001516136b3565b5f60065f6122f3613769565b815260208101919091526040015f2080549091506001600160401b037f00000000000000000000000000000000000000000000000000000000000000008116600160801b909204161061236457612348613769565b604051635a60139b60e01b8152600401610a1c91815260200190565b8054819060109061238490600160801b90046001600160401b0316614cad565b91906101000a8154816001600160401b0302191690836001600160401b031602179055505f6123b2846137aa565b905061100081111561203d5760405163bb9e58ed60e01b815260048101829052602401610a1c565b604080518082019091525f808252602082015282546001600160401b03600160401b8204811691600160801b9004165b8082101561246b575f600261241f83856155b1565b612429919061566f565b5f8181526002880160205260409020549091506001600160401b03808716911610156124615761245a8160016155b1565b9250612465565b8091505b5061240a565b505f908152600284016020908152604091829020825180840190935280546001600160401b03168352600101549082015290505b92915050565b5f856001600160401b0316856001600160401b031610806124e25750856001600160401b0316856001600160401b03161480156124e25750838314155b1561250057604051635500134f60e01b815260040160405180910390fd5b6001600160401b03821661251487876154fc565b6001600160401b0316111561253c576040516395048adf60e01b815260040160405180910390fd5b61254686866154fc565b9695505050505050565b5f5f7fa7acbebded91efb6c7777248cda06de1f2c9ba618d8a91a967d161e3ff5fc96883604051602001612585929190615682565b6040516020818303038152906040528051906020012090506125a56118b0565b60405161190160f01b602082015260228101919091526042810182905260620160405160208183030381529060405280519060200120915050919050565b6125f08585858585613954565b5f805b84811015612698575f61262e87878481811061261157612611614c4f565b90506020020160208101906126269190614b8e565b6013906139c6565b9050805f036126835786868381811061264957612649614c4f565b905060200201602081019061265e9190614b8e565b604051633b4f6e2b60e21b81526001600160a01b039091166004820152602401610a1c565b61268d81846155b1565b9250506001016125f3565b50611b67816013600201547f0000000000000000000000000000000000000000000000000000000000000000613a07565b604080518082019091526001600160401b03808416825260208201839052845460028601915f91600160801b90041686601061270483614cad565b91906101000a8154816001600160401b0302191690836001600160401b031602179055506001600160401b031681526020019081526020015f205f820151815f015f6101000a8154816001600160401b0302191690836001600160401b0316021790555060208201518160010155905050505050565b6004810154606090806001600160401b0381111561279a5761279a614cd7565b6040519080825280602002602001820160405280156127e657816020015b60408051606080820183525f8083526020830152918101919091528152602001906001900390816127b85790505b5091505f805b8281101561294b575f85600401828154811061280a5761280a614c4f565b5f918252602080832091909101546001600160a01b0316808352600389810183526040808520815160a0810183528154815260018201549581019590955260028101549185019190915201546001600160401b03811660608401819052600160401b90910463ffffffff16608084015290935090910361288b575050612943565b60405180606001604052806128b4835f015184606001516001600160401b03168b5f0154613a32565b8152602001836001600160a01b031681526020016004836020015184604001516040516020016129069392919060f89390931b6001600160f81b03191683526001830191909152602182015260410190565b60408051601f198184030181529190529052868561292381614c95565b96508151811061293557612935614c4f565b602002602001018190525050505b6001016127ec565b50825250919050565b6001600160a01b0382165f908152600560205260408120549081900361298d57604051630686827b60e51b815260040160405180910390fd5b6001600160a01b03821615806129ab57506001600160a01b03821630145b156129d457604051636296df2f60e11b81526001600160a01b0383166004820152602401610a1c565b6001600160a01b0383165f9081526005602052604081205560038054829190601090612a11908490600160801b90046001600160801b031661563c565b92506101000a8154816001600160801b0302191690836001600160801b03160217905550826001600160a01b03167f52fc0f9d902f33823a83590d3549f63f5492a0df5c6b6db8dee20deb94456b268383604051612a849291906001600160a01b03929092168252602082015260400190565b60405180910390a25f612aa783835a60405180602001604052805f815250613575565b50905080612ad3576040516306d133c960e31b81526001600160a01b0384166004820152602401610a1c565b5092915050565b5f8160405160200161198c919061572b565b5f7f00000000000000000000000000000000000000000000000000000000000000006001600160401b0316836001600160401b0316148015612b2f575081516001145b8015612b8557507f00000000000000000000000000000000000000000000000000000000000000006001600160a01b0316825f81518110612b7257612b72614c4f565b60200260200101516001600160a01b0316145b9392505050565b5f81600501805480602002602001604051908101604052809291908181526020015f905b82821015612c27575f8481526020908190206040805160a0810182526003860290920180546001600160a01b038116845260ff600160a01b82048116151585870152600160a81b90910416151591830191909152600180820154606084015260029091015460808301529083529092019101612bb0565b505050509050816005015f612c3c91906146ba565b5f5b81518110156112e957612c6a83838381518110612c5d57612c5d614c4f565b6020026020010151612c72565b600101612c3e565b806040015115612c80575050565b612c8a8282613a58565b80516001600160a01b03165f908152600383810160209081526040808420815160a0810183528154815260018083015494820194909452600282015492810192909252909201546001600160401b03811660608401819052600160401b90910463ffffffff16608084015290850154919291612d06919061513f565b90505f612d27835f015184606001516001600160401b0316875f0154613a32565b9050836020015115612d4c576060840151608085015160408501526020840152612d54565b606084015183525b612d5d83613c0a565b612d67575f612d93565b82518554612d93919084612d846008677fffffffffffffff61566f565b612d8e919061513f565b613c23565b6001600160401b03166060840152600185015415801590612dc957506060830151612dc7906001600160401b0316836155b1565b155b15612e535750505060059091018054600181810183555f928352602092839020845160039093020180549385015160408601511515600160a81b0260ff60a81b19911515600160a01b026001600160a81b03199096166001600160a01b03909516949094179490941793909316919091178255606083015190820155608090910151600290910155565b6060830151612e6b906001600160401b0316836155b1565b6001860155825160608401518654612e8d92916001600160401b031690613a32565b818660020154612e9d919061513f565b612ea791906155b1565b60028601556020840151158015612ebd57508251155b15612edb57612ed485855f01518560800151613c5a565b5050505050565b826080015163ffffffff165f03612f2e5783516004860180546001810182555f828152602090200180546001600160a01b0319166001600160a01b03909316929092179091555463ffffffff1660808401525b505090516001600160a01b03165f908152600392830160209081526040918290208351815590830151600182015590820151600282015560608201519201805460809092015163ffffffff16600160401b026bffffffffffffffffffffffff199092166001600160401b0390931692909217179055565b5f60418251141580612fdc5750815f81518110612fc457612fc4614c4f565b6020910101516001600160f81b031916600160fa1b14155b15612fe857505f919050565b60218201516041830151612ffc8282613da2565b61300957505f9392505050565b6001600160a01b03604060218601201692505050919050565b5f8160405160200161198c9190614937565b5f805461304c906001600160801b03908116906155c4565b6001600160801b031682111561306357505f919050565b5f8054839190819061307f9084906001600160801b031661563c565b92506101000a8154816001600160801b0302191690836001600160801b0316021790555060019050919050565b5f5f6130b784613df9565b915091505f5f60608415806130ca575085155b806130df57506130dd8760600151613e38565b155b156130f157600192506003915061317d565b6060870151600180545f906131109084906001600160801b031661563c565b92506101000a8154816001600160801b0302191690836001600160801b031602179055505f61313f8886613ec6565b925090508061314d57600293505b8015801561315e5750606088015115155b1561317b576131768860200151868a60600151613fa4565b600192505b505b6131868761322f565b87602001516001600160401b03167fdf9c2832548fba5f47379bf9ce4a42845ec4257c814bcc80a926296238537ec68585856040516131c7939291906155f7565b60405180910390a35f5f6131de8960c00151614063565b91509150817fc9d67ad5723a0803fbe524b77f72edbcda48c4319c1a59476efaef555b7259518286898d6060015160405161321c94939291906157d4565b60405180910390a2505050505050505050565b5f815f015182608001518360a0015184606001518560c00151866040015160405160200161198c9695949392919061580c565b5f60605f5f61327086613df9565b91509150816132d357600163bc0f01cf60e01b60016040516024016132959190615152565b604051602081830303815290604052906001600160e01b0319166020820180516001600160e01b0383818316178352505050509350935050506134c5565b6132dc816135f4565b15613307576040516001600160a01b0382166024820152600190636296df2f60e11b90604401613295565b84158061331e575061331c8660600151613e38565b155b156133595750506040805160048152602481019091526020810180516001600160e01b031663569d45cf60e11b1790526001925090506134c5565b60018651600281111561336e5761336e614834565b14801561338357506001600160a01b0381163b155b156133ae576040516001600160a01b03821660248201526002906333a2905b60e11b90604401613295565b5f6001875160028111156133c4576133c4614834565b146133dc57604080515f8152602081019091526133e5565b6133e5876140a8565b90506133ef6140eb565b6060870151600180545f9061340e9084906001600160801b031661563c565b92506101000a8154816001600160801b0302191690836001600160801b031602179055505f6134638389606001517f000000000000000000000000000000000000000000000000000000000000000085613575565b955090508015613479575f9550505050506134c5565b6060880151600180545f906134989084906001600160801b03166155c4565b92506101000a8154816001600160801b0302191690836001600160801b0316021790555060029550505050505b9250929050565b6134d4614672565b60028082525f9084908111156134ec576134ec614834565b146134fb5784606001516134fd565b5f5b60608083019190915260a080870151608080850191909152870151908301526040805191820190528481526020810184600281111561353e5761353e614834565b8152602001838152506040516020016135579190615876565b60408051601f1981840301815291905260c0820152611b67816137aa565b5f60605f608090505f5f855160208701898b8af192503d818111156135975750805b6040519250601f19601f8201166020018301604052808352805f602085013e505094509492505050565b5f5f6135cc83614151565b92509050806135ee5760405163c5f8961f60e01b815260040160405180910390fd5b50919050565b5f6135fe826141cd565b8061249f57506001600160a01b038216301492915050565b604080518082019091525f8152606060208201526040518060400160405280600460ff16815260200161364884614263565b905292915050565b600280547f000000000000000000000000000000000000000000000000000000000000000091905f9061368d9084906001600160801b031661563c565b92506101000a8154816001600160801b0302191690836001600160801b03160217905550565b5f546001600160801b03168111156136de57604051631d36ca1560e21b815260040160405180910390fd5b5f805482919081906136fa9084906001600160801b03166155c4565b92506101000a8154816001600160801b0302191690836001600160801b0316021790555080600160108282829054906101000a90046001600160801b0316613742919061563c565b92506101000a8154816001600160801b0302191690836001600160801b0316021790555050565b5f7f0000000000000000000000000000000000000000000000000000000000000000613795814361566f565b6137a09060016155b1565b6120b29190615625565b5f80548190600160801b90046001600160401b03168160106137cb83614cad565b82546101009290920a6001600160401b0381810219909316918316021790915581811660208601526040850180518317909116905290505f61380b613769565b5f818152600660205260409020805491925090600160401b90046001600160401b031681600861383a83614cad565b91906101000a8154816001600160401b0302191690836001600160401b031602179055506001600160401b03165f0361388857805467ffffffffffffffff19166001600160401b0384161781555b5f8560405160200161389a9190614937565b60405160208183030381529060405290506138c9826001015482805190602001205f9182526020526040902090565b60018301556138d78661322f565b6040517f9fca8d7f48c38bf83a8ad097637c3e1e42dcb831eec5b6138e0b505397ac315f905f90a2836001600160401b0316836001600160401b03167f8236606d8827a5254e0c7686c2e135edd175288e3357b2d38a69445644207fd5886040516139429190614937565b60405180910390a35195945050505050565b613960848484846142b5565b5f5b83811015611b67576139be8686868481811061398057613980614c4f565b90506020020160208101906139959190614b8e565b8585858181106139a7576139a7614c4f565b90506020028101906139b9919061516c565b614420565b600101613962565b6001600160a01b0381165f908152600380840160205260408220805491810154855491926139ff9290916001600160401b031690613a32565b949350505050565b613a1283838361449b565b6112e95760405163282ef1c160e01b815260056004820152602401610a1c565b5f80613a3e8385615625565b9050808510613a4d5780613a4f565b845b95945050505050565b60058201545f805b82811015613bb2575f856005018281548110613a7e57613a7e614c4f565b5f9182526020918290206040805160a081018252600390930290910180546001600160a01b038116845260ff600160a01b820481161515858701819052600160a81b9092041615159284019290925260018101546060840152600201546080830152918701519092501515148015613b045750845181516001600160a01b039081169116145b15613b0f5750613baa565b818314613b9d5780866005018481548110613b2c57613b2c614c4f565b5f918252602091829020835160039092020180549284015160408501511515600160a81b0260ff60a81b19911515600160a01b026001600160a81b03199095166001600160a01b03909416939093179390931792909216178155606082015160018201556080909101516002909101555b613ba683614c95565b9250505b600101613a60565b50805b82811015612ed45784600501805480613bd057613bd06158af565b5f8281526020812060035f199093019283020180546001600160b01b03191681556001818101839055600290910191909155915501613bb5565b60208101515f9015158061249f57505060400151151590565b5f613c2e838561566f565b9050613c3a83856158c3565b15613c4b57613c4881614c95565b90505b81811115612b85575092915050565b8063ffffffff165f03613c6c57505050565b6004830180545f9190613c819060019061513f565b81548110613c9157613c91614c4f565b5f918252602090912001546001600160a01b031690508060048501613cb76001856158d6565b63ffffffff1681548110613ccd57613ccd614c4f565b5f91825260208083209190910180546001600160a01b0319166001600160a01b0394851617905591831681526003868101909252604090200180546bffffffff00000000000000001916600160401b63ffffffff85160217905560048401805480613d3a57613d3a6158af565b5f828152602080822083015f1990810180546001600160a01b03191690559092019092556001600160a01b0394909416815260039485019093525050604081208181556001810182905560028101919091550180546bffffffffffffffffffffffff19169055565b5f6401000003d01983101580613dbe57506401000003d0198210155b15613dca57505f61249f565b6401000003d01960076401000003d019856401000003d01987880909086401000003d019838409149392505050565b5f5f613e0c836080015160200151614151565b9092509050818015613e3157506080830151518051602090910151613e319190612aec565b9150915091565b5f815f03613e4857506001919050565b613e506144e9565b821115801561249f57506001545f54613e7c916001600160801b03600160801b909104811691166155b1565b6001548390613eb4906001600160801b03167f00000000000000000000000000000000000000000000000000000000000000006155b1565b613ebe91906155b1565b111592915050565b5f6060613ed2836135f4565b15613edf575f91506134c5565b6001600160a01b0383163b15155f81613f0557604080515f815260208101909152613f0e565b613f0e866140a8565b9050613f186140eb565b8115613f5857613f4e8587606001517f000000000000000000000000000000000000000000000000000000000000000084613575565b9094509250613f61565b60608601511593505b83158015613f725750606086015115155b15613f9b57613f9785876060015161271060405180602001604052805f815250613575565b5093505b50509250929050565b6001600160a01b0382165f9081526005602052604081208054839290613fcb9084906155b1565b9091555050600380548291905f90613fed9084906001600160801b031661563c565b92506101000a8154816001600160801b0302191690836001600160801b03160217905550816001600160a01b0316836001600160401b03167f6de2380ad5aeb50eabe6f03726dc2f0d44b5843316166e43d234dab175c41ea48360405161405691815260200190565b60405180910390a3505050565b5f5f6001905060808351101561407857915091565b60408301516060840151909250600281116140a25780600281111561409f5761409f614834565b91505b50915091565b6060816040516024016140bb9190614937565b60408051601f198184030181529190526020810180516001600160e01b0316635a69fb3760e11b17905292915050565b61411862030d407f00000000000000000000000000000000000000000000000000000000000000006155b1565b60405a61412690603f615625565b614130919061566f565b101561414f57604051636eb14fc360e11b815260040160405180910390fd5b565b602081015181515f91829160ff166004141580614170575060c0815114155b1561418057505f93849350915050565b60c08101518060601c92506060608083015114601460608401511416600a60408401511460208085015114161693508060a01b15601460a084015114168416935050828202915050915091565b5f8161ffff6001600160a01b038216116141ea5750600192915050565b6bfeffffffffffffffffffffff196bffffffffffffffffffffffff604083901c16016142195750600192915050565b7377aa40b105843728088c0132e43fc44348881da86001600160a01b0384161480612b85575050506001600160a01b03167374539671a1d2f1c8f200826baba665179f53a1b71490565b6040805160c080825260e08201909252606091602082018180368337019050509050602080820152600a60408201526014606082015260606080820152601460a08201528160601b60c0820152919050565b5f8190036142d95760405163282ef1c160e01b815260026004820152602401610a1c565b8281146142fc5760405163282ef1c160e01b815260016004820152602401610a1c565b60015b83811015612ed457848461431460018461513f565b81811061432357614323614c4f565b90506020020160208101906143389190614b8e565b6001600160a01b031685858381811061435357614353614c4f565b90506020020160208101906143689190614b8e565b6001600160a01b03160361438f576040516302d7dc4160e11b815260040160405180910390fd5b848461439c60018461513f565b8181106143ab576143ab614c4f565b90506020020160208101906143c09190614b8e565b6001600160a01b03168585838181106143db576143db614c4f565b90506020020160208101906143f09190614b8e565b6001600160a01b031610156144185760405163120bf3bd60e21b815260040160405180910390fd5b6001016142ff565b5f5f61442d868585614563565b5090925090505f81600381111561444657614446614834565b146144665760405163282ef1c160e01b8152600481810152602401610a1c565b846001600160a01b0316826001600160a01b031614611b675760405163282ef1c160e01b815260036004820152602401610a1c565b5f82158015906144be57506144b1836002615625565b6144bc856003615625565b115b80156139ff575060646144d460ff841685615625565b6144de919061566f565b841015949350505050565b6003545f90819061450c906001600160801b03600160801b8204811691166155c4565b6002546001600160801b039182169161452f91600160801b8104821691166155c4565b6001600160801b031661454291906155b1565b905047818111614552575f61455c565b61455c828261513f565b9250505090565b5f80806041849003614597578435602086013560408701355f1a614589898285856145aa565b9550955095505050506145a1565b505f915060029050825b93509350939050565b5f80807f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a08411156145e357505f91506003905082614668565b604080515f808252602082018084528a905260ff891692820192909252606081018790526080810186905260019060a0016020604051602081039080840390855afa158015614634573d5f5f3e3d5ffd5b5050604051601f1901519150506001600160a01b03811661465f57505f925060019150829050614668565b92505f91508190505b9450945094915050565b6040805160e08101909152805f81525f602082018190526040820181905260608201526080016146a06146d5565b81526020016146ad6146d5565b8152602001606081525090565b5080545f8255600302905f5260205f209061414f9190614718565b604080516080810182525f918101918252606080820152908190815260200161471360405180604001604052805f60ff168152602001606081525090565b905290565b5f5b808211156112e95780830180546001600160b01b03191681555f6001820181905560029091015560030161471a565b5f5f83601f840112614759575f5ffd5b5081356001600160401b0381111561476f575f5ffd5b6020830191508360208260051b85010111156134c5575f5ffd5b5f5f5f5f6040858703121561479c575f5ffd5b84356001600160401b038111156147b1575f5ffd5b6147bd87828801614749565b90955093505060208501356001600160401b038111156147db575f5ffd5b6147e787828801614749565b95989497509550505050565b5f60e082840312156135ee575f5ffd5b5f60208284031215614813575f5ffd5b81356001600160401b03811115614828575f5ffd5b6139ff848285016147f3565b634e487b7160e01b5f52602160045260245ffd5b6003811061485857614858614834565b50565b5f604083016001600160401b0383511684526020830151604060208601528181518084526060870191506020830193505f92505b808310156148ba5783516001600160a01b03168252602093840193600193909301929091019061488f565b5095945050505050565b5f81518084528060208401602086015e5f602082860101526020601f19601f83011685010191505092915050565b5f815160408452614906604085018261485b565b90506020830151848203602086015260ff81511682526020810151905060406020830152613a4f60408301826148c4565b602081525f825161494781614848565b806020840152506001600160401b036020840151166040830152604083015161497b60608401826001600160401b03169052565b5060608301516080830152608083015160e060a08401526149a06101008401826148f2565b905060a0840151601f198483030160c08501526149bd82826148f2565b91505060c0840151601f198483030160e0850152613a4f82826148c4565b6001600160401b0381168114614858575f5ffd5b8035610e1c816149db565b5f60208284031215614a0a575f5ffd5b8135612b85816149db565b5f5f5f5f5f6101208688031215614a2a575f5ffd5b614a3487876147f3565b945060e08601356001600160401b03811115614a4e575f5ffd5b614a5a88828901614749565b9095509350506101008601356001600160401b03811115614a79575f5ffd5b614a8588828901614749565b969995985093965092949392505050565b602081525f6060820183516040602085015281815180845260808601915060808160051b87010193506020830192505f5b81811015614b2257868503607f190183528351805186526020808201516001600160a01b031690870152604090810151606091870182905290614b0c908701826148c4565b9550506020938401939290920191600101614ac7565b5050505060208401516001600160401b0381166040850152509392505050565b5f60208284031215614b52575f5ffd5b81356001600160401b03811115614b67575f5ffd5b820160408185031215612b85575f5ffd5b80356001600160a01b0381168114610e1c575f5ffd5b5f60208284031215614b9e575f5ffd5b612b8582614b78565b5f60208284031215614bb7575f5ffd5b5035919050565b5f5f5f5f5f60608688031215614bd2575f5ffd5b85356001600160401b03811115614be7575f5ffd5b86016101208189031215614bf9575f5ffd5b945060208601356001600160401b03811115614c13575f5ffd5b614c1f88828901614749565b90955093505060408601356001600160401b03811115614a79575f5ffd5b602081525f612b85602083018461485b565b634e487b7160e01b5f52603260045260245ffd5b5f8235603e19833603018112614c77575f5ffd5b9190910192915050565b634e487b7160e01b5f52601160045260245ffd5b5f60018201614ca657614ca6614c81565b5060010190565b5f6001600160401b0382166001600160401b038103614cce57614cce614c81565b60010192915050565b634e487b7160e01b5f52604160045260245ffd5b604080519081016001600160401b0381118282101715614d0d57614d0d614cd7565b60405290565b604051606081016001600160401b0381118282101715614d0d57614d0d614cd7565b60405160e081016001600160401b0381118282101715614d0d57614d0d614cd7565b60405160c081016001600160401b0381118282101715614d0d57614d0d614cd7565b604051601f8201601f191681016001600160401b0381118282101715614da157614da1614cd7565b604052919050565b5f82601f830112614db8575f5ffd5b81356001600160401b03811115614dd157614dd1614cd7565b614de4601f8201601f1916602001614d79565b818152846020838601011115614df8575f5ffd5b816020850160208301375f918101602001919091529392505050565b5f60408236031215614e24575f5ffd5b614e2c614ceb565b82356001600160401b03811115614e41575f5ffd5b83016060368290031215614e53575f5ffd5b614e5b614d13565b813560028110614e69575f5ffd5b815260208201356001600160401b03811115614e83575f5ffd5b614e8f36828501614da9565b602083015250614ea160408301614b78565b6040820152825250614eb5602084016149ef565b602082015292915050565b5f823560de19833603018112614c77575f5ffd5b803560038110610e1c575f5ffd5b5f60408284031215614ef2575f5ffd5b614efa614ceb565b90508135614f07816149db565b815260208201356001600160401b03811115614f21575f5ffd5b8201601f81018413614f31575f5ffd5b80356001600160401b03811115614f4a57614f4a614cd7565b8060051b614f5a60208201614d79565b91825260208184018101929081019087841115614f75575f5ffd5b6020850194505b83851015614f9e57614f8d85614b78565b825260209485019490910190614f7c565b6020860152509295945050505050565b5f60408284031215614fbe575f5ffd5b614fc6614ceb565b9050813560ff81168114614fd8575f5ffd5b815260208201356001600160401b03811115614ff2575f5ffd5b614ffe84828501614da9565b60208301525092915050565b5f6040828403121561501a575f5ffd5b615022614ceb565b905081356001600160401b03811115615039575f5ffd5b61504584828501614ee2565b82525060208201356001600160401b03811115615060575f5ffd5b614ffe84828501614fae565b5f60e0823603121561507c575f5ffd5b615084614d35565b61508d83614ed4565b815261509b602084016149ef565b60208201526150ac604084016149ef565b60408201526060838101359082015260808301356001600160401b038111156150d3575f5ffd5b6150df3682860161500a565b60808301525060a08301356001600160401b038111156150fd575f5ffd5b6151093682860161500a565b60a08301525060c08301356001600160401b03811115615127575f5ffd5b61513336828601614da9565b60c08301525092915050565b8181038181111561249f5761249f614c81565b602081016008831061516657615166614834565b91905290565b5f5f8335601e19843603018112615181575f5ffd5b8301803591506001600160401b0382111561519a575f5ffd5b6020019150368190038213156134c5575f5ffd5b5f602082840312156151be575f5ffd5b81356001600160401b038111156151d3575f5ffd5b8201604081850312156151e4575f5ffd5b6151ec614ceb565b81356001600160401b03811115615201575f5ffd5b61520d86828501614da9565b82525060208201356001600160401b03811115615228575f5ffd5b61523486828501614da9565b602083015250949350505050565b5f61249f368361500a565b5f813561249f816149db565b8135615264816149db565b815467ffffffffffffffff19166001600160401b03821617825550602082013561528d816149db565b815467ffffffffffffffff60401b1916604091821b6fffffffffffffffff00000000000000001617825582013560018201556152ef6152ce6060840161524d565b600283016001600160401b0382166001600160401b03198254161781555050565b6080820135600382015561532961530860a0840161524d565b600483016001600160401b0382166001600160401b03198254161781555050565b60c09190910135600590910155565b6001600160401b03818116838216019081111561249f5761249f614c81565b5f61249f3683614fae565b5f818303606081128015615374575f5ffd5b604051602081016001600160401b038111828210171561539657615396614cd7565b60405292505f9050826153a7614ceb565b915060408312156153b6575f5ffd5b6153be614ceb565b925084356153cb816149db565b835260208501356153db816149db565b6020848101919091529282526040949094013591810191909152909152919050565b5f81360361012081121561540f575f5ffd5b615417614d57565b83356001600160401b0381111561542c575f5ffd5b61543836828701614ee2565b8252506020848101359082015260408085013590820152606084013561545d816149db565b60608201526040607f1983011215615473575f5ffd5b61547b614ceb565b9150608084013561548b816149db565b825260a08401356020830152608081018290526154ab3660c08601615362565b60a08201529392505050565b5f5f8335601e198436030181126154cc575f5ffd5b8301803591506001600160401b038211156154e5575f5ffd5b6020019150600581901b36038213156134c5575f5ffd5b6001600160401b03828116828216039081111561249f5761249f614c81565b602081525f82516040602084015280516002811061553b5761553b614834565b8060608501525060208101516060608085015261555b60c08501826148c4565b6040928301516001600160a01b031660a0860152602095909501516001600160401b031693909101929092525090919050565b805160208083015191908110156135ee575f1960209190910360031b1b16919050565b8082018082111561249f5761249f614c81565b6001600160801b03828116828216039081111561249f5761249f614c81565b600481106155f3576155f3614834565b9052565b61560084614848565b83815261561060208201846155e3565b606060408201525f613a4f60608301846148c4565b808202811582820484141761249f5761249f614c81565b6001600160801b03818116838216019081111561249f5761249f614c81565b634e487b7160e01b5f52601260045260245ffd5b5f8261567d5761567d61565b565b500490565b82815261010081018235615695816149db565b6001600160401b03811660208401525060208301356156b3816149db565b6001600160401b03166040838101919091528301356060808401919091528301356156dd816149db565b6001600160401b0381166080840152505f608084013590508060a08401525061570860a084016149ef565b6001600160401b03811660c08401525060c0929092013560e09190910152919050565b602081525f8251610120602084015261574861014084018261485b565b905060208401516040840152604084015160608401526001600160401b03606085015116608084015260808401516001600160401b0381511660a0850152602081015160c08501525060a08401515180516001600160401b0381511660e08601526001600160401b03602082015116610100860152506020810151610120850152508091505092915050565b608081016157e186614848565b8582526157f160208301866155e3565b6001600160a01b039390931660408201526060015292915050565b61581587614848565b86815260c060208201525f61582d60c08301886148f2565b828103604084015261583f81886148f2565b9050856060840152828103608084015261585981866148c4565b9150506001600160401b03831660a0830152979650505050505050565b60208152815160208201525f602083015161589081614848565b8060408401525060408301516060808401526139ff60808401826148c4565b634e487b7160e01b5f52603160045260245ffd5b5f826158d1576158d161565b565b500690565b63ffffffff828116828216039081111561249f5761249f614c8156",
 }
 
 // SubnetGateway is an auto generated Go binding around an Ethereum contract.
@@ -52,6 +53,18 @@ func NewSubnetGateway() *SubnetGateway {
 // Use this to create the instance object passed to abigen v2 library functions Call, Transact, etc.
 func (c *SubnetGateway) Instance(backend bind.ContractBackend, addr common.Address) *bind.BoundContract {
 	return bind.NewBoundContract(addr, c.abi, backend, backend, backend)
+}
+
+// PackConstructor is the Go binding used to pack the parameters required for
+// contract deployment.
+//
+// Solidity: constructor(((uint64,address[]),(uint256,address,bytes)[],uint64,uint8,int8,bytes32,uint256,uint256,uint256,uint256,uint64,uint256) g) returns()
+func (subnetGateway *SubnetGateway) PackConstructor(g ISubnetGatewayGenesis) []byte {
+	enc, err := subnetGateway.abi.Pack("", g)
+	if err != nil {
+		panic(err)
+	}
+	return enc
 }
 
 // PackAppliedConfigurationNumber is the Go binding used to pack the parameters required for calling
@@ -350,6 +363,41 @@ func (subnetGateway *SubnetGateway) UnpackBottomUpNonce(data []byte) (uint64, er
 	return out0, nil
 }
 
+// PackCircSupply is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x6c41a7c7.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function circSupply() view returns(uint256)
+func (subnetGateway *SubnetGateway) PackCircSupply() []byte {
+	enc, err := subnetGateway.abi.Pack("circSupply")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackCircSupply is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x6c41a7c7.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function circSupply() view returns(uint256)
+func (subnetGateway *SubnetGateway) TryPackCircSupply() ([]byte, error) {
+	return subnetGateway.abi.Pack("circSupply")
+}
+
+// UnpackCircSupply is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x6c41a7c7.
+//
+// Solidity: function circSupply() view returns(uint256)
+func (subnetGateway *SubnetGateway) UnpackCircSupply(data []byte) (*big.Int, error) {
+	out, err := subnetGateway.abi.Unpack("circSupply", data)
+	if err != nil {
+		return new(big.Int), err
+	}
+	out0 := abi.ConvertType(out[0], new(big.Int)).(*big.Int)
+	return out0, nil
+}
+
 // PackCommitParentFinality is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0x52530e1d.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -460,6 +508,50 @@ func (subnetGateway *SubnetGateway) UnpackCommittedTopDownAt(data []byte) (Subne
 	return *outstruct, nil
 }
 
+// PackConfigurationInProgress is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xd0df0b56.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function configurationInProgress() view returns(uint64 target, uint64 upTo)
+func (subnetGateway *SubnetGateway) PackConfigurationInProgress() []byte {
+	enc, err := subnetGateway.abi.Pack("configurationInProgress")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackConfigurationInProgress is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xd0df0b56.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function configurationInProgress() view returns(uint64 target, uint64 upTo)
+func (subnetGateway *SubnetGateway) TryPackConfigurationInProgress() ([]byte, error) {
+	return subnetGateway.abi.Pack("configurationInProgress")
+}
+
+// SubnetGatewayConfigurationInProgressOutput serves as a container for the return parameters of contract
+// method ConfigurationInProgress.
+type SubnetGatewayConfigurationInProgressOutput struct {
+	Target uint64
+	UpTo   uint64
+}
+
+// UnpackConfigurationInProgress is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xd0df0b56.
+//
+// Solidity: function configurationInProgress() view returns(uint64 target, uint64 upTo)
+func (subnetGateway *SubnetGateway) UnpackConfigurationInProgress(data []byte) (SubnetGatewayConfigurationInProgressOutput, error) {
+	out, err := subnetGateway.abi.Unpack("configurationInProgress", data)
+	outstruct := new(SubnetGatewayConfigurationInProgressOutput)
+	if err != nil {
+		return *outstruct, err
+	}
+	outstruct.Target = *abi.ConvertType(out[0], new(uint64)).(*uint64)
+	outstruct.UpTo = *abi.ConvertType(out[1], new(uint64)).(*uint64)
+	return *outstruct, nil
+}
+
 // PackCreditOf is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0x75807250.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -521,9 +613,9 @@ func (subnetGateway *SubnetGateway) TryPackDeliver(messages []IpcEnvelope, tailH
 // the contract method with ID 0x0d3dd138.  This method will panic if any
 // invalid/nil inputs are passed.
 //
-// Solidity: function deliverPowerChanges(((uint8,bytes,address),uint64)[] changes, bytes32[] tailHashes) returns()
-func (subnetGateway *SubnetGateway) PackDeliverPowerChanges(changes []PowerChangeRequest, tailHashes [][32]byte) []byte {
-	enc, err := subnetGateway.abi.Pack("deliverPowerChanges", changes, tailHashes)
+// Solidity: function deliverPowerChanges(((uint8,bytes,address),uint64)[] requests, bytes32[] tailHashes) returns()
+func (subnetGateway *SubnetGateway) PackDeliverPowerChanges(requests []PowerChangeRequest, tailHashes [][32]byte) []byte {
+	enc, err := subnetGateway.abi.Pack("deliverPowerChanges", requests, tailHashes)
 	if err != nil {
 		panic(err)
 	}
@@ -534,9 +626,44 @@ func (subnetGateway *SubnetGateway) PackDeliverPowerChanges(changes []PowerChang
 // the contract method with ID 0x0d3dd138.  This method will return an error
 // if any inputs are invalid/nil.
 //
-// Solidity: function deliverPowerChanges(((uint8,bytes,address),uint64)[] changes, bytes32[] tailHashes) returns()
-func (subnetGateway *SubnetGateway) TryPackDeliverPowerChanges(changes []PowerChangeRequest, tailHashes [][32]byte) ([]byte, error) {
-	return subnetGateway.abi.Pack("deliverPowerChanges", changes, tailHashes)
+// Solidity: function deliverPowerChanges(((uint8,bytes,address),uint64)[] requests, bytes32[] tailHashes) returns()
+func (subnetGateway *SubnetGateway) TryPackDeliverPowerChanges(requests []PowerChangeRequest, tailHashes [][32]byte) ([]byte, error) {
+	return subnetGateway.abi.Pack("deliverPowerChanges", requests, tailHashes)
+}
+
+// PackDeliverReward is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x4f2ee6e7.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function deliverReward() view returns(uint256)
+func (subnetGateway *SubnetGateway) PackDeliverReward() []byte {
+	enc, err := subnetGateway.abi.Pack("deliverReward")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackDeliverReward is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0x4f2ee6e7.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function deliverReward() view returns(uint256)
+func (subnetGateway *SubnetGateway) TryPackDeliverReward() ([]byte, error) {
+	return subnetGateway.abi.Pack("deliverReward")
+}
+
+// UnpackDeliverReward is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0x4f2ee6e7.
+//
+// Solidity: function deliverReward() view returns(uint256)
+func (subnetGateway *SubnetGateway) UnpackDeliverReward(data []byte) (*big.Int, error) {
+	out, err := subnetGateway.abi.Unpack("deliverReward", data)
+	if err != nil {
+		return new(big.Int), err
+	}
+	out0 := abi.ConvertType(out[0], new(big.Int)).(*big.Int)
+	return out0, nil
 }
 
 // PackDomainSeparator is the Go binding used to pack the parameters required for calling
@@ -683,7 +810,7 @@ func (subnetGateway *SubnetGateway) UnpackGetCurrentMembership(data []byte) (Mem
 // the contract method with ID 0x94074b03.  This method will panic if any
 // invalid/nil inputs are passed.
 //
-// Solidity: function getNetworkName() view returns((uint64,address[]))
+// Solidity: function getNetworkName() view returns((uint64,address[]) id)
 func (subnetGateway *SubnetGateway) PackGetNetworkName() []byte {
 	enc, err := subnetGateway.abi.Pack("getNetworkName")
 	if err != nil {
@@ -696,7 +823,7 @@ func (subnetGateway *SubnetGateway) PackGetNetworkName() []byte {
 // the contract method with ID 0x94074b03.  This method will return an error
 // if any inputs are invalid/nil.
 //
-// Solidity: function getNetworkName() view returns((uint64,address[]))
+// Solidity: function getNetworkName() view returns((uint64,address[]) id)
 func (subnetGateway *SubnetGateway) TryPackGetNetworkName() ([]byte, error) {
 	return subnetGateway.abi.Pack("getNetworkName")
 }
@@ -704,7 +831,7 @@ func (subnetGateway *SubnetGateway) TryPackGetNetworkName() ([]byte, error) {
 // UnpackGetNetworkName is the Go binding that unpacks the parameters returned
 // from invoking the contract method with ID 0x94074b03.
 //
-// Solidity: function getNetworkName() view returns((uint64,address[]))
+// Solidity: function getNetworkName() view returns((uint64,address[]) id)
 func (subnetGateway *SubnetGateway) UnpackGetNetworkName(data []byte) (SubnetID, error) {
 	out, err := subnetGateway.abi.Unpack("getNetworkName", data)
 	if err != nil {
@@ -784,6 +911,41 @@ func (subnetGateway *SubnetGateway) UnpackMajorityPercentage(data []byte) (uint8
 	return out0, nil
 }
 
+// PackMaxMsgsPerPeriod is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xbca99153.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function maxMsgsPerPeriod() view returns(uint64)
+func (subnetGateway *SubnetGateway) PackMaxMsgsPerPeriod() []byte {
+	enc, err := subnetGateway.abi.Pack("maxMsgsPerPeriod")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackMaxMsgsPerPeriod is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xbca99153.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function maxMsgsPerPeriod() view returns(uint64)
+func (subnetGateway *SubnetGateway) TryPackMaxMsgsPerPeriod() ([]byte, error) {
+	return subnetGateway.abi.Pack("maxMsgsPerPeriod")
+}
+
+// UnpackMaxMsgsPerPeriod is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xbca99153.
+//
+// Solidity: function maxMsgsPerPeriod() view returns(uint64)
+func (subnetGateway *SubnetGateway) UnpackMaxMsgsPerPeriod(data []byte) (uint64, error) {
+	out, err := subnetGateway.abi.Unpack("maxMsgsPerPeriod", data)
+	if err != nil {
+		return *new(uint64), err
+	}
+	out0 := *abi.ConvertType(out[0], new(uint64)).(*uint64)
+	return out0, nil
+}
+
 // PackMessageGas is the Go binding used to pack the parameters required for calling
 // the contract method with ID 0xb7c7c819.  This method will panic if any
 // invalid/nil inputs are passed.
@@ -812,6 +974,41 @@ func (subnetGateway *SubnetGateway) TryPackMessageGas() ([]byte, error) {
 // Solidity: function messageGas() view returns(uint256)
 func (subnetGateway *SubnetGateway) UnpackMessageGas(data []byte) (*big.Int, error) {
 	out, err := subnetGateway.abi.Unpack("messageGas", data)
+	if err != nil {
+		return new(big.Int), err
+	}
+	out0 := abi.ConvertType(out[0], new(big.Int)).(*big.Int)
+	return out0, nil
+}
+
+// PackMinRelease is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xa26730e1.  This method will panic if any
+// invalid/nil inputs are passed.
+//
+// Solidity: function minRelease() view returns(uint256)
+func (subnetGateway *SubnetGateway) PackMinRelease() []byte {
+	enc, err := subnetGateway.abi.Pack("minRelease")
+	if err != nil {
+		panic(err)
+	}
+	return enc
+}
+
+// TryPackMinRelease is the Go binding used to pack the parameters required for calling
+// the contract method with ID 0xa26730e1.  This method will return an error
+// if any inputs are invalid/nil.
+//
+// Solidity: function minRelease() view returns(uint256)
+func (subnetGateway *SubnetGateway) TryPackMinRelease() ([]byte, error) {
+	return subnetGateway.abi.Pack("minRelease")
+}
+
+// UnpackMinRelease is the Go binding that unpacks the parameters returned
+// from invoking the contract method with ID 0xa26730e1.
+//
+// Solidity: function minRelease() view returns(uint256)
+func (subnetGateway *SubnetGateway) UnpackMinRelease(data []byte) (*big.Int, error) {
+	out, err := subnetGateway.abi.Unpack("minRelease", data)
 	if err != nil {
 		return new(big.Int), err
 	}
@@ -1123,6 +1320,51 @@ func (subnetGateway *SubnetGateway) UnpackConfigurationAppliedEvent(log *types.L
 		return nil, bind.ErrEventSignatureMismatch
 	}
 	out := new(SubnetGatewayConfigurationApplied)
+	if len(log.Data) > 0 {
+		if err := subnetGateway.abi.UnpackIntoInterface(out, event, log.Data); err != nil {
+			return nil, err
+		}
+	}
+	var indexed abi.Arguments
+	for _, arg := range subnetGateway.abi.Events[event].Inputs {
+		if arg.Indexed {
+			indexed = append(indexed, arg)
+		}
+	}
+	if err := abi.ParseTopics(out, indexed, log.Topics[1:]); err != nil {
+		return nil, err
+	}
+	out.Raw = log
+	return out, nil
+}
+
+// SubnetGatewayConfigurationProgress represents a ConfigurationProgress event raised by the SubnetGateway contract.
+type SubnetGatewayConfigurationProgress struct {
+	ConfigurationNumber uint64
+	UpTo                uint64
+	Raw                 *types.Log // Blockchain specific contextual infos
+}
+
+const SubnetGatewayConfigurationProgressEventName = "ConfigurationProgress"
+
+// ContractEventName returns the user-defined event name.
+func (SubnetGatewayConfigurationProgress) ContractEventName() string {
+	return SubnetGatewayConfigurationProgressEventName
+}
+
+// UnpackConfigurationProgressEvent is the Go binding that unpacks the event data emitted
+// by contract.
+//
+// Solidity: event ConfigurationProgress(uint64 configurationNumber, uint64 upTo)
+func (subnetGateway *SubnetGateway) UnpackConfigurationProgressEvent(log *types.Log) (*SubnetGatewayConfigurationProgress, error) {
+	event := "ConfigurationProgress"
+	if len(log.Topics) == 0 {
+		return nil, bind.ErrNoEventSignature
+	}
+	if log.Topics[0] != subnetGateway.abi.Events[event].ID {
+		return nil, bind.ErrEventSignatureMismatch
+	}
+	out := new(SubnetGatewayConfigurationProgress)
 	if len(log.Data) > 0 {
 		if err := subnetGateway.abi.UnpackIntoInterface(out, event, log.Data); err != nil {
 			return nil, err
@@ -1505,5 +1747,730 @@ func (subnetGateway *SubnetGateway) UnpackTopDownMessageAppliedEvent(log *types.
 		return nil, err
 	}
 	out.Raw = log
+	return out, nil
+}
+
+// UnpackError attempts to decode the provided error data using user-defined
+// error definitions.
+func (subnetGateway *SubnetGateway) UnpackError(raw []byte) (any, error) {
+	if len(raw) < 4 {
+		return nil, errors.New("revert data shorter than a selector")
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["BadGenesis"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackBadGenesisError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["BelowMinimum"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackBelowMinimumError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["ConfigurationInProgress"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackConfigurationInProgressError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["ContradictsFinality"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackContradictsFinalityError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["DuplicateValidatorSignaturesFound"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackDuplicateValidatorSignaturesFoundError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["EnvelopeTooLarge"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackEnvelopeTooLargeError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["ForbiddenRecipient"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackForbiddenRecipientError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["Gap"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackGapError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["InvalidConfigurationNumber"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackInvalidConfigurationNumberError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["InvalidSignatureErr"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackInvalidSignatureErrError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["InvalidSubnet"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackInvalidSubnetError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["InvalidXnetMessage"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackInvalidXnetMessageError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["NoCode"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackNoCodeError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["NotCommitted"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackNotCommittedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["NotDelegatedEvmAddress"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackNotDelegatedEvmAddressError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["NotEnoughBalance"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackNotEnoughBalanceError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["NotEnoughGas"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackNotEnoughGasError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["NotEnoughSubnetCircSupply"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackNotEnoughSubnetCircSupplyError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["NotProven"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackNotProvenError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["NotValidator"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackNotValidatorError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["NothingToWithdraw"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackNothingToWithdrawError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["ParentFinalityAlreadyCommitted"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackParentFinalityAlreadyCommittedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["PaymentFailed"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackPaymentFailedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["PeriodFull"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackPeriodFullError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["Reentered"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackReenteredError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["SignatureAddressesNotSorted"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackSignatureAddressesNotSortedError(raw[4:])
+	}
+	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["StatementTooLong"].ID.Bytes()[:4]) {
+		return subnetGateway.UnpackStatementTooLongError(raw[4:])
+	}
+	return nil, errors.New("Unknown error")
+}
+
+// SubnetGatewayBadGenesis represents a BadGenesis error raised by the SubnetGateway contract.
+type SubnetGatewayBadGenesis struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BadGenesis()
+func SubnetGatewayBadGenesisErrorID() common.Hash {
+	return common.HexToHash("0x0dc1b57a1770798c11343a479603c9b9abe78f658c2c2761016c801a466049ee")
+}
+
+// UnpackBadGenesisError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BadGenesis()
+func (subnetGateway *SubnetGateway) UnpackBadGenesisError(raw []byte) (*SubnetGatewayBadGenesis, error) {
+	out := new(SubnetGatewayBadGenesis)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "BadGenesis", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayBelowMinimum represents a BelowMinimum error raised by the SubnetGateway contract.
+type SubnetGatewayBelowMinimum struct {
+	Min *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error BelowMinimum(uint256 min)
+func SubnetGatewayBelowMinimumErrorID() common.Hash {
+	return common.HexToHash("0x06b2f1c7d4804f83f5de09b90cdec11105a5bd69f3a2eaa55f43684fc34083a6")
+}
+
+// UnpackBelowMinimumError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error BelowMinimum(uint256 min)
+func (subnetGateway *SubnetGateway) UnpackBelowMinimumError(raw []byte) (*SubnetGatewayBelowMinimum, error) {
+	out := new(SubnetGatewayBelowMinimum)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "BelowMinimum", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayConfigurationInProgress represents a ConfigurationInProgress error raised by the SubnetGateway contract.
+type SubnetGatewayConfigurationInProgress struct {
+	ConfigurationNumber uint64
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ConfigurationInProgress(uint64 configurationNumber)
+func SubnetGatewayConfigurationInProgressErrorID() common.Hash {
+	return common.HexToHash("0xf5c3f54dc3cd06f87caa845e16f368a4ceb41c2acf7442005e8195a93240dc2a")
+}
+
+// UnpackConfigurationInProgressError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ConfigurationInProgress(uint64 configurationNumber)
+func (subnetGateway *SubnetGateway) UnpackConfigurationInProgressError(raw []byte) (*SubnetGatewayConfigurationInProgress, error) {
+	out := new(SubnetGatewayConfigurationInProgress)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "ConfigurationInProgress", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayContradictsFinality represents a ContradictsFinality error raised by the SubnetGateway contract.
+type SubnetGatewayContradictsFinality struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ContradictsFinality()
+func SubnetGatewayContradictsFinalityErrorID() common.Hash {
+	return common.HexToHash("0x5500134fb765138b5538cb0c1b4c6c08489ab43f1592c57dc0980e2cd64b3cc4")
+}
+
+// UnpackContradictsFinalityError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ContradictsFinality()
+func (subnetGateway *SubnetGateway) UnpackContradictsFinalityError(raw []byte) (*SubnetGatewayContradictsFinality, error) {
+	out := new(SubnetGatewayContradictsFinality)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "ContradictsFinality", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayDuplicateValidatorSignaturesFound represents a DuplicateValidatorSignaturesFound error raised by the SubnetGateway contract.
+type SubnetGatewayDuplicateValidatorSignaturesFound struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error DuplicateValidatorSignaturesFound()
+func SubnetGatewayDuplicateValidatorSignaturesFoundErrorID() common.Hash {
+	return common.HexToHash("0x05afb882531a7326a456820f828f050b944a8dd06c2d2c2ce4e53af2df57bed4")
+}
+
+// UnpackDuplicateValidatorSignaturesFoundError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error DuplicateValidatorSignaturesFound()
+func (subnetGateway *SubnetGateway) UnpackDuplicateValidatorSignaturesFoundError(raw []byte) (*SubnetGatewayDuplicateValidatorSignaturesFound, error) {
+	out := new(SubnetGatewayDuplicateValidatorSignaturesFound)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "DuplicateValidatorSignaturesFound", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayEnvelopeTooLarge represents a EnvelopeTooLarge error raised by the SubnetGateway contract.
+type SubnetGatewayEnvelopeTooLarge struct {
+	Size *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error EnvelopeTooLarge(uint256 size)
+func SubnetGatewayEnvelopeTooLargeErrorID() common.Hash {
+	return common.HexToHash("0xbb9e58ed2ecec65f975d57c0cd1af069dee52a751a504dd8da00898059ee35d2")
+}
+
+// UnpackEnvelopeTooLargeError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error EnvelopeTooLarge(uint256 size)
+func (subnetGateway *SubnetGateway) UnpackEnvelopeTooLargeError(raw []byte) (*SubnetGatewayEnvelopeTooLarge, error) {
+	out := new(SubnetGatewayEnvelopeTooLarge)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "EnvelopeTooLarge", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayForbiddenRecipient represents a ForbiddenRecipient error raised by the SubnetGateway contract.
+type SubnetGatewayForbiddenRecipient struct {
+	Account common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ForbiddenRecipient(address account)
+func SubnetGatewayForbiddenRecipientErrorID() common.Hash {
+	return common.HexToHash("0xc52dbe5ea7b9cc29c06cf9efb85229a1711b74432cd3c3245d941d307fe521c6")
+}
+
+// UnpackForbiddenRecipientError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ForbiddenRecipient(address account)
+func (subnetGateway *SubnetGateway) UnpackForbiddenRecipientError(raw []byte) (*SubnetGatewayForbiddenRecipient, error) {
+	out := new(SubnetGatewayForbiddenRecipient)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "ForbiddenRecipient", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayGap represents a Gap error raised by the SubnetGateway contract.
+type SubnetGatewayGap struct {
+	Expected uint64
+	Got      uint64
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error Gap(uint64 expected, uint64 got)
+func SubnetGatewayGapErrorID() common.Hash {
+	return common.HexToHash("0x3a5a176d63fddd02fb08e1625bc0823f0c05a15a1a28bcc5f49364bb77bac178")
+}
+
+// UnpackGapError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error Gap(uint64 expected, uint64 got)
+func (subnetGateway *SubnetGateway) UnpackGapError(raw []byte) (*SubnetGatewayGap, error) {
+	out := new(SubnetGatewayGap)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "Gap", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayInvalidConfigurationNumber represents a InvalidConfigurationNumber error raised by the SubnetGateway contract.
+type SubnetGatewayInvalidConfigurationNumber struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidConfigurationNumber()
+func SubnetGatewayInvalidConfigurationNumberErrorID() common.Hash {
+	return common.HexToHash("0x6ae94ca407dd6f7db9abfdc66f4c5da36f1a76504ff526348adb1be1b62bf208")
+}
+
+// UnpackInvalidConfigurationNumberError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidConfigurationNumber()
+func (subnetGateway *SubnetGateway) UnpackInvalidConfigurationNumberError(raw []byte) (*SubnetGatewayInvalidConfigurationNumber, error) {
+	out := new(SubnetGatewayInvalidConfigurationNumber)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "InvalidConfigurationNumber", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayInvalidSignatureErr represents a InvalidSignatureErr error raised by the SubnetGateway contract.
+type SubnetGatewayInvalidSignatureErr struct {
+	Code uint8
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidSignatureErr(uint8 code)
+func SubnetGatewayInvalidSignatureErrErrorID() common.Hash {
+	return common.HexToHash("0x282ef1c11fff7f798c20a2570d55039a56216a82ae0b868a6f2d444b2db0db6a")
+}
+
+// UnpackInvalidSignatureErrError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidSignatureErr(uint8 code)
+func (subnetGateway *SubnetGateway) UnpackInvalidSignatureErrError(raw []byte) (*SubnetGatewayInvalidSignatureErr, error) {
+	out := new(SubnetGatewayInvalidSignatureErr)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "InvalidSignatureErr", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayInvalidSubnet represents a InvalidSubnet error raised by the SubnetGateway contract.
+type SubnetGatewayInvalidSubnet struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidSubnet()
+func SubnetGatewayInvalidSubnetErrorID() common.Hash {
+	return common.HexToHash("0x076bb706fbadc681025b167edeb5aa6fd63f897e221ba95fff69990501db9f9a")
+}
+
+// UnpackInvalidSubnetError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidSubnet()
+func (subnetGateway *SubnetGateway) UnpackInvalidSubnetError(raw []byte) (*SubnetGatewayInvalidSubnet, error) {
+	out := new(SubnetGatewayInvalidSubnet)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "InvalidSubnet", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayInvalidXnetMessage represents a InvalidXnetMessage error raised by the SubnetGateway contract.
+type SubnetGatewayInvalidXnetMessage struct {
+	Reason uint8
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error InvalidXnetMessage(uint8 reason)
+func SubnetGatewayInvalidXnetMessageErrorID() common.Hash {
+	return common.HexToHash("0xbc0f01cf8fb77588a6abd70d3aee4b51c708b378bbaf1f4c5ca190118451c7e4")
+}
+
+// UnpackInvalidXnetMessageError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error InvalidXnetMessage(uint8 reason)
+func (subnetGateway *SubnetGateway) UnpackInvalidXnetMessageError(raw []byte) (*SubnetGatewayInvalidXnetMessage, error) {
+	out := new(SubnetGatewayInvalidXnetMessage)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "InvalidXnetMessage", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayNoCode represents a NoCode error raised by the SubnetGateway contract.
+type SubnetGatewayNoCode struct {
+	Account common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NoCode(address account)
+func SubnetGatewayNoCodeErrorID() common.Hash {
+	return common.HexToHash("0x674520b6bb5a7851149439c2748026005a69a70a0b4e6c410abbfac42015a2a9")
+}
+
+// UnpackNoCodeError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NoCode(address account)
+func (subnetGateway *SubnetGateway) UnpackNoCodeError(raw []byte) (*SubnetGatewayNoCode, error) {
+	out := new(SubnetGatewayNoCode)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "NoCode", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayNotCommitted represents a NotCommitted error raised by the SubnetGateway contract.
+type SubnetGatewayNotCommitted struct {
+	Count uint64
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotCommitted(uint64 count)
+func SubnetGatewayNotCommittedErrorID() common.Hash {
+	return common.HexToHash("0x891354d6ed61f8fec734410d41d6a552adb0c89f5421b841b131bc727aebb5e3")
+}
+
+// UnpackNotCommittedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotCommitted(uint64 count)
+func (subnetGateway *SubnetGateway) UnpackNotCommittedError(raw []byte) (*SubnetGatewayNotCommitted, error) {
+	out := new(SubnetGatewayNotCommitted)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "NotCommitted", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayNotDelegatedEvmAddress represents a NotDelegatedEvmAddress error raised by the SubnetGateway contract.
+type SubnetGatewayNotDelegatedEvmAddress struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotDelegatedEvmAddress()
+func SubnetGatewayNotDelegatedEvmAddressErrorID() common.Hash {
+	return common.HexToHash("0xc5f8961fcf258c8d4210c0e0876d511764d2ba5edfc3beabebf1115c16e04adf")
+}
+
+// UnpackNotDelegatedEvmAddressError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotDelegatedEvmAddress()
+func (subnetGateway *SubnetGateway) UnpackNotDelegatedEvmAddressError(raw []byte) (*SubnetGatewayNotDelegatedEvmAddress, error) {
+	out := new(SubnetGatewayNotDelegatedEvmAddress)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "NotDelegatedEvmAddress", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayNotEnoughBalance represents a NotEnoughBalance error raised by the SubnetGateway contract.
+type SubnetGatewayNotEnoughBalance struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughBalance()
+func SubnetGatewayNotEnoughBalanceErrorID() common.Hash {
+	return common.HexToHash("0xad3a8b9eaddc3d6d5c780ccaaf272bfb52ccfbe8d3a426f9902dadb4685d4a9b")
+}
+
+// UnpackNotEnoughBalanceError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughBalance()
+func (subnetGateway *SubnetGateway) UnpackNotEnoughBalanceError(raw []byte) (*SubnetGatewayNotEnoughBalance, error) {
+	out := new(SubnetGatewayNotEnoughBalance)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "NotEnoughBalance", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayNotEnoughGas represents a NotEnoughGas error raised by the SubnetGateway contract.
+type SubnetGatewayNotEnoughGas struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughGas()
+func SubnetGatewayNotEnoughGasErrorID() common.Hash {
+	return common.HexToHash("0xdd629f8664827703a13438883cba7294fb2b2057f7fa393127a266a71f468b41")
+}
+
+// UnpackNotEnoughGasError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughGas()
+func (subnetGateway *SubnetGateway) UnpackNotEnoughGasError(raw []byte) (*SubnetGatewayNotEnoughGas, error) {
+	out := new(SubnetGatewayNotEnoughGas)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "NotEnoughGas", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayNotEnoughSubnetCircSupply represents a NotEnoughSubnetCircSupply error raised by the SubnetGateway contract.
+type SubnetGatewayNotEnoughSubnetCircSupply struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotEnoughSubnetCircSupply()
+func SubnetGatewayNotEnoughSubnetCircSupplyErrorID() common.Hash {
+	return common.HexToHash("0x74db2854f8cb7576256125644f18da7642a2f0f36c228301b1f1d3124a990684")
+}
+
+// UnpackNotEnoughSubnetCircSupplyError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotEnoughSubnetCircSupply()
+func (subnetGateway *SubnetGateway) UnpackNotEnoughSubnetCircSupplyError(raw []byte) (*SubnetGatewayNotEnoughSubnetCircSupply, error) {
+	out := new(SubnetGatewayNotEnoughSubnetCircSupply)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "NotEnoughSubnetCircSupply", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayNotProven represents a NotProven error raised by the SubnetGateway contract.
+type SubnetGatewayNotProven struct {
+	Count uint64
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotProven(uint64 count)
+func SubnetGatewayNotProvenErrorID() common.Hash {
+	return common.HexToHash("0xa6b67b910905686bf604f6424b505a9f28e2cb261ae2105ff6e499b3e6cd2bb3")
+}
+
+// UnpackNotProvenError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotProven(uint64 count)
+func (subnetGateway *SubnetGateway) UnpackNotProvenError(raw []byte) (*SubnetGatewayNotProven, error) {
+	out := new(SubnetGatewayNotProven)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "NotProven", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayNotValidator represents a NotValidator error raised by the SubnetGateway contract.
+type SubnetGatewayNotValidator struct {
+	Account common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NotValidator(address account)
+func SubnetGatewayNotValidatorErrorID() common.Hash {
+	return common.HexToHash("0xed3db8ac0aff2f11d9c21259b57051cec9967e78c0d61c8321b092e63647d624")
+}
+
+// UnpackNotValidatorError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NotValidator(address account)
+func (subnetGateway *SubnetGateway) UnpackNotValidatorError(raw []byte) (*SubnetGatewayNotValidator, error) {
+	out := new(SubnetGatewayNotValidator)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "NotValidator", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayNothingToWithdraw represents a NothingToWithdraw error raised by the SubnetGateway contract.
+type SubnetGatewayNothingToWithdraw struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error NothingToWithdraw()
+func SubnetGatewayNothingToWithdrawErrorID() common.Hash {
+	return common.HexToHash("0xd0d04f60bf4f7629141a1f00f5d2908fa0f3e15bf4cbf8bb8edc6fcbdf2509fa")
+}
+
+// UnpackNothingToWithdrawError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error NothingToWithdraw()
+func (subnetGateway *SubnetGateway) UnpackNothingToWithdrawError(raw []byte) (*SubnetGatewayNothingToWithdraw, error) {
+	out := new(SubnetGatewayNothingToWithdraw)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "NothingToWithdraw", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayParentFinalityAlreadyCommitted represents a ParentFinalityAlreadyCommitted error raised by the SubnetGateway contract.
+type SubnetGatewayParentFinalityAlreadyCommitted struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error ParentFinalityAlreadyCommitted()
+func SubnetGatewayParentFinalityAlreadyCommittedErrorID() common.Hash {
+	return common.HexToHash("0x2a75b0822cce227dcc456dc324aa783a1d9304f2ff99844b0a11ab3ef0a714a3")
+}
+
+// UnpackParentFinalityAlreadyCommittedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error ParentFinalityAlreadyCommitted()
+func (subnetGateway *SubnetGateway) UnpackParentFinalityAlreadyCommittedError(raw []byte) (*SubnetGatewayParentFinalityAlreadyCommitted, error) {
+	out := new(SubnetGatewayParentFinalityAlreadyCommitted)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "ParentFinalityAlreadyCommitted", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayPaymentFailed represents a PaymentFailed error raised by the SubnetGateway contract.
+type SubnetGatewayPaymentFailed struct {
+	To common.Address
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error PaymentFailed(address to)
+func SubnetGatewayPaymentFailedErrorID() common.Hash {
+	return common.HexToHash("0x36899e48161ee4504f5f89aa55f7aed73460d464cb62f64e03057df7dbcdd0aa")
+}
+
+// UnpackPaymentFailedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error PaymentFailed(address to)
+func (subnetGateway *SubnetGateway) UnpackPaymentFailedError(raw []byte) (*SubnetGatewayPaymentFailed, error) {
+	out := new(SubnetGatewayPaymentFailed)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "PaymentFailed", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayPeriodFull represents a PeriodFull error raised by the SubnetGateway contract.
+type SubnetGatewayPeriodFull struct {
+	Epoch *big.Int
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error PeriodFull(uint256 epoch)
+func SubnetGatewayPeriodFullErrorID() common.Hash {
+	return common.HexToHash("0x5a60139b7f469cb043b916d845b86f63c392d5c2dc2823382f2b6cc3b239c2ac")
+}
+
+// UnpackPeriodFullError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error PeriodFull(uint256 epoch)
+func (subnetGateway *SubnetGateway) UnpackPeriodFullError(raw []byte) (*SubnetGatewayPeriodFull, error) {
+	out := new(SubnetGatewayPeriodFull)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "PeriodFull", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayReentered represents a Reentered error raised by the SubnetGateway contract.
+type SubnetGatewayReentered struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error Reentered()
+func SubnetGatewayReenteredErrorID() common.Hash {
+	return common.HexToHash("0xb5dfd9e53a10d4d747ca3de749b98baf23546e800cbacdb1dbc28233e586d1ee")
+}
+
+// UnpackReenteredError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error Reentered()
+func (subnetGateway *SubnetGateway) UnpackReenteredError(raw []byte) (*SubnetGatewayReentered, error) {
+	out := new(SubnetGatewayReentered)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "Reentered", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewaySignatureAddressesNotSorted represents a SignatureAddressesNotSorted error raised by the SubnetGateway contract.
+type SubnetGatewaySignatureAddressesNotSorted struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error SignatureAddressesNotSorted()
+func SubnetGatewaySignatureAddressesNotSortedErrorID() common.Hash {
+	return common.HexToHash("0x482fcef4de4d71d633ca2da4e2b17896c57a6ebe105cfd6674889bc848fa62b2")
+}
+
+// UnpackSignatureAddressesNotSortedError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error SignatureAddressesNotSorted()
+func (subnetGateway *SubnetGateway) UnpackSignatureAddressesNotSortedError(raw []byte) (*SubnetGatewaySignatureAddressesNotSorted, error) {
+	out := new(SubnetGatewaySignatureAddressesNotSorted)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "SignatureAddressesNotSorted", raw); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SubnetGatewayStatementTooLong represents a StatementTooLong error raised by the SubnetGateway contract.
+type SubnetGatewayStatementTooLong struct {
+}
+
+// ErrorID returns the hash of canonical representation of the error's signature.
+//
+// Solidity: error StatementTooLong()
+func SubnetGatewayStatementTooLongErrorID() common.Hash {
+	return common.HexToHash("0x95048adfbe37530a6f6f259c23fe1f425731376fe53d88ec979944084fff8c11")
+}
+
+// UnpackStatementTooLongError is the Go binding used to decode the provided
+// error data into the corresponding Go error struct.
+//
+// Solidity: error StatementTooLong()
+func (subnetGateway *SubnetGateway) UnpackStatementTooLongError(raw []byte) (*SubnetGatewayStatementTooLong, error) {
+	out := new(SubnetGatewayStatementTooLong)
+	if err := subnetGateway.abi.UnpackIntoInterface(out, "StatementTooLong", raw); err != nil {
+		return nil, err
+	}
 	return out, nil
 }

@@ -101,6 +101,22 @@ type ISubnetGatewayCounters struct {
 	CreditsPaid *big.Int
 }
 
+// ISubnetGatewayGenesis is an auto generated low-level Go binding around an user-defined struct.
+type ISubnetGatewayGenesis struct {
+	NetworkName         SubnetID
+	Validators          []Validator
+	BottomUpCheckPeriod uint64
+	MajorityPercentage  uint8
+	PowerScale          int8
+	Salt                [32]byte
+	CircSupply          *big.Int
+	ExitFee             *big.Int
+	DeliverReward       *big.Int
+	MinRelease          *big.Int
+	MaxMsgsPerPeriod    uint64
+	MessageGas          *big.Int
+}
+
 // Inclusion is an auto generated low-level Go binding around an user-defined struct.
 type Inclusion struct {
 	Msg   IpcEnvelope
@@ -129,6 +145,22 @@ type ListPendingCommitmentsEntry struct {
 type Membership struct {
 	Validators          []Validator
 	ConfigurationNumber uint64
+}
+
+// OutboxParams is an auto generated low-level Go binding around an user-defined struct.
+type OutboxParams struct {
+	Gateway         common.Address
+	Subnet          SubnetID
+	RootNetwork     SubnetID
+	RootChainId     *big.Int
+	FastWithdrawals common.Address
+	RootFlt         common.Address
+	RootUsdc        common.Address
+	Replica         common.Address
+	FltMin          *big.Int
+	FltMax          *big.Int
+	UsdcMin         *big.Int
+	UsdcMax         *big.Int
 }
 
 // ParentFinality is an auto generated low-level Go binding around an user-defined struct.

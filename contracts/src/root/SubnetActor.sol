@@ -235,12 +235,13 @@ contract SubnetActor is Checkpoints, Ownable2Step {
     }
 
     /// @notice The accounts of the subnet's genesis and their balances.
-    function genesisBalances() external view returns (address[] memory accounts, uint256[] memory balances) {
-        accounts = genesisAccounts;
-        balances = new uint256[](accounts.length);
+    function genesisBalances() external view returns (address[] memory, uint256[] memory) {
+        address[] memory accounts = genesisAccounts;
+        uint256[] memory balances = new uint256[](accounts.length);
         for (uint256 i = 0; i < accounts.length; i++) {
             balances[i] = genesisBalance[accounts[i]];
         }
+        return (accounts, balances);
     }
 
     function bottomUpCheckPeriod() external view returns (uint256) {
