@@ -36,6 +36,12 @@ var points = []Point{
 	{"txm.after_decided", "a final block decided an intent and the journal says so"},
 	{"deploy.after_contract", "a contract of the set is mined, the next is not recorded"},
 	{"deploy.after_join", "validators have joined, the bootstrap is not recorded"},
+	{"node.before_forkchoice", "the derived state is written, geth's head is the block before"},
+	{"node.after_forkchoice", "geth's head has moved in memory, nothing is synced"},
+	{"node.after_sync", "the block is durable, consensus does not know"},
+	{"node.before_item_sign", "an item is due, its digest is not recorded"},
+	{"node.after_item_persist", "the digest is recorded, its signature does not exist"},
+	{"node.after_cache_write", "a range of the parent is on disk, not yet in memory"},
 }
 
 // Points lists every point by name.

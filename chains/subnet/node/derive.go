@@ -1,0 +1,432 @@
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"math/big"
+	"slices"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+
+	"github.com/causeway-bridge/causeway/chains/ipc"
+)
+
+const (
+	digestsPerSigner = 4      // of one parent height, before a signer is ignored there
+	openRootsKept    = 4      // outbox roots a validator goes on signing
+	rootsKept        = 20_000 // heights whose outbox roots are kept
+)
+
+// rules turns blocks into chainState. It holds no state of its own.
+type rules struct {
+	g      Genesis
+	pre    *predeploys
+	sets   *setCache
+	subnet ipc.SubnetID
+	parent ipc.Domain // of statements about the parent
+	root   ipc.Domain // of outbox roots
+	log    *slog.Logger
+}
+
+func newRules(g Genesis, pre *predeploys, sets *setCache, log *slog.Logger) *rules {
+	return &rules{
+		g: g, pre: pre, sets: sets, subnet: g.SubnetID.ID(), log: log,
+		parent: ipc.Domain{ChainID: uint64(g.ChainID), VerifyingContract: g.Gateway, Salt: g.Salt},
+		root:   ipc.Domain{ChainID: uint64(g.RootChainID), VerifyingContract: g.FastWithdrawals, Salt: g.Salt},
+	}
+}
+
+// start is the state before block 1.
+func (r *rules) start(genesis *types.Header) (*chainState, error) {
+	latest, err := r.pre.latest(genesis)
+	if err != nil {
+		return nil, err
+	}
+	config, err := r.pre.appliedConfiguration(genesis)
+	if err != nil {
+		return nil, err
+	}
+	b := base{Parent: latest.ParentHeight, Nonce: latest.TopDownNonce, Number: latest.PowerChangeNonce}
+	now := topic{Config: config, Base: b}
+	return &chainState{
+		Hash: genesis.Hash(), Time: genesis.Time, Burnt: new(big.Int),
+		Sets: []setFrom{{From: 1}}, Reports: map[common.Address]report{},
+		Now: now, Before: now, Latest: b, NextQuorum: r.g.Period,
+	}, nil
+}
+
+// next derives the state after a block that was executed. consensus is CometBFT's hash of the block. It returns CometBFT's validator
+// updates, empty but at a switch.
+func (r *rules) next(prev *chainState, block *types.Block, consensus common.Hash, votes []vote, d *draft) (*chainState, []abci.ValidatorUpdate, error) {
+	s, header := prev.clone(), block.Header()
+	s.Height, s.Hash, s.Time = header.Number.Uint64(), header.Hash(), header.Time
+	s.Burnt.Add(s.Burnt, new(big.Int).Mul(header.BaseFee, new(big.Int).SetUint64(header.GasUsed)))
+	d.raw(numKey(keyBurnt, s.Height), s.Burnt.FillBytes(make([]byte, 32)))
+
+	// What the votes of the block before say.
+	if err := r.readVotes(prev, s, votes, d); err != nil {
+		return nil, nil, err
+	}
+
+	// What the gateway says after this block.
+	if err := r.collectChanges(block, d); err != nil {
+		return nil, nil, err
+	}
+	if err := r.followGateway(s, header, d); err != nil {
+		return nil, nil, err
+	}
+	if err := r.choose(s); err != nil {
+		return nil, nil, err
+	}
+	s.Before = prev.Now
+
+	updates, err := r.switchSets(s, d)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	// New things to sign about this very height, from Commit on.
+	if s.Height%r.g.Period == 0 {
+		if err := r.makeCheckpoint(s, header, consensus, d); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := r.makeRoot(prev, s, header, d); err != nil {
+		return nil, nil, err
+	}
+	d.put(numKey(keyState, s.Height), s)
+	if s.Height > statesKept {
+		d.remove(numKey(keyState, s.Height-statesKept))
+	}
+	return s, updates, nil
+}
+
+// readVotes takes reports and signatures out of the extensions. Whatever is
+// undecodable, unknown or badly signed is ignored.
+func (r *rules) readVotes(prev, s *chainState, votes []vote, d *draft) error {
+	if s.Height == 1 {
+		return nil
+	}
+	voted := s.Height - 1
+	members, err := r.sets.voters(s.configAt(voted))
+	if err != nil {
+		return err
+	}
+	for _, v := range votes {
+		m, ok := members.members[v.Address]
+		if !ok {
+			continue
+		}
+		ext, err := ipc.DecodeExtension(v.Extension)
+		if err != nil {
+			continue
+		}
+		if ext.Report > 0 {
+			s.Reports[m.evm] = report{Parent: ext.Report, At: voted}
+		}
+		for _, item := range ext.Items {
+			if err := r.poolItem(prev, s, item, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *rules) poolItem(prev, s *chainState, item ipc.Item, d *draft) error {
+	switch item.Kind {
+	case ipc.ItemParentFinality:
+		return r.poolFinality(prev, s, item, d)
+	case ipc.ItemCheckpoint:
+		return poolFixed[checkpointRecord](r, s, numKey(keyCheckpoint, item.Key), item, d)
+	case ipc.ItemOutboxRoot:
+		return poolFixed[rootRecord](r, s, numKey(keyRoot, item.Key), item, d)
+	}
+	return nil
+}
+
+type pooled interface{ signatures() *pool }
+
+func (c *checkpointRecord) signatures() *pool { return &c.pool }
+func (f *finalityRecord) signatures() *pool   { return &f.pool }
+func (o *rootRecord) signatures() *pool       { return &o.pool }
+
+// poolFixed adds a signature to a record whose digest the chain itself fixes.
+func poolFixed[T any, P interface {
+	*T
+	pooled
+}](r *rules, s *chainState, key []byte, item ipc.Item, d *draft) error {
+	rec, ok, err := load[T](d, key)
+	if err != nil || !ok {
+		return err
+	}
+	p := P(rec).signatures()
+	set, err := r.sets.set(p.Config)
+	if err != nil {
+		return err
+	}
+	if p.add(item, s.Height, set, r.g.MajorityPercentage) {
+		d.put(key, rec)
+		if p.Done && item.Kind == ipc.ItemOutboxRoot {
+			s.OpenRoots = slices.DeleteFunc(s.OpenRoots, func(h uint64) bool { return h <= item.Key })
+		}
+	}
+	return nil
+}
+
+// poolFinality adds a signature on a statement about the parent. Extensions of
+// height h-1, which block h carries, were made from the state after h-2: only
+// the candidate of then is collected, plus what already has a record.
+func (r *rules) poolFinality(prev, s *chainState, item ipc.Item, d *draft) error {
+	key := hashKey(keyFinality, item.Key, item.Digest)
+	rec, ok, err := load[finalityRecord](d, key)
+	if err != nil {
+		return err
+	}
+	asked := prev.Before
+	if !ok {
+		if asked.Candidate == 0 || item.Key != asked.Candidate {
+			return nil
+		}
+		rec = &finalityRecord{pool: pool{Digest: item.Digest, Config: asked.Config}, Parent: item.Key, Base: asked.Base}
+		full, err := r.flooding(item, d)
+		if err != nil || full {
+			return err
+		}
+	}
+	set, err := r.sets.set(rec.Config)
+	if err != nil {
+		return err
+	}
+	quorum := rec.Quorum
+	if !rec.add(item, s.Height, set, r.g.MajorityPercentage) {
+		return nil
+	}
+	d.put(key, rec)
+	// The statement is done: the next candidate builds on it.
+	if quorum == 0 && rec.Quorum != 0 && rec.Config == s.Now.Config && item.Key > s.Latest.Parent {
+		s.Latest = base{Parent: item.Key, Digest: item.Digest}
+		s.Now.Candidate = 0
+	}
+	return nil
+}
+
+// flooding says whether a signer has put too many digests on one height.
+func (r *rules) flooding(item ipc.Item, d *draft) (bool, error) {
+	signer, err := item.Signer()
+	if err != nil {
+		return true, nil
+	}
+	n := 0
+	err = d.scan(numKey(keyFinality, item.Key), numKey(keyFinality, item.Key+1), func(_, v []byte) bool {
+		if rec, ok, e := load[finalityRecord](rawReader(v), nil); e == nil && ok && rec.has(signer) {
+			n++
+		}
+		return true
+	})
+	return n >= digestsPerSigner, err
+}
+
+// rawReader lets load decode a value at hand.
+type rawReader []byte
+
+func (v rawReader) get([]byte) ([]byte, error)                              { return v, nil }
+func (v rawReader) scan([]byte, []byte, func(key, value []byte) bool) error { return nil }
+
+// followGateway takes over what the gateway has committed and applied. A new
+// configuration voids statements of the old one, so building starts again from
+// what the gateway holds.
+func (r *rules) followGateway(s *chainState, header *types.Header, d *draft) error {
+	latest, err := r.pre.latest(header)
+	if err != nil {
+		return err
+	}
+	config, err := r.pre.appliedConfiguration(header)
+	if err != nil {
+		return err
+	}
+	if config != s.Now.Config || latest.ParentHeight > s.Latest.Parent {
+		s.Latest = base{Parent: latest.ParentHeight, Nonce: latest.TopDownNonce, Number: latest.PowerChangeNonce}
+		s.Now.Candidate = 0
+	}
+	s.Now.Config = config
+	// Statements below the committed one have served.
+	return d.scan(numKey(keyFinality, 0), numKey(keyFinality, latest.ParentHeight), func(k, _ []byte) bool {
+		d.remove(k)
+		d.remove(append([]byte{keyStatement}, k[1:]...))
+		return true
+	})
+}
+
+// choose keeps the candidate, or picks the highest reported parent height that
+// more than 2/3 of the power has seen.
+func (r *rules) choose(s *chainState) error {
+	members, err := r.sets.voters(s.configAt(s.Height))
+	if err != nil {
+		return err
+	}
+	power := make(map[common.Address]int64, len(members.members))
+	for _, m := range members.members {
+		power[m.evm] = m.power
+	}
+	type seen struct{ parent, power uint64 }
+	var rows []seen
+	for a, rep := range s.Reports {
+		if power[a] == 0 || rep.At+reportWindow < s.Height {
+			delete(s.Reports, a)
+			continue
+		}
+		rows = append(rows, seen{rep.Parent, uint64(power[a])})
+	}
+	if s.Now.Candidate != 0 && s.Height < s.Since+candidateLife {
+		return nil
+	}
+	slices.SortFunc(rows, func(a, b seen) int { return compareUint64(b.parent, a.parent) })
+	s.Now.Candidate = 0
+	var sum uint64
+	for _, row := range rows {
+		sum += row.power
+		if 3*sum > 2*uint64(members.total) {
+			if row.parent > s.Latest.Parent {
+				s.Now.Candidate, s.Now.Base, s.Since = row.parent, s.Latest, s.Height
+			}
+			break
+		}
+	}
+	return nil
+}
+
+// switchSets goes through the checkpoints in order: the first block that
+// carries 2/3 of a checkpoint's own set on it switches CometBFT to the
+// configuration the checkpoint names (PROTOCOL 20).
+func (r *rules) switchSets(s *chainState, d *draft) ([]abci.ValidatorUpdate, error) {
+	from := s.latestConfig()
+	to := from
+	for {
+		rec, ok, err := load[checkpointRecord](d, numKey(keyCheckpoint, s.NextQuorum))
+		if err != nil {
+			return nil, err
+		}
+		if !ok || rec.Quorum == 0 {
+			break
+		}
+		to = max(to, rec.Next)
+		s.NextQuorum += r.g.Period
+	}
+	if to == from {
+		return nil, nil
+	}
+	old, err := r.sets.set(from)
+	if err != nil {
+		return nil, err
+	}
+	set, err := r.sets.set(to)
+	if err != nil {
+		return nil, err
+	}
+	updates, err := setDiff(old, set)
+	if err != nil {
+		return nil, err
+	}
+	// CometBFT lets updates of block h vote from h+2 on.
+	s.Sets = append(s.Sets, setFrom{From: s.Height + 2, Config: to})
+	for len(s.Sets) > 1 && s.Sets[1].From+statesKept < s.Height {
+		s.Sets = s.Sets[1:]
+	}
+	return updates, nil
+}
+
+// setDiff is what turns one set into another for CometBFT; 0 removes.
+func setDiff(old, set ipc.ValidatorSet) ([]abci.ValidatorUpdate, error) {
+	var updates []abci.ValidatorUpdate
+	for _, e := range set.Entries {
+		if was, ok := old.Find(e.Addr); e.Power > 0 && (!ok || was.Power != e.Power) {
+			u, err := validatorUpdate(e.Pubkey, e.Power)
+			if err != nil {
+				return nil, fmt.Errorf("update %s: %w", e.Addr, err)
+			}
+			updates = append(updates, u)
+		}
+	}
+	for _, e := range old.Entries {
+		if now, ok := set.Find(e.Addr); e.Power > 0 && (!ok || now.Power == 0) {
+			u, err := validatorUpdate(e.Pubkey, 0)
+			if err != nil {
+				return nil, fmt.Errorf("remove %s: %w", e.Addr, err)
+			}
+			updates = append(updates, u)
+		}
+	}
+	return updates, nil
+}
+
+// makeCheckpoint builds the checkpoint of this height (PROTOCOL 24). Who signs
+// it is the configuration the checkpoints before have led to.
+func (r *rules) makeCheckpoint(s *chainState, header *types.Header, consensus common.Hash, d *draft) error {
+	msgs, err := r.pre.batch(header, s.Height, r.g.Period)
+	if err != nil {
+		return err
+	}
+	activity, err := r.pre.activity(header, r.g.Period)
+	if err != nil {
+		return err
+	}
+	stored, err := r.pre.storedConfiguration(header)
+	if err != nil {
+		return err
+	}
+	cp := ipc.BottomUpCheckpoint{
+		SubnetID: r.subnet, BlockHeight: new(big.Int).SetUint64(s.Height), BlockHash: consensus,
+		NextConfigurationNumber: stored, Msgs: ipc.Commit(msgs), Activity: activity,
+	}
+	text, err := ipc.EncodeCheckpoint(cp)
+	if err != nil {
+		return err
+	}
+	d.put(numKey(keyCheckpoint, s.Height), &checkpointRecord{
+		pool: pool{Digest: cp.Hash(), Config: s.LastConfig}, Checkpoint: text, Next: stored,
+	})
+	if stored <= s.LastConfig {
+		return nil
+	}
+	// The set this checkpoint leads to signs the ones after it.
+	old, err := r.sets.set(s.LastConfig)
+	if err != nil {
+		return err
+	}
+	list, err := changes(d, s.LastConfig+1, stored)
+	if err != nil {
+		return err
+	}
+	s.LastConfig = stored
+	return r.sets.put(stored, ipc.ApplyPowerChanges(old, list, r.g.PowerScale), d)
+}
+
+// makeRoot records the outbox root of a height whose count changed or that
+// opened a new ten seconds (PROTOCOL 7).
+func (r *rules) makeRoot(prev, s *chainState, header *types.Header, d *draft) error {
+	count, root, ok, err := r.pre.accumulator(header)
+	if err != nil || !ok {
+		return err
+	}
+	s.OutboxCount = count
+	if s.Height > rootsKept {
+		d.remove(numKey(keyRoot, s.Height-rootsKept))
+	}
+	if count == prev.OutboxCount && header.Time/10 == prev.Time/10 {
+		return nil
+	}
+	rec := &rootRecord{Root: outboxRoot{
+		Height: s.Height, BlockHash: s.Hash, Time: header.Time, Outbox: r.g.Outbox,
+		Count: count, Root: root, Price: "0", SignerConfig: s.Now.Config,
+	}}
+	rec.Digest, rec.Config = rec.Root.wire().Digest(r.root), s.Now.Config
+	d.put(numKey(keyRoot, s.Height), rec)
+	s.OpenRoots = append(s.OpenRoots, s.Height)
+	if n := len(s.OpenRoots); n > openRootsKept {
+		s.OpenRoots = s.OpenRoots[n-openRootsKept:]
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package node
+
+import (
+	"context"
+	"slices"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/causeway-bridge/causeway/chains/ipc"
+)
+
+// ExtendVote attaches the report and the unfinished items to a precommit. It
+// reads only what Commit left behind and the parent cache; trouble with one
+// item costs that item, never the vote.
+func (a *app) ExtendVote(ctx context.Context, _ *abci.RequestExtendVote) (*abci.ResponseExtendVote, error) {
+	s := a.current()
+	var ext ipc.Extension
+	ext.Report, _, _ = a.cache.newest()
+	for _, want := range a.unfinished(s) {
+		sig, err := a.signer.Sign(ctx, want.name, want.digest)
+		if err != nil {
+			a.log.Error("sign item", "kind", want.name.Kind, "key", want.name.Key, "error", err)
+			continue
+		}
+		ext.Items = append(ext.Items, ipc.Item{Kind: want.name.Kind, Key: want.name.Key, Digest: want.digest, Signature: sig})
+		a.m.signed.WithLabelValues(want.name.Kind.String()).Inc()
+	}
+	text, err := ipc.EncodeExtension(ext)
+	if err != nil {
+		a.log.Error("encode vote extension", "error", err)
+		text = nil
+	}
+	return &abci.ResponseExtendVote{VoteExtension: text}, nil
+}
+
+// VerifyVoteExtension looks at the size only: whether an item is any good is
+// decided when it is pooled, and by every node alike (PROTOCOL 4).
+func (a *app) VerifyVoteExtension(_ context.Context, r *abci.RequestVerifyVoteExtension) (*abci.ResponseVerifyVoteExtension, error) {
+	status := abci.ResponseVerifyVoteExtension_ACCEPT
+	if len(r.VoteExtension) > maxExtension {
+		status = abci.ResponseVerifyVoteExtension_REJECT
+	}
+	return &abci.ResponseVerifyVoteExtension{Status: status}, nil
+}
+
+type toSign struct {
+	name   SignName
+	digest common.Hash
+}
+
+// unfinished lists what this validator signs now, most wanted first.
+func (a *app) unfinished(s *chainState) []toSign {
+	var out []toSign
+	add := func(name SignName, p *pool) {
+		if len(out) < ipc.MaxExtensionItems && a.counts(p.Config) && !(p.Done && p.has(a.signer.Address())) {
+			out = append(out, toSign{name, p.Digest})
+		}
+	}
+
+	// The candidate, from this node's own view of the parent.
+	if t := s.Now; t.Candidate != 0 {
+		if st, ok := a.statement(t.Config, t.Candidate, t.Base); ok {
+			name := SignName{Kind: ipc.ItemParentFinality, Scope: t.Config, Key: t.Candidate}
+			rec, ok, err := load[finalityRecord](a.store, hashKey(keyFinality, t.Candidate, st.Digest(a.rules.parent)))
+			if err == nil && ok {
+				add(name, &rec.pool)
+			} else {
+				add(name, &pool{Digest: st.Digest(a.rules.parent), Config: t.Config})
+			}
+		}
+	}
+
+	// Checkpoints: the lowest the root lacks, the lowest no block has carried a
+	// quorum for, and the newest.
+	for _, h := range a.dueCheckpoints(s) {
+		rec, ok, err := load[checkpointRecord](a.store, numKey(keyCheckpoint, h))
+		if err == nil && ok {
+			add(SignName{Kind: ipc.ItemCheckpoint, Key: h}, &rec.pool)
+		}
+	}
+	for _, h := range s.OpenRoots {
+		rec, ok, err := load[rootRecord](a.store, numKey(keyRoot, h))
+		if err == nil && ok {
+			add(SignName{Kind: ipc.ItemOutboxRoot, Key: h}, &rec.pool)
+		}
+	}
+	return out
+}
+
+// dueCheckpoints are heights at or below the committed one (PROTOCOL 8, 21).
+func (a *app) dueCheckpoints(s *chainState) []uint64 {
+	period := a.g.Period
+	newest := s.Height / period * period
+	due := []uint64{s.NextQuorum, newest}
+	if _, hash, confirmed := a.cache.newest(); hash != (common.Hash{}) {
+		due = append(due, confirmed/period*period+period)
+	}
+	due = slices.DeleteFunc(due, func(h uint64) bool { return h == 0 || h > newest })
+	slices.Sort(due)
+	return slices.Compact(due)
+}
+
+// counts says whether this validator weighs anything in a configuration.
+func (a *app) counts(config uint64) bool {
+	set, err := a.rules.sets.set(config)
+	if err != nil {
+		return false
+	}
+	e, ok := set.Find(a.signer.Address())
+	return ok && e.QuorumWeight().Sign() > 0
+}
+
+// statement is what this node would sign about the parent.
+func (a *app) statement(config, height uint64, b base) (ipc.ParentFinality, bool) {
+	nonce, number, ok := a.reach(b)
+	if !ok {
+		return ipc.ParentFinality{}, false
+	}
+	return a.cache.statement(config, height, nonce, number)
+}
+
+// reach is where a base stands. One with a quorum in a block follows from the
+// parent and the base before it; the digest proves that both were the same.
+func (a *app) reach(b base) (nonce, number uint64, ok bool) {
+	if b.Digest == (common.Hash{}) {
+		return b.Nonce, b.Number, true
+	}
+	st, ok := a.resolve(b.Parent, b.Digest)
+	return st.TopDownNonce, st.PowerChangeNonce, ok
+}
+
+// resolve finds the statement behind a pooled digest and keeps it. False while
+// this node's view of the parent does not reach that far.
+func (a *app) resolve(height uint64, digest common.Hash) (ipc.ParentFinality, bool) {
+	type hop struct {
+		height uint64
+		digest common.Hash
+	}
+	// Walk down to a base whose nonces are known, then up again. Each step goes
+	// to a lower parent height, so the walk ends.
+	path := []hop{{height, digest}}
+	var nonce, number uint64
+	for {
+		at := path[len(path)-1]
+		if st, ok, err := load[ipc.ParentFinality](a.store, hashKey(keyStatement, at.height, at.digest)); err == nil && ok {
+			if path = path[:len(path)-1]; len(path) == 0 {
+				return *st, true
+			}
+			nonce, number = st.TopDownNonce, st.PowerChangeNonce
+			break
+		}
+		rec, ok, err := load[finalityRecord](a.store, hashKey(keyFinality, at.height, at.digest))
+		if err != nil || !ok {
+			return ipc.ParentFinality{}, false
+		}
+		if rec.Base.Digest == (common.Hash{}) {
+			nonce, number = rec.Base.Nonce, rec.Base.Number
+			break
+		}
+		path = append(path, hop{rec.Base.Parent, rec.Base.Digest})
+	}
+	for _, at := range slices.Backward(path) {
+		rec, ok, err := load[finalityRecord](a.store, hashKey(keyFinality, at.height, at.digest))
+		if err != nil || !ok {
+			return ipc.ParentFinality{}, false
+		}
+		st, ok := a.cache.statement(rec.Config, at.height, nonce, number)
+		if !ok || st.Digest(a.rules.parent) != at.digest {
+			return ipc.ParentFinality{}, false
+		}
+		key := hashKey(keyStatement, at.height, at.digest)
+		if err := a.store.write(map[string][]byte{string(key): encodeJSON(st)}); err != nil {
+			a.log.Error("keep statement", "error", err)
+			return ipc.ParentFinality{}, false
+		}
+		nonce, number = st.TopDownNonce, st.PowerChangeNonce
+		if at.height == height {
+			return st, true
+		}
+	}
+	return ipc.ParentFinality{}, false
+}
+
+// wantedParents are the parent heights that this node needs to know exactly:
+// the candidate's, and those of statements it cannot read yet.
+func (a *app) wantedParents() []uint64 {
+	s := a.current()
+	var out []uint64
+	if s.Now.Candidate != 0 {
+		out = append(out, s.Now.Candidate)
+	}
+	_ = a.store.scan(numKey(keyFinality, 0), []byte{keyFinality + 1}, func(k, v []byte) bool {
+		rec, ok, err := load[finalityRecord](rawReader(v), nil)
+		if err == nil && ok && rec.Quorum != 0 {
+			if have, err := a.store.get(append([]byte{keyStatement}, k[1:]...)); err == nil && have == nil {
+				out = append(out, rec.Parent)
+			}
+		}
+		return len(out) < 64
+	})
+	return out
+}
