@@ -4,6 +4,18 @@ pragma solidity ^0.8.24;
 import "../../src/ipc/Types.sol";
 import {TwoChains} from "./TwoChains.sol";
 
+interface GasMeter {
+    struct Gas {
+        uint64 gasLimit;
+        uint64 gasTotalUsed;
+        uint64 gasMemoryUsed;
+        int64 gasRefunded;
+        uint64 gasRemaining;
+    }
+
+    function lastCallGas() external view returns (Gas memory);
+}
+
 /// @dev What users and carriers pay, through the real gateways: execution from
 /// cold storage, plus the intrinsic cost of the transaction with its calldata,
 /// less the refund, as a receipt would say.
@@ -16,8 +28,10 @@ contract GasTest is TwoChains {
             depositFlt(bob, 10 ether);
         }
         carryDown();
-        withdraw(bob, address(usdc), 1e6, carol);
-        withdraw(bob, address(flt), 1 ether, carol);
+        for (uint256 i = 0; i < 8; ++i) {
+            withdraw(bob, address(usdc), 1e6, carol);
+            withdraw(bob, address(flt), 0.5 ether, carol);
+        }
         carryUp();
         usdc.mint(alice, 1000e6);
         vm.prank(alice);
@@ -48,9 +62,11 @@ contract GasTest is TwoChains {
             vm.cool(all[i]);
         }
         vm.prank(from);
-        uint256 before = gasleft();
         (bool ok,) = to.call{value: value}(data);
-        used += before - gasleft();
+        GasMeter.Gas memory g = GasMeter(address(vm)).lastCallGas();
+        used += g.gasTotalUsed;
+        uint256 refund = g.gasRefunded > 0 ? uint256(int256(g.gasRefunded)) : 0;
+        used -= refund < used / 5 ? refund : used / 5;
         vm.assertTrue(ok);
     }
 
@@ -61,21 +77,32 @@ contract GasTest is TwoChains {
         vm.assertLe(used, 200_000);
     }
 
+    /// @dev The first of an epoch also opens the gateway's batch: two new slots.
     function test_gas_aWithdrawalCostsAtMost200k() public {
+        uint256[4] memory used;
+        used[0] = withdrawal(address(usdc), 5e6);
+        emit Measured("withdraw USDC, first of its epoch", used[0]);
+        used[1] = withdrawal(address(usdc), 5e6);
+        emit Measured("withdraw USDC", used[1]);
+        vm.roll(block.number + PERIOD);
+        used[2] = withdrawal(address(flt), 1 ether);
+        emit Measured("withdraw FLT, first of its epoch", used[2]);
+        used[3] = withdrawal(address(flt), 1 ether);
+        emit Measured("withdraw FLT", used[3]);
+        vm.assertLe(used[1], 200_000);
+        vm.assertLe(used[2], 200_000);
+        vm.assertLe(used[3], 200_000);
+        vm.assertLe(used[0], 240_000);
+    }
+
+    function withdrawal(address token, uint256 amount) private returns (uint256) {
         WithdrawalRequest memory r;
-        r.token = address(usdc);
-        r.amount = 5e6;
+        r.token = token;
+        r.amount = amount;
         r.recipient = carol;
         r.fallbackRecipient = bob;
-        uint256 used = transaction(bob, OUTBOX_AT, FEE, abi.encodeCall(outbox.withdraw, (r)));
-        emit Measured("withdraw USDC", used);
-        vm.assertLe(used, 200_000);
-
-        r.token = address(flt);
-        r.amount = 1 ether;
-        used = transaction(bob, OUTBOX_AT, 1 ether + FEE, abi.encodeCall(outbox.withdraw, (r)));
-        emit Measured("withdraw FLT", used);
-        vm.assertLe(used, 200_000);
+        uint256 value = (token == address(flt) ? amount : 0) + FEE;
+        return transaction(bob, OUTBOX_AT, value, abi.encodeCall(outbox.withdraw, (r)));
     }
 
     function test_gas_settlingInABatchOfTen() public {
@@ -89,7 +116,7 @@ contract GasTest is TwoChains {
             relayer, address(actor), 0, abi.encodeCall(actor.execBottomUpMsgBatch, (height, inclusions))
         );
         emit Measured("settle, each of ten", used / 10);
-        vm.assertLe(used / 10, 200_000);
+        vm.assertLe(used / 10, 110_000);
     }
 
     event Measured(string what, uint256 gas);
