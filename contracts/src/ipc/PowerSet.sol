@@ -58,6 +58,8 @@ library PowerSet {
     /// @notice The weight of one unit of power: 10^(18-scale).
     /// @param scale -36 to 18.
     function unitOf(int8 scale) internal pure returns (uint256) {
+        // Safe: in the range given.
+        // forge-lint: disable-next-line(unsafe-typecast)
         return 10 ** uint256(18 - int256(scale));
     }
 
@@ -83,6 +85,8 @@ library PowerSet {
                 c.ignored = true;
                 return c;
             }
+            // Safe: it is one word.
+            // forge-lint: disable-next-line(unsafe-typecast)
             c.a = bytes32(payload);
             return c;
         }
