@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {
     BatchMsgAlreadyExecuted,
     BatchOutOfOrder,
@@ -9,18 +8,10 @@ import {
     BottomUpCheckpointAlreadySubmitted,
     InvalidCheckpointEpoch,
     InvalidInclusionProof,
-    InvalidXnetMessage,
     MissingBatchCommitment
 } from "../ipc/Errors.sol";
-import {Envelopes} from "../ipc/Envelopes.sol";
-import {
-    BottomUpCheckpoint,
-    Commitment,
-    Inclusion,
-    InvalidXnetMessageReason,
-    IpcEnvelope,
-    ListPendingCommitmentsEntry
-} from "../ipc/Types.sol";
+import {BottomUpCheckpoint, Commitment, Inclusion, ListPendingCommitmentsEntry} from "../ipc/Types.sol";
+import {Inclusions} from "./Inclusions.sol";
 import {Validators} from "./Validators.sol";
 
 /// @title Checkpoints and the batches they commit to
@@ -94,17 +85,8 @@ abstract contract Checkpoints is Validators {
         if (count == 0) revert BatchMsgAlreadyExecuted();
         if (l.executed + count > batch.total) revert InvalidInclusionProof();
 
-        IpcEnvelope[] memory msgs = new IpcEnvelope[](count);
-        for (uint256 i = 0; i < count; i++) {
-            Inclusion calldata inclusion = inclusions[skip + i];
-            if (inclusion.msg.localNonce != l.nonce + i) {
-                revert InvalidXnetMessage(InvalidXnetMessageReason.Nonce);
-            }
-            msgs[i] = inclusion.msg;
-            _requireIncluded(msgs[i], inclusion.proof, batch.msgsRoot);
-        }
-
         // All our state is final before the gateway calls anyone.
+        uint64 nonce = l.nonce;
         l.nonce += uint64(count);
         l.executed += uint64(count);
         emit BatchExecuted(checkpointHeight, l.executed, batch.total);
@@ -114,7 +96,7 @@ abstract contract Checkpoints is Validators {
             l.executed = 0;
         }
         lane = l;
-        GATEWAY.execBottomUpMsgBatch(msgs);
+        Inclusions.forward(GATEWAY, inclusions, skip, nonce, batch.msgsRoot);
     }
 
     /// @notice Free dry run of a checkpoint's signatures; reverts as
@@ -169,22 +151,5 @@ abstract contract Checkpoints is Validators {
         if (lane.first == 0) lane.first = height;
         else pending[lane.last].next = height;
         lane.last = height;
-    }
-
-    function _requireIncluded(IpcEnvelope memory message, bytes32[] calldata proof, bytes32 root)
-        private
-        pure
-    {
-        uint256 memoryMark;
-        assembly ("memory-safe") {
-            memoryMark := mload(0x40)
-        }
-        if (!MerkleProof.verifyCalldata(proof, root, Envelopes.leaf(message))) {
-            revert InvalidInclusionProof();
-        }
-        // The encoding of the leaf is not needed any more.
-        assembly ("memory-safe") {
-            mstore(0x40, memoryMark)
-        }
     }
 }
