@@ -16,6 +16,8 @@ library Payouts {
     /// @notice ERC-20 transfer with `stipend` gas. False when the token reverts,
     /// returns false, answers nothing readable, or has no code; copies at most
     /// one word of what it returns.
+    /// @dev Only for tokens fixed at deployment: it relies on one that does not
+    /// return true having moved nothing.
     function tryTransfer(address token, address to, uint256 amount, uint256 stipend)
         internal
         returns (bool ok)

@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IIpcHandler} from "../../src/interfaces/IIpcHandler.sol";
 import {IFastWithdrawals} from "../../src/interfaces/IWithdrawals.sol";
+import {SubnetSilent} from "../../src/ipc/Errors.sol";
 import "../../src/ipc/Types.sol";
 import {TwoChains} from "./TwoChains.sol";
 
@@ -130,6 +131,79 @@ contract EndToEndTest is TwoChains {
         }
         vm.assertEq(usdc.balanceOf(carol), 4 * (12e6 + 6));
         vm.assertEq(flt.balanceOf(carol), 4 * (4 ether + 6));
+    }
+
+    /// @dev A silent subnet takes no deposit; what is in it still comes out.
+    function test_rule27_depositsStopWhenTheSubnetIsSilentAndExitsDoNot() public {
+        depositUsdc(bob, 100e6);
+        depositFlt(bob, 50 ether);
+        carryDown();
+        withdraw(bob, address(usdc), 10e6, carol);
+        vm.warp(block.timestamp + 1 hours + 1);
+
+        usdc.mint(alice, 5e6);
+        vm.startPrank(alice);
+        usdc.approve(address(controller), 5e6);
+        vm.expectPartialRevert(SubnetSilent.selector);
+        controller.linkedTransfer(bob, 5e6);
+        vm.stopPrank();
+        vm.assertEq(controller.lockedNow(), 100e6);
+
+        carryUp();
+        vm.assertEq(usdc.balanceOf(carol), 10e6);
+        // The checkpoint says that it lives.
+        vm.prank(alice);
+        controller.linkedTransfer(bob, 5e6);
+        carryDown();
+        vm.assertEq(replica.balanceOf(bob), 95e6);
+        books();
+    }
+
+    /// @dev Deposits, withdrawals, failures on the root, refusals of the token
+    /// and re-sends in any order: no unit is lost or made.
+    /// forge-config: default.fuzz.runs = 16
+    function testFuzz_anyOrderKeepsTheBooks(uint256 seed) public {
+        depositUsdc(bob, 1000e6);
+        depositFlt(bob, 100 ether);
+        carryDown();
+        Withdrawal[] memory sent = new Withdrawal[](12);
+        uint256 paidUsdc;
+        uint256 paidFlt;
+        for (uint256 i = 0; i < 12; ++i) {
+            uint256 dice = uint256(keccak256(abi.encode(seed, i)));
+            if (dice % 3 == 0) depositUsdc(bob, 1e6 + dice % 1e6);
+            if (dice % 3 == 1) depositUsdc(bob, MINT_CAP + 1 + dice % 1e6); // refunded
+            bool inFlt = dice & 256 == 0;
+            uint256 amount = inFlt ? 1 ether + dice % 1 ether : 1e6 + dice % 1e6;
+            sent[i] = withdraw(bob, inFlt ? address(flt) : address(usdc), amount, carol);
+            if (inFlt) paidFlt += amount;
+            else paidUsdc += amount;
+
+            usdc.setBlocked(carol, dice & 512 == 0);
+            bool fails = dice & 1024 == 0;
+            if (fails) vm.mockCallRevert(address(fast), _handler(), "down");
+            carryUp();
+            vm.clearMockedCalls();
+            carryDown();
+            for (uint256 j = 0; j <= i; ++j) {
+                if (outbox.stateOf(outbox.withdrawalId(sent[j])) != 1) continue;
+                vm.prank(relayer);
+                outbox.resend{value: FEE}(sent[j]);
+            }
+        }
+        carryUp(); // pays the refunds of the last round and the last re-sends
+        usdc.setBlocked(carol, false);
+        for (uint256 i = 0; i < 12; ++i) {
+            if (fast.creditOf(fast.withdrawalId(sent[i])) != 0) fast.push(sent[i]);
+        }
+        books();
+        vm.assertEq(usdc.balanceOf(carol), paidUsdc);
+        vm.assertEq(flt.balanceOf(carol), paidFlt);
+        vm.assertEq(usdc.balanceOf(address(controller)), replica.totalSupply());
+    }
+
+    function _handler() private pure returns (bytes memory) {
+        return abi.encodeWithSelector(IIpcHandler.handleIpcMessage.selector);
     }
 
     function _lastDepositId() private view returns (bytes32) {

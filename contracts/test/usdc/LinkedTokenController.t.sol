@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {DevUsdc} from "../../src/dev/DevUsdc.sol";
 import {IIpcHandler} from "../../src/interfaces/IIpcHandler.sol";
 import {ILinkedTokenController} from "../../src/interfaces/IWithdrawals.sol";
 import {Envelopes} from "../../src/ipc/Envelopes.sol";
@@ -8,6 +10,29 @@ import {Fvm} from "../../src/ipc/Fvm.sol";
 import {CallMsg, IpcEnvelope, IpcMsgKind, OutcomeType} from "../../src/ipc/Types.sol";
 import {LinkedTokenController} from "../../src/usdc/LinkedTokenController.sol";
 import {NastyUsdc, World} from "../withdraw/World.sol";
+
+/// @dev Deposits once more from within a deposit.
+contract ReentrantUsdc is DevUsdc {
+    LinkedTokenController private victim;
+    bytes public answer;
+
+    constructor(address owner) DevUsdc(owner) {}
+
+    function aim(LinkedTokenController controller) external {
+        victim = controller;
+        _mint(address(this), 100e6);
+        _approve(address(this), address(controller), type(uint256).max);
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        if (from != address(this)) {
+            // Its failure is what is tested.
+            // forge-lint: disable-next-line(unchecked-call)
+            (, answer) = address(victim).call(abi.encodeCall(victim.linkedTransfer, (from, amount)));
+        }
+        return super.transferFrom(from, to, amount);
+    }
+}
 
 contract LinkedTokenControllerTest is World {
     NastyUsdc internal nasty;
@@ -95,6 +120,17 @@ contract LinkedTokenControllerTest is World {
             abi.encodeWithSelector(LinkedTokenController.UnexpectedBalanceChange.selector, 10e6, 10e6 - 1)
         );
         controller.linkedTransfer(bob, 10e6);
+    }
+
+    function test_aDepositWithinADepositIsRefused() public {
+        ReentrantUsdc token = new ReentrantUsdc(address(this));
+        build(address(token));
+        token.aim(controller);
+        sendDeposit(alice, bob, 5e6);
+        vm.assertEq(
+            token.answer(), abi.encodePacked(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector)
+        );
+        vm.assertEq(controller.lockedNow(), 5e6);
     }
 
     function test_amountsOutsideTheLimitsAreRefused() public {

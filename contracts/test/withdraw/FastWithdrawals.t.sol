@@ -218,12 +218,12 @@ contract FastWithdrawalsTest is World {
             abi.encode(CallMsg({method: hex"128379ba", params: abi.encode(w, uint256(1))})),
             abi.encode(CallMsg({method: hex"128379ba", params: dirty(abi.encode(w))}))
         ];
-        for (uint256 i = 0; i < bad.length; i++) {
+        for (uint64 i = 0; i < bad.length; i++) {
             IpcEnvelope memory e = forged(w, 1 ether);
             e.message = bad[i];
-            e.localNonce = uint64(100 + i);
+            e.localNonce = 100 + i;
             execOk(e);
-            vm.assertEq(fast.quarantinedValue(uint64(100 + i)), 1 ether);
+            vm.assertEq(fast.quarantinedValue(100 + i), 1 ether);
         }
         vm.assertEq(flt.balanceOf(bob), 0);
     }

@@ -81,10 +81,11 @@ contract MmrTest is Base {
         bool first = true;
         for (uint256 h = 0; h < 8; h++) {
             if ((n >> h) & 1 == 0) continue;
-            bytes32 peak = perfect(ids, end - (1 << h), end);
+            uint256 leaves = 2 ** h;
+            bytes32 peak = perfect(ids, end - leaves, end);
             acc = first ? peak : keccak256(abi.encodePacked(uint8(1), peak, acc));
             first = false;
-            end -= 1 << h;
+            end -= leaves;
         }
         // forge-lint: disable-next-line(unsafe-typecast)
         vm.assertEq(tree.root(), keccak256(abi.encodePacked(uint8(2), uint64(n), acc)));

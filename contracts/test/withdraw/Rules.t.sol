@@ -275,6 +275,7 @@ contract RulesTest is World {
         // Slot of _inflight: the guard is transient, _books takes slots 0..2.
         bytes32 slot = keccak256(abi.encode(Envelopes.tracingId(d), uint256(3)));
         uint256 word = uint256(vm.load(address(controller), slot));
+        // forge-lint: disable-next-line(unsafe-typecast)
         vm.assertEq(address(uint160(word)), alice);
         vm.assertEq(word >> 160, 5e6);
         vm.assertEq(IERC20(address(usdc)).balanceOf(address(controller)), 105e6);

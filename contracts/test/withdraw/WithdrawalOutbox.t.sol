@@ -293,8 +293,8 @@ contract WithdrawalOutboxTest is World {
             SubnetID memory id;
             id.root = 7;
             id.route = new address[](depth);
-            // forge-lint: disable-next-line(unsafe-typecast)
             for (uint256 i = 0; i < depth; i++) {
+                // forge-lint: disable-next-line(unsafe-typecast)
                 id.route[i] = address(uint160(100 + i));
             }
             p.rootNetwork = id;
