@@ -38,7 +38,7 @@ type Config struct {
 	MaxDepth   int           // JSON nesting per answer
 	MaxLogs    int           // per log query
 	BatchSize  int           // requests per batch
-	FullRange  uint64        // ranges up to this many blocks have every header read, parent by parent, and blooms compared with the logs
+	FullRange  uint64        // ranges up to this many blocks have every header read; see Events
 	MaxHeadAge time.Duration // a latest block older than this is a frozen endpoint; 0: not checked
 	MaxAhead   time.Duration // a block this far in the future is refused; negative: not checked
 
@@ -57,7 +57,7 @@ func Default() Config {
 		MaxDepth:  32,
 		MaxLogs:   20_000,
 		BatchSize: 100,
-		FullRange: 16,
+		FullRange: 64,
 		MaxAhead:  15 * time.Minute,
 	}
 }

@@ -3,6 +3,7 @@ package evm
 import (
 	"context"
 	"crypto/ecdsa"
+	"flag"
 	"log/slog"
 	"math/big"
 	"testing"
@@ -18,6 +19,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// The properties run over real sockets; -rapid.checks on the command line
+	// still wins.
+	_ = flag.Set("rapid.checks", "30")
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreTopFunction("github.com/ethereum/go-ethereum/core.(*txSenderCacher).cache"))
 }

@@ -41,7 +41,9 @@ func (m *TxManager) fillHole(ctx context.Context, a *account, live []chains.Inte
 		return err
 	}
 	if ok {
-		if last := lastAttempt(old); last != nil {
+		// A journal drops the bytes of what it has decided; then only a person can
+		// help, and the status shows the nonce standing still.
+		if last := lastAttempt(old); last != nil && len(last.Raw) > 0 {
 			m.broadcast(ctx, a, old.Nonce, *last)
 		}
 		return nil

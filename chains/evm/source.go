@@ -107,6 +107,13 @@ func (c *Client) unavailable(format string, args ...any) error {
 
 // Events implements chains.Source. It covers at most MaxRange blocks per call,
 // fewer when the node objects, and never a block above the final head.
+//
+// In ranges up to FullRange blocks, which is how a chain is followed at its
+// head, every header is read, parent by parent, and a block whose bloom may
+// hold an event of ours without one in the answer is asked again by its hash.
+// In wider ranges, which only catch up, the edges and the blocks with events
+// are checked: an endpoint that leaves a log out there is not noticed here, and
+// only a second endpoint or a counter of the contract tells.
 func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
 	fail := func(err error) (chains.Block, []chains.Event, error) { return chains.Block{}, nil, err }
 	if q.From.Chain != c.cfg.ChainID {

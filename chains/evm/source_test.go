@@ -211,6 +211,30 @@ func TestALieAboutLogsIsNeverBelieved(t *testing.T) {
 	}
 }
 
+// The limit of one endpoint, written down: over a wide range an omission goes
+// unnoticed; over a range whose headers are all read it does not.
+func TestAnOmissionIsNoticedWhereEveryHeaderIsRead(t *testing.T) {
+	n := fake.NewNode(t, testChain)
+	n.MineN(20)
+	n.MineLogs(fake.Log(ours, topic, nil))
+	n.MineN(79)
+	n.On("eth_getLogs", func(c *fake.Call, next func()) {
+		next()
+		var q map[string]json.RawMessage
+		if json.Unmarshal(c.Params[0], &q) == nil && q["blockHash"] == nil {
+			c.Result = []any{}
+		}
+	})
+	for full, noticed := range map[uint64]bool{100: true, 99: false} {
+		cfg := config(n)
+		cfg.FullRange = full
+		c := dial(t, cfg)
+		_, events, err := c.Events(t.Context(), chains.Query{From: cursorAt(n, 1), To: 100, Filter: filter})
+		require.Empty(t, events)
+		require.Equal(t, noticed, err != nil)
+	}
+}
+
 // B19–B27: headers out of bounds.
 func TestALieAboutHeadersIsNeverBelieved(t *testing.T) {
 	edit := func(field string, v any) fake.Fault {

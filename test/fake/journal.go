@@ -146,6 +146,9 @@ func (j *Journal) SaveAttempt(_ context.Context, in chains.Intent, a chains.Atte
 		if old == nil || old.Key != in.Key {
 			return fmt.Errorf("fake: no intent %d of key %q", in.Nonce, in.Key)
 		}
+		if old.State.Decided() {
+			return fmt.Errorf("fake: intent %d is decided as %s", in.Nonce, old.State)
+		}
 		for _, known := range old.Attempts {
 			if known.Hash == a.Hash {
 				return nil
@@ -172,8 +175,20 @@ func (j *Journal) Update(_ context.Context, in chains.Intent) error {
 			}
 			return fmt.Errorf("fake: intent %d is decided as %s, not %s", in.Nonce, old.State, in.State)
 		}
-		old.State, old.Block, old.BlockHash, old.TxHash = in.State, in.Block, in.BlockHash, in.TxHash
+		// A manager that read the intent before its first attempt was stored must
+		// not make it look unsigned.
+		if in.State != chains.IntentReserved {
+			old.State = in.State
+		}
+		old.Block, old.BlockHash, old.TxHash = in.Block, in.BlockHash, in.TxHash
 		old.GasUsed, old.Abandoned = in.GasUsed, in.Abandoned
+		if old.State.Decided() {
+			old.Data = nil
+			old.Attempts = append([]chains.Attempt(nil), old.Attempts...)
+			for i := range old.Attempts {
+				old.Attempts[i].Raw = nil
+			}
+		}
 		return nil
 	})
 }
