@@ -20,7 +20,6 @@ const (
 	maxBlockBytes  = 21 << 20 // of a consensus block
 	maxProposal    = 20 << 20 // of its one transaction
 	maxExtension   = 4 << 10
-	gasCeil        = 60_000_000
 	extraData      = "causeway"
 	reportWindow   = 20 // blocks a report counts (PROTOCOL 3)
 	candidateLife  = 20 // blocks a candidate may stay without a quorum

@@ -42,9 +42,10 @@ var errInvalidBlock = errors.New("block breaks the rules")
 // pruning: every block's state is on disk when the block is, so that a kill
 // never costs more than the blocks after the last fsync.
 type evm struct {
-	stack *gethnode.Node
-	eth   *eth.Ethereum
-	chain *core.BlockChain
+	stack    *gethnode.Node
+	eth      *eth.Ethereum
+	chain    *core.BlockChain
+	gasLimit uint64 // the genesis block's, and every other's
 }
 
 // openEVM opens the database and makes the services; start opens the ports.
@@ -86,7 +87,7 @@ func openEVM(cfg Config, g Genesis) (*evm, error) {
 	ec.StateScheme, ec.NoPruning = rawdb.HashScheme, true
 	ec.DatabaseCache, ec.TrieCleanCache, ec.TrieDirtyCache, ec.SnapshotCache = 64, 64, 0, 0
 	ec.TransactionHistory, ec.LogHistory = 0, 0 // all
-	ec.Miner.GasCeil, ec.Miner.GasPrice, ec.Miner.ExtraData = gasCeil, big.NewInt(1), []byte(extraData)
+	ec.Miner.GasCeil, ec.Miner.GasPrice, ec.Miner.ExtraData = g.EVM.GasLimit, big.NewInt(1), []byte(extraData)
 	ec.TxPool.PriceLimit, ec.TxPool.Journal = 1, ""
 	ec.TxPool.AccountSlots, ec.TxPool.GlobalSlots = 1024, 16384
 	ec.TxPool.AccountQueue, ec.TxPool.GlobalQueue = 1024, 16384
@@ -95,7 +96,7 @@ func openEVM(cfg Config, g Genesis) (*evm, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open geth: %w", err), stack.Close())
 	}
-	e := &evm{stack: stack, eth: backend, chain: backend.BlockChain()}
+	e := &evm{stack: stack, eth: backend, chain: backend.BlockChain(), gasLimit: g.EVM.GasLimit}
 	if have, want := e.chain.Genesis().Hash(), g.Hash(); have != want {
 		return nil, errors.Join(fmt.Errorf("geth database has genesis %s, want %s: %w", have, want, chains.ErrWrongChain), stack.Close())
 	}
@@ -162,7 +163,7 @@ func (e *evm) check(block, parent *types.Header, txs types.Transactions, unix ui
 		return fmt.Errorf("randao: %w", errInvalidBlock)
 	case string(block.Extra) != extraData:
 		return fmt.Errorf("extra data: %w", errInvalidBlock)
-	case block.GasLimit != core.CalcGasLimit(parent.GasLimit, gasCeil):
+	case block.GasLimit != core.CalcGasLimit(parent.GasLimit, e.gasLimit):
 		return fmt.Errorf("gas limit %d: %w", block.GasLimit, errInvalidBlock)
 	case block.ParentBeaconRoot == nil || *block.ParentBeaconRoot != (common.Hash{}):
 		return fmt.Errorf("beacon root: %w", errInvalidBlock)

@@ -86,7 +86,7 @@ func (g Genesis) Check() error {
 	say(len(g.SubnetID.Route) == 1 && g.SubnetID.Route[0] == g.SubnetActor, "subnet_id.route is not [subnet_actor]")
 	say(g.Salt == ipc.Salt(uint64(g.RootChainID), g.RootGateway, g.SubnetActor, g.BootstrapHash), "salt does not bind root chain, gateway, actor and bootstrap block")
 	say(g.ParentStart > 0 && g.ParentStart <= g.BootstrapBlock+1, "parent_start %d is not in [1, bootstrap_block+1]", g.ParentStart)
-	say(g.Period >= 2, "period %d is below 2", g.Period)
+	say(g.Period >= 1, "period is zero")
 	say(g.MajorityPercentage >= 67 && g.MajorityPercentage <= 100, "majority_percentage %d is not in [67, 100]", g.MajorityPercentage)
 	if err := g.checkValidators(); err != nil {
 		errs = append(errs, err)
@@ -146,7 +146,6 @@ func (g Genesis) EVMGenesis() *core.Genesis {
 	e := *g.EVM
 	e.Config = ChainConfig(g.ChainID)
 	e.Difficulty = new(big.Int)
-	e.ExtraData = []byte(extraData)
 	e.Alloc = make(types.GenesisAlloc, len(g.EVM.Alloc)+4)
 	for a, acc := range core.SystemContractAllocs() {
 		e.Alloc[a] = acc

@@ -23,6 +23,7 @@ func align(e *evm, s *store, r *rules, consensusHeight uint64, log *slog.Logger)
 		return nil, err
 	}
 	head := e.head().Number.Uint64()
+	log.Info("recover", "geth", head, "derived", newest, "consensus", consensusHeight)
 	target := min(head, consensusHeight)
 	if some {
 		target = min(target, newest)
