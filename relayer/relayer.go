@@ -290,7 +290,7 @@ func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client, roo
 		return nil, nil, fmt.Errorf("subnet %s: its deployment is of root %d and subnet %d, the configuration says %d and %d: %w",
 			c.Name, d.Root.ChainID, d.Subnet.ChainID, s.cfg.Root.ChainID, c.ChainID, chains.ErrWrongChain)
 	}
-	sub, err := describe(c.Name, d)
+	sub, err := Describe(c.Name, d)
 	if err != nil {
 		return nil, nil, err
 	}

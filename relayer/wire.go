@@ -32,8 +32,8 @@ type link struct {
 	outbox  *bindings.WithdrawalOutbox
 }
 
-// describe makes the flows' description of a subnet from what deploy wrote.
-func describe(name string, d deploy.Deployment) (flow.Subnet, error) {
+// Describe makes the flows' description of a subnet from what deploy wrote.
+func Describe(name string, d deploy.Deployment) (flow.Subnet, error) {
 	profile, err := ipc.ProfileOf(ipc.GenerationC)
 	if err != nil {
 		return flow.Subnet{}, err

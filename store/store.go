@@ -33,6 +33,9 @@ import (
 // type or meaning raises it.
 const schema = 1
 
+// Schema is the version that `causeway version` prints.
+const Schema = schema
+
 // Options says where the store lives and who is asking.
 type Options struct {
 	// URL is redis://[user:password@]host:port/db, rediss://… or unix://path.
@@ -115,6 +118,7 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	if opt.Dial != nil {
 		ro.Dialer = opt.Dial
 	}
+	quiet.Do(func() { redis.SetLogger(silence{}) })
 	db.rdb = redis.NewClient(ro)
 	if err := db.open(ctx); err != nil {
 		_ = db.rdb.Close()
@@ -122,6 +126,14 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	}
 	return db, nil
 }
+
+// go-redis logs addresses to stderr by itself; what it has to say comes back as
+// an error too.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
+var quiet sync.Once
 
 func setDefault[T comparable](v *T, def T) {
 	var zero T

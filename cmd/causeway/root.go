@@ -46,7 +46,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &u):
 		return exitUsage
-	case errors.Is(err, chains.ErrUnavailable), errors.Is(err, store.ErrUnavailable):
+	case errors.Is(err, chains.ErrUnavailable), errors.Is(err, store.ErrDown):
 		return exitUnavailable
 	}
 	return exitFailed

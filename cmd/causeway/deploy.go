@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/causeway-bridge/causeway/cmd/causeway/home"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/ethclient"
+	"github.com/spf13/cobra"
+)
+
+func newDeploy(g *globals) *cobra.Command {
+	var rootURL, keystore, password, flt, usdc, redis, settingsFile, preFund string
+	c := &cobra.Command{
+		Use:   "deploy",
+		Short: "Put the contracts on a root chain and create the subnet",
+		Long: "Deploy the contract set on a root chain, create and bootstrap the subnet (join, preFund, recordBootstrap) and fill --home:\n" +
+			"keys, genesis, a validator's home, node.yaml and causeway.yaml. After that `causeway node --home` and `causeway run --home` start from it alone.\n" +
+			"Killed anywhere and run again it goes on. The deployer, HOME/keys/validator.json and HOME/keys/relayer.json need coins on the root;\n" +
+			"without --flt and --usdc dev tokens are deployed, owned by the deployer.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if rootURL == "" || keystore == "" || password == "" {
+				return usage("--root-url, --keystore and --password-file are required")
+			}
+			o, err := deployOptions(c.Context(), g, rootURL, relayer.Account{Keystore: keystore, PasswordFile: password})
+			if err != nil {
+				return err
+			}
+			for _, t := range []struct {
+				name, text string
+				to         *common.Address
+			}{{"--flt", flt, &o.FLT}, {"--usdc", usdc, &o.USDC}} {
+				if t.text == "" {
+					continue
+				}
+				if !common.IsHexAddress(t.text) {
+					return usage("%s: an address is 0x and 40 hex digits", t.name)
+				}
+				*t.to = common.HexToAddress(t.text)
+			}
+			if settingsFile != "" {
+				if o.Settings, err = readSettings(settingsFile); err != nil {
+					return err
+				}
+			}
+			if redis != "" {
+				o.Redis.URL = redis
+			}
+			if err := addPreFund(g, &o, preFund); err != nil {
+				return err
+			}
+			o.Step = func(what string) { fmt.Fprintln(c.ErrOrStderr(), what) }
+			dep, err := home.Deploy(c.Context(), g.dir(), o)
+			if err != nil {
+				return err
+			}
+			return g.print(c, dep, fmt.Sprintf("subnet %s with chain id %d\nrun `causeway node --home %s` and `causeway run --home %s`",
+				dep.Subnet.ID, dep.Subnet.ChainID, g.home, g.home))
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&rootURL, "root-url", "", "JSON-RPC of the root chain")
+	f.StringVar(&keystore, "keystore", "", "the deployer's keystore file")
+	f.StringVar(&password, "password-file", "", "the deployer's password file")
+	f.StringVar(&flt, "flt", "", "FLT on the root (default: deploy a dev token)")
+	f.StringVar(&usdc, "usdc", "", "USDC on the root (default: deploy a dev token)")
+	f.StringVar(&redis, "redis", "", "Redis URL to put into causeway.yaml")
+	f.StringVar(&settingsFile, "settings", "", "JSON file with contract settings (default: the devnet's)")
+	f.StringVar(&preFund, "prefund", "1000", "whole FLT brought into the subnet for the relayer's account")
+	return c
+}
+
+func deployOptions(ctx context.Context, g *globals, url string, a relayer.Account) (home.DeployOptions, error) {
+	key, err := relayer.LoadKey(a)
+	if err != nil {
+		return home.DeployOptions{}, usageError{err}
+	}
+	client, err := ethclient.DialContext(ctx, url)
+	if err != nil {
+		return home.DeployOptions{}, usage("--root-url is not usable")
+	}
+	defer client.Close()
+	log, err := g.logger(os.Stderr)
+	if err != nil {
+		return home.DeployOptions{}, err
+	}
+	return home.DeployOptions{
+		RootURL: url, Deployer: deploy.KeySigner(key), Settings: deploy.Default(), Strength: home.Standard,
+		Redis: relayer.Default().Redis, Log: log,
+	}, nil
+}
+
+// addPreFund brings FLT into the subnet for the relayer, who pays gas there.
+// With dev tokens the FLT is minted first; with real ones the relayer's account
+// must hold it.
+func addPreFund(g *globals, o *home.DeployOptions, amount string) error {
+	var whole int64
+	if _, err := fmt.Sscanf(amount, "%d", &whole); err != nil || whole < 1 {
+		return usage("--prefund: a whole number of FLT, at least 1")
+	}
+	if err := g.dir().Make(); err != nil {
+		return err
+	}
+	key, err := g.dir().Key("relayer", o.Strength)
+	if err != nil {
+		return err
+	}
+	signer := deploy.KeySigner(key)
+	o.PreFund = []deploy.PreFunder{{Signer: signer, Amount: home.Ether(whole)}}
+	o.Grants = func(set deploy.RootSet) []deploy.Grant {
+		return []deploy.Grant{{Token: set.Flt, To: signer.Address(), Amount: home.Ether(whole)}}
+	}
+	return nil
+}
+
+func readSettings(path string) (deploy.Settings, error) {
+	s := deploy.Default()
+	f, err := os.Open(path)
+	if err != nil {
+		return s, usage("read settings: %w", err)
+	}
+	defer f.Close()
+	dec := json.NewDecoder(io.LimitReader(f, 1<<20))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&s); err != nil {
+		return s, usage("read settings %s: %w", filepath.Base(path), err)
+	}
+	if err := s.Check(); err != nil {
+		return s, usageError{errors.Join(errors.New("settings:"), err)}
+	}
+	return s, nil
+}

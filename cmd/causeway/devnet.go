@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
+	"github.com/causeway-bridge/causeway/cmd/causeway/home"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/spf13/cobra"
+)
+
+func newDevnet(g *globals) *cobra.Command {
+	var once bool
+	var redis, report string
+	c := &cobra.Command{
+		Use:   "devnet",
+		Short: "Run the whole bridge on this machine and take a tour",
+		Long: "Start a root chain, a subnet node, Redis and a relayer as child processes, deploy the contracts, then move FLT and USDC both ways.\n" +
+			"With --once it ends after the tour, with an error if an invariant is off by one unit. Without, it stays up and writes HOME/devnet.json,\n" +
+			"and `causeway transfer|withdraw|credits|status --home HOME` work against it.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runDevnet(c, g, once, redis, report)
+		},
+	}
+	c.Flags().BoolVar(&once, "once", false, "end after the tour")
+	c.Flags().StringVar(&redis, "redis", "", "URL of a Redis to use (default: a private redis-server)")
+	c.Flags().StringVar(&report, "report", "", "write the report as JSON to this file")
+	return c
+}
+
+func runDevnet(c *cobra.Command, g *globals, once bool, redis, report string) (err error) {
+	ctx, began := c.Context(), time.Now()
+	dir, cleanup, err := devnetHome(c, g, once)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cleanup(err)) }()
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	out := c.OutOrStdout()
+	if g.json {
+		out = c.ErrOrStderr()
+	}
+	say := func(format string, args ...any) {
+		fmt.Fprintf(out, "%6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	if err := dir.Make(); err != nil {
+		return err
+	}
+	logFile, err := os.OpenFile(filepath.Join(dir.Logs(), "devnet.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	defer logFile.Close()
+	log, err := g.logger(logFile)
+	if err != nil {
+		return err
+	}
+	say("home is %s", dir)
+	net, err := devnet.Start(ctx, devnet.Options{
+		Home: dir, Program: program, Redis: redis, Settings: deploy.Default(), LogLevel: g.logLevel, Say: say, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer net.Stop()
+
+	v, _ := build()
+	r, err := tour(ctx, net, v, began)
+	if err != nil {
+		r.OK, r.Error = false, err.Error()
+	}
+	if report != "" {
+		if werr := r.Write(report); werr != nil {
+			return errors.Join(err, werr)
+		}
+	}
+	if perr := g.print(c, r, r.Text()); perr != nil {
+		return perr
+	}
+	switch {
+	case err != nil:
+		return err
+	case !r.OK:
+		return errors.New("an invariant is broken: see the report")
+	}
+	say("tour done: %d transfers, every drift 0", len(r.Transfers))
+	if once {
+		return nil
+	}
+	return stay(ctx, net, say)
+}
+
+func tour(ctx context.Context, net *devnet.Net, version string, began time.Time) (devnet.Report, error) {
+	transfers, err := net.Tour(ctx)
+	if err != nil {
+		return devnet.Report{Version: version}, err
+	}
+	return net.Report(ctx, version, began, transfers)
+}
+
+// stay keeps the devnet up until it is told to stop or a part of it ends.
+func stay(ctx context.Context, net *devnet.Net, say func(string, ...any)) error {
+	say("root    %s", net.Info.RootURL)
+	say("subnet  %s (chain id %d)", net.Info.SubnetURL, net.Info.SubnetChainID)
+	say("API     %s/v1/transfers", net.Info.API)
+	say("metrics %s/metrics", net.Info.Admin)
+	say("stop with Ctrl-C")
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			say("stopping")
+			return nil
+		case <-tick.C:
+			if err := net.Failed(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// devnetHome is the folder: --home if given, else a new one that goes away
+// after a good tour.
+func devnetHome(c *cobra.Command, g *globals, once bool) (home.Dir, func(error) error, error) {
+	if c.Flags().Changed("home") {
+		dir, err := filepath.Abs(g.home)
+		return home.Dir(dir), func(error) error { return nil }, err
+	}
+	dir, err := os.MkdirTemp("", "causeway-devnet-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make a folder: %w", err)
+	}
+	return home.Dir(dir), func(err error) error {
+		if err != nil || !once {
+			fmt.Fprintln(c.ErrOrStderr(), "the devnet's home stays in", dir)
+			return nil
+		}
+		return os.RemoveAll(dir)
+	}, nil
+}

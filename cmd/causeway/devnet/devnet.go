@@ -1,0 +1,324 @@
+// Package devnet is the whole bridge on one machine: a root chain, a subnet
+// node, Redis and a relayer as child processes, and a tour that moves money
+// every way. It promises to leave no process behind and to end with an error
+// when an invariant is off by one unit.
+package devnet
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/causeway-bridge/causeway/cmd/causeway/home"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
+)
+
+// Options of a devnet.
+type Options struct {
+	Home     home.Dir
+	Program  string // path of this binary, for the children
+	Redis    string // URL; "" starts a private one
+	Settings deploy.Settings
+	LogLevel string
+	// Say is told what happens, line by line.
+	Say func(format string, args ...any)
+	Log *slog.Logger
+}
+
+// RootChainID is the chain id of the dev root.
+const RootChainID = 31415926
+
+// Info says where a running devnet is; devnet.json in its home.
+type Info struct {
+	RootURL       string         `json:"root_url"`
+	RootChainID   uint64         `json:"root_chain_id"`
+	SubnetURL     string         `json:"subnet_url"`
+	SubnetWS      string         `json:"subnet_ws"`
+	SubnetChainID uint64         `json:"subnet_chain_id"`
+	API           string         `json:"api_url"`
+	Admin         string         `json:"admin_url"`
+	RedisURL      string         `json:"redis_url"`
+	Config        string         `json:"config"`
+	Deployment    string         `json:"deployment"`
+	User          common.Address `json:"user"`
+	UserKeystore  string         `json:"user_keystore"`
+	UserPassword  string         `json:"user_password_file"`
+	Pids          map[string]int `json:"pids"`
+}
+
+// Net is a running devnet.
+type Net struct {
+	Info Info
+	Dep  deploy.Deployment
+
+	opt      Options
+	family   family
+	keys     keys
+	rootAddr string
+	nodeHTTP string
+	nodeWS   string
+	redisAt  int
+}
+
+// keys of the people of a devnet.
+type keys struct{ deployer, relayer, validator, user *ecdsa.PrivateKey }
+
+// Start brings everything up. What it started is stopped again when it fails.
+func Start(ctx context.Context, o Options) (_ *Net, err error) {
+	n := &Net{opt: o}
+	defer func() {
+		if err != nil {
+			n.family.stop()
+		}
+	}()
+	if err := o.Home.Make(); err != nil {
+		return nil, err
+	}
+	if err := n.makeKeys(); err != nil {
+		return nil, err
+	}
+	if err := n.startRedis(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.StartRoot(ctx); err != nil {
+		return nil, err
+	}
+	if n.Dep, err = n.deploy(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.StartNode(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.configure(); err != nil {
+		return nil, err
+	}
+	if err := n.StartRelayer(ctx); err != nil {
+		return nil, err
+	}
+	return n, n.writeInfo()
+}
+
+// Stop ends every child, the relayer first.
+func (n *Net) Stop() {
+	n.family.stop()
+	_ = os.Remove(n.opt.Home.Devnet())
+}
+
+// Failed is the child that ended by itself, if one did.
+func (n *Net) Failed() error { return n.family.failed() }
+
+// Kill is kill -9 of a child: "relayer", "node", "redis" or "root".
+func (n *Net) Kill(name string) { n.family.get(name).kill() }
+
+// User is the funded user's key.
+func (n *Net) User() *ecdsa.PrivateKey { return n.keys.user }
+
+func (n *Net) makeKeys() error {
+	for name, to := range map[string]**ecdsa.PrivateKey{
+		"deployer": &n.keys.deployer, "relayer": &n.keys.relayer, "validator": &n.keys.validator, "user": &n.keys.user,
+	} {
+		key, err := n.opt.Home.Key(name, home.Light)
+		if err != nil {
+			return err
+		}
+		*to = key
+	}
+	return nil
+}
+
+func addr(k *ecdsa.PrivateKey) common.Address { return crypto.PubkeyToAddress(k.PublicKey) }
+
+func (n *Net) startRedis(ctx context.Context) error {
+	if n.opt.Redis != "" {
+		n.Info.RedisURL = n.opt.Redis
+		return nil
+	}
+	n.opt.Say("starting redis (appendfsync always)")
+	p, url, port, err := startRedis(ctx, n.opt.Home.Sub("redis"), n.opt.Home.Logs(), n.redisAt)
+	if err != nil {
+		return err
+	}
+	n.family.add(p)
+	n.Info.RedisURL, n.redisAt = url, port
+	return nil
+}
+
+// StartRedis starts Redis again after a Kill, on the same port and folder.
+func (n *Net) StartRedis(ctx context.Context) error { return n.startRedis(ctx) }
+
+type listeners struct {
+	HTTP  string `json:"http"`
+	WS    string `json:"ws"`
+	API   string `json:"API"`
+	Admin string `json:"Admin"`
+}
+
+// child starts this program with a verb and waits until it listens.
+func (n *Net) child(ctx context.Context, name string, args ...string) (listeners, error) {
+	var out listeners
+	ready := n.opt.Home.Sub(name + ".ready")
+	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return out, fmt.Errorf("remove ready file: %w", err)
+	}
+	args = append(args, "--home", string(n.opt.Home), "--log-level", n.opt.LogLevel, "--ready-file", ready)
+	p, err := start(n.opt.Home.Logs(), name, n.opt.Program, args...)
+	if err != nil {
+		return out, err
+	}
+	n.family.add(p)
+	return out, await(ctx, p, ready, &out)
+}
+
+// StartRoot starts the root chain, again on the same port after a Kill.
+func (n *Net) StartRoot(ctx context.Context) error {
+	n.opt.Say("starting the root chain")
+	alloc := map[common.Address]string{}
+	for _, k := range []*ecdsa.PrivateKey{n.keys.deployer, n.keys.relayer, n.keys.validator, n.keys.user} {
+		alloc[addr(k)] = home.Ether(1_000_000).String()
+	}
+	raw, err := json.Marshal(alloc)
+	if err != nil {
+		return err
+	}
+	path := n.opt.Home.Sub("alloc.json")
+	if err := home.WriteFile(path, raw); err != nil {
+		return err
+	}
+	if n.rootAddr == "" {
+		n.rootAddr = "127.0.0.1:0"
+	}
+	at, err := n.child(ctx, "root", "devroot", "--data", n.opt.Home.Sub("root"), "--alloc", path, "--http", n.rootAddr,
+		"--chain-id", fmt.Sprint(RootChainID))
+	if err != nil {
+		return err
+	}
+	n.rootAddr = hostPort(at.HTTP)
+	n.Info.RootURL, n.Info.RootChainID = "http://"+n.rootAddr, RootChainID
+	return nil
+}
+
+func (n *Net) deploy(ctx context.Context) (deploy.Deployment, error) {
+	s := n.opt.Settings
+	preFund := []deploy.PreFunder{
+		{Signer: deploy.KeySigner(n.keys.relayer), Amount: home.Ether(1_000)},
+		{Signer: deploy.KeySigner(n.keys.user), Amount: home.Ether(1_000)},
+	}
+	return home.Deploy(ctx, n.opt.Home, home.DeployOptions{
+		RootURL: n.Info.RootURL, Deployer: deploy.KeySigner(n.keys.deployer), Settings: s, PreFund: preFund,
+		Grants: func(set deploy.RootSet) []deploy.Grant {
+			return []deploy.Grant{
+				{Token: set.Flt, To: addr(n.keys.relayer), Amount: home.Ether(1_000)},
+				{Token: set.Flt, To: addr(n.keys.user), Amount: home.Ether(1_000_000)},
+				{Token: set.Usdc, To: addr(n.keys.user), Amount: big.NewInt(10_000_000_000_000)},
+			}
+		},
+		Strength: home.Light, Redis: relayer.Redis{URL: n.Info.RedisURL, Namespace: "causeway"}, Log: n.opt.Log,
+		Step: func(what string) { n.opt.Say("%s", what) },
+	})
+}
+
+// StartNode starts the subnet's node, again on the same ports after a Kill.
+func (n *Net) StartNode(ctx context.Context) error {
+	n.opt.Say("starting the subnet's node")
+	if n.nodeHTTP == "" {
+		n.nodeHTTP, n.nodeWS = "127.0.0.1:0", "127.0.0.1:0"
+	}
+	cfg, err := home.ReadNode(n.opt.Home.NodeConfig())
+	if err != nil {
+		return err
+	}
+	cfg.Home, cfg.P2P, cfg.Parent.URL = n.opt.Home.Node(), "127.0.0.1:0", n.Info.RootURL
+	cfg.Parent.Poll = relayer.Duration(300 * time.Millisecond)
+	if err := home.WriteYAML(n.opt.Home.NodeConfig(), cfg); err != nil {
+		return err
+	}
+	at, err := n.child(ctx, "node", "node", "--http", n.nodeHTTP, "--ws", n.nodeWS)
+	if err != nil {
+		return err
+	}
+	n.nodeHTTP, n.nodeWS = hostPort(at.HTTP), hostPort(at.WS)
+	n.Info.SubnetURL, n.Info.SubnetWS = "http://"+n.nodeHTTP, "ws://"+n.nodeWS
+	return nil
+}
+
+// configure writes where everything turned out to listen.
+func (n *Net) configure() error {
+	cfg, err := relayer.Read(n.opt.Home.Config())
+	if err != nil {
+		return err
+	}
+	cfg.Redis = relayer.Redis{URL: n.Info.RedisURL, Namespace: "causeway"}
+	cfg.Root.URL, cfg.Subnets[0].URL = n.Info.RootURL, n.Info.SubnetURL
+	cfg.API = relayer.API{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
+	cfg.Root.Tick, cfg.Subnets[0].Tick = relayer.Duration(250*time.Millisecond), relayer.Duration(250*time.Millisecond)
+	return home.WriteYAML(n.opt.Home.Config(), cfg)
+}
+
+// StartRelayer starts the relayer, again after a Kill.
+func (n *Net) StartRelayer(ctx context.Context) error {
+	n.opt.Say("starting the relayer")
+	at, err := n.child(ctx, "relayer", "run")
+	if err != nil {
+		return err
+	}
+	if n.Info.API == "" {
+		// From now on the same ports, so that whoever knows them may go on.
+		cfg, err := relayer.Read(n.opt.Home.Config())
+		if err != nil {
+			return err
+		}
+		cfg.API = relayer.API{Listen: at.API, Admin: at.Admin}
+		if err := home.WriteYAML(n.opt.Home.Config(), cfg); err != nil {
+			return err
+		}
+	}
+	n.Info.API, n.Info.Admin = "http://"+at.API, "http://"+at.Admin
+	return nil
+}
+
+func (n *Net) writeInfo() error {
+	a := n.opt.Home.Account("user")
+	n.Info.SubnetChainID = uint64(n.Dep.Subnet.ChainID)
+	n.Info.Config, n.Info.Deployment = n.opt.Home.Config(), n.opt.Home.Deployment()
+	n.Info.User, n.Info.UserKeystore, n.Info.UserPassword = addr(n.keys.user), a.Keystore, a.PasswordFile
+	n.Info.Pids = n.family.pids()
+	n.Info.Pids["devnet"] = os.Getpid()
+	raw, err := json.MarshalIndent(n.Info, "", "  ")
+	if err != nil {
+		return err
+	}
+	return home.WriteFile(n.opt.Home.Devnet(), append(raw, '\n'))
+}
+
+// ReadInfo reads devnet.json of a running devnet.
+func ReadInfo(d home.Dir) (Info, error) {
+	var i Info
+	raw, err := os.ReadFile(d.Devnet())
+	if err != nil {
+		return i, fmt.Errorf("no devnet runs in %s: start one with `causeway devnet --home %s`", d, d)
+	}
+	if err := json.Unmarshal(raw, &i); err != nil {
+		return i, fmt.Errorf("read %s: %w", filepath.Base(d.Devnet()), err)
+	}
+	return i, nil
+}
+
+// hostPort strips a scheme.
+func hostPort(s string) string {
+	for _, scheme := range []string{"http://", "ws://"} {
+		if len(s) > len(scheme) && s[:len(scheme)] == scheme {
+			return s[len(scheme):]
+		}
+	}
+	return s
+}

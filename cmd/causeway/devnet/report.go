@@ -1,0 +1,145 @@
+package devnet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/chains/subnet"
+	"github.com/causeway-bridge/causeway/cmd/causeway/home"
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/relayer/audit"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Report is what a tour ended with. Amounts are decimal strings of base units.
+type Report struct {
+	OK         bool              `json:"ok"`
+	Version    string            `json:"version"`
+	Seconds    float64           `json:"seconds"`
+	Sources    string            `json:"sources"` // "single-source": one endpoint per chain
+	Chains     []ChainReport     `json:"chains"`
+	Transfers  []TransferReport  `json:"transfers"`
+	Invariants []audit.Invariant `json:"invariants"`
+	Error      string            `json:"error,omitempty"`
+}
+
+// ChainReport is a chain at the block the invariants were read at.
+type ChainReport struct {
+	Name    string    `json:"name"`
+	ChainID chains.ID `json:"chain_id"`
+	Height  uint64    `json:"height"`
+}
+
+// TransferReport is one transfer and its way.
+type TransferReport struct {
+	ID      common.Hash   `json:"id"`
+	Route   string        `json:"route"`
+	Amount  tokens.Amount `json:"amount"`
+	Status  tokens.Status `json:"status"`
+	Seconds int64         `json:"seconds"`
+	Steps   []StepReport  `json:"steps"`
+}
+
+// StepReport is one final event of a transfer.
+type StepReport struct {
+	Name string      `json:"name"`
+	At   time.Time   `json:"at"`
+	Tx   common.Hash `json:"tx"`
+}
+
+// Report checks the invariants from the chains alone and joins them with the
+// transfers.
+func (n *Net) Report(ctx context.Context, version string, began time.Time, transfers []api.Transfer) (Report, error) {
+	r := Report{Version: version, Sources: "single-source", Chains: []ChainReport{}, Transfers: []TransferReport{}}
+	for _, t := range transfers {
+		tr := TransferReport{ID: t.ID, Route: t.Route, Amount: t.Amount, Status: t.Status, Seconds: t.Seconds, Steps: []StepReport{}}
+		for _, s := range t.Steps {
+			tr.Steps = append(tr.Steps, StepReport{Name: s.Name, At: s.At, Tx: s.Tx})
+		}
+		r.Transfers = append(r.Transfers, tr)
+	}
+	found, err := n.Audit(ctx)
+	if err != nil {
+		return r, err
+	}
+	r.Chains = []ChainReport{
+		{flow.Root, n.Dep.Root.ChainID, found.RootBlock.Number},
+		{"subnet", n.Dep.Subnet.ChainID, found.SubnetBlock.Number},
+	}
+	r.Invariants, r.OK, r.Seconds = found.Invariants, found.OK, time.Since(began).Seconds()
+	return r, nil
+}
+
+// Audit reads the invariants through endpoints of its own.
+func (n *Net) Audit(ctx context.Context) (audit.Report, error) {
+	quiet := slog.New(slog.DiscardHandler)
+	root, err := evm.Dial(ctx, evm.Config{Name: flow.Root, URL: n.Info.RootURL, ChainID: n.Dep.Root.ChainID, StartBlock: n.Dep.Root.StartBlock}, quiet)
+	if err != nil {
+		return audit.Report{}, fmt.Errorf("audit: %w", err)
+	}
+	defer root.Close()
+	child, err := evm.Dial(ctx, evm.Config{Name: "subnet", URL: n.Info.SubnetURL, ChainID: n.Dep.Subnet.ChainID}, quiet)
+	if err != nil {
+		return audit.Report{}, fmt.Errorf("audit: %w", err)
+	}
+	defer child.Close()
+	sub, err := relayer.Describe("subnet", n.Dep)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	wrapped, err := subnet.New(child, subnet.Config{Gateway: ipc.GatewayAddress, Outbox: sub.Outbox, Period: sub.Period, DueTopic: flow.TopicCheckpointDue})
+	if err != nil {
+		return audit.Report{}, err
+	}
+	auditor, err := audit.New(audit.Source{Sub: sub, Root: root, Child: wrapped})
+	if err != nil {
+		return audit.Report{}, err
+	}
+	return auditor.Check(ctx)
+}
+
+// Write writes the report as JSON.
+func (r Report) Write(path string) error {
+	raw, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode report: %w", err)
+	}
+	return home.WriteFile(path, append(raw, '\n'))
+}
+
+// Text is the report for a person.
+func (r Report) Text() string {
+	s := ""
+	for _, t := range r.Transfers {
+		route, _ := tokens.RouteByName(t.Route)
+		s += fmt.Sprintf("%-14s %22s %-4s  %-9s %4ds", t.Route, t.Amount.Decimal(route.Asset.Decimals), route.Asset.Symbol, t.Status, t.Seconds)
+		for i, step := range t.Steps {
+			if i == 0 {
+				s += "  " + step.Name + " " + step.At.Format("15:04:05")
+				continue
+			}
+			s += " → " + step.Name + " " + step.At.Format("15:04:05")
+		}
+		s += "\n"
+	}
+	for _, c := range r.Chains {
+		s += fmt.Sprintf("chain %-8s id %d at height %d (%s)\n", c.Name, c.ChainID, c.Height, r.Sources)
+	}
+	for _, i := range r.Invariants {
+		mark := "ok"
+		if !i.OK {
+			mark = "BROKEN"
+		}
+		s += fmt.Sprintf("%-3s %-5s drift %s  %s %s\n", i.ID, i.Token, i.Drift, mark, i.Detail)
+	}
+	return s
+}

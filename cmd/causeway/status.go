@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/spf13/cobra"
+)
+
+func newStatus(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status [transfer id | transaction hash]",
+		Short: "Show the relayer's state, or where a transfer is",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			p, err := g.place()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				var s relayer.Status
+				if err := ask(c.Context(), p.api, "/v1/status", &s); err != nil {
+					return err
+				}
+				return g.print(c, s, statusText(s))
+			}
+			var t api.Transfer
+			if err := ask(c.Context(), p.api, "/v1/transfers/"+url.PathEscape(args[0]), &t); err != nil {
+				return err
+			}
+			return g.print(c, t, describe(t))
+		},
+	}
+}
+
+func statusText(s relayer.Status) string {
+	var b strings.Builder
+	ready := "ready"
+	if !s.Ready {
+		ready = "NOT READY"
+	}
+	fmt.Fprintf(&b, "%s (version %s): %s, %s\n", s.Instance, s.Version, ready, s.Sources)
+	for part, err := range s.Parts {
+		if err != "" {
+			fmt.Fprintf(&b, "  %s: %s\n", part, err)
+		}
+	}
+	for _, c := range s.Chains {
+		fmt.Fprintf(&b, "chain %-10s id %d, final %d, read up to %d\n", c.Name, c.ChainID, c.Height, c.Cursor)
+		for _, a := range c.Accounts {
+			fmt.Fprintf(&b, "  account %s: %s wei, %d transactions undecided\n", a.Address, a.BalanceWei, a.Pending)
+		}
+	}
+	for _, c := range s.Counts {
+		fmt.Fprintf(&b, "%6d %-14s %-9s %s\n", c.Count, c.Route, c.Status, c.Step)
+	}
+	for _, l := range s.Lanes {
+		if l.Depth > 0 || l.Paused != "" {
+			fmt.Fprintf(&b, "lane %s: %d deep, head %d", l.Name, l.Depth, l.Head)
+			if l.Paused != "" {
+				fmt.Fprintf(&b, ", paused by %s", l.Paused)
+			}
+			if l.Error != "" {
+				fmt.Fprintf(&b, ", last error: %s", l.Error)
+			}
+			b.WriteString("\n")
+		}
+	}
+	for _, a := range s.Alerts {
+		fmt.Fprintf(&b, "ALERT %s (%s): %s\n", a.Name, a.Severity, a.Summary)
+	}
+	return b.String()
+}
+
+// describe is a transfer for a person.
+func describe(t api.Transfer) string {
+	route, _ := tokens.RouteByName(t.Route)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s %s  %s → %s\n", t.Route, t.Amount.Decimal(route.Asset.Decimals), t.Asset, t.Sender.Hex(), t.Recipient.Hex())
+	fmt.Fprintf(&b, "transfer %s\nstatus   %s", t.ID, t.Status)
+	if t.Step != "" {
+		fmt.Fprintf(&b, ", waiting for: %s", t.Step)
+	}
+	if t.Reason != "" {
+		fmt.Fprintf(&b, ", reason: %s", t.Reason)
+	}
+	b.WriteString("\n")
+	if t.Error != "" {
+		fmt.Fprintf(&b, "last error (attempt %d): %s\n", t.Attempts, t.Error)
+	}
+	if t.NextAttempt != nil {
+		fmt.Fprintf(&b, "next look %s\n", t.NextAttempt.Format(time.RFC3339))
+	}
+	for _, s := range t.Steps {
+		fmt.Fprintf(&b, "  %s  %-8s %-10s %s height %d tx %s\n", s.At.Format(time.RFC3339), s.Name, s.Outcome, s.Chain, s.Height, s.Tx)
+	}
+	return b.String()
+}

@@ -1,0 +1,137 @@
+// Package wallet is the user's side: it signs and sends what a user sends
+// (deposits, withdrawals, claims) and waits for receipts. It promises to check
+// what would be refused before any gas is spent, and to say what to do.
+package wallet
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"math/big"
+	"sync"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethclient"
+)
+
+// Account is a key on one chain. It hands out nonces itself, so nothing else
+// may send from the key meanwhile.
+type Account struct {
+	Address common.Address
+
+	name   string
+	key    *ecdsa.PrivateKey
+	client *ethclient.Client
+	id     *big.Int
+
+	mu    sync.Mutex
+	nonce uint64
+	known bool
+}
+
+// Open connects a key to a chain and checks the chain's id.
+func Open(ctx context.Context, name, url string, id chains.ID, key *ecdsa.PrivateKey) (*Account, error) {
+	client, err := ethclient.DialContext(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: the URL is not usable", name)
+	}
+	got, err := client.ChainID(ctx)
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("connect to %s: %w", name, chains.ErrUnavailable)
+	}
+	if got.Uint64() != uint64(id) {
+		client.Close()
+		return nil, fmt.Errorf("%s answers as chain %s, expected %d: %w", name, got, id, chains.ErrWrongChain)
+	}
+	return &Account{Address: crypto.PubkeyToAddress(key.PublicKey), name: name, key: key, client: client, id: got}, nil
+}
+
+// Close ends the connection.
+func (a *Account) Close() { a.client.Close() }
+
+// Client is the connection, for reads.
+func (a *Account) Client() *ethclient.Client { return a.client }
+
+// Send signs and broadcasts one call. The estimate is the simulation: what
+// would revert costs nothing.
+func (a *Account) Send(ctx context.Context, to common.Address, data []byte, value *big.Int) (common.Hash, error) {
+	if value == nil {
+		value = new(big.Int)
+	}
+	gas, err := a.client.EstimateGas(ctx, ethereum.CallMsg{From: a.Address, To: &to, Data: data, Value: value})
+	if err != nil {
+		return common.Hash{}, a.refused(err)
+	}
+	head, err := a.client.HeaderByNumber(ctx, nil)
+	if err != nil {
+		return common.Hash{}, fmt.Errorf("read head of %s: %w", a.name, err)
+	}
+	tip, err := a.client.SuggestGasTipCap(ctx)
+	if err != nil {
+		return common.Hash{}, fmt.Errorf("read tip of %s: %w", a.name, err)
+	}
+	feeCap := new(big.Int).Add(tip, new(big.Int).Mul(head.BaseFee, big.NewInt(2)))
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.known {
+		if a.nonce, err = a.client.PendingNonceAt(ctx, a.Address); err != nil {
+			return common.Hash{}, fmt.Errorf("read nonce on %s: %w", a.name, err)
+		}
+		a.known = true
+	}
+	tx, err := types.SignNewTx(a.key, types.LatestSignerForChainID(a.id), &types.DynamicFeeTx{
+		ChainID: a.id, Nonce: a.nonce, GasTipCap: tip, GasFeeCap: feeCap, Gas: gas + gas/4, To: &to, Value: value, Data: data,
+	})
+	if err != nil {
+		return common.Hash{}, fmt.Errorf("sign: %w", err)
+	}
+	if err := a.client.SendTransaction(ctx, tx); err != nil {
+		a.known = false
+		return common.Hash{}, fmt.Errorf("send to %s: %w", a.name, err)
+	}
+	a.nonce++
+	return tx.Hash(), nil
+}
+
+// Wait returns the receipt once the transaction is in a block; a reverted one
+// is an error.
+func (a *Account) Wait(ctx context.Context, tx common.Hash) (*types.Receipt, error) {
+	for {
+		r, err := a.client.TransactionReceipt(ctx, tx)
+		switch {
+		case err == nil && r.Status == types.ReceiptStatusSuccessful:
+			return r, nil
+		case err == nil:
+			return r, fmt.Errorf("transaction %s on %s: %w", tx, a.name, chains.ErrReverted)
+		case !errors.Is(err, ethereum.NotFound) && ctx.Err() == nil:
+			// an endpoint that is away for a moment; the context bounds the wait
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for %s on %s: %w", tx, a.name, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// refused names a revert by the contracts' own error where it has one.
+func (a *Account) refused(err error) error {
+	var data interface{ ErrorData() any }
+	if errors.As(err, &data) {
+		if text, ok := data.ErrorData().(string); ok {
+			raw := common.FromHex(text)
+			if name := errorName(raw); name != "" {
+				return fmt.Errorf("the contract on %s refuses it: %s: %w", a.name, name, &chains.RevertError{Reason: name, Data: raw})
+			}
+		}
+	}
+	return fmt.Errorf("the call on %s would fail: %w", a.name, err)
+}
