@@ -111,9 +111,8 @@ abstract contract Ledger is GatewayBase {
     /// @dev May `value` leave the treasury? Never more than circulates on the
     /// root, whatever else went wrong (PROTOCOL 31).
     function _releasable(uint256 value) internal view returns (bool) {
-        return
-            value == 0 || value <= _treasury()
-                && PREFUNDED + released + value <= uint256(circulating) + returned;
+        if (value == 0) return true;
+        return value <= _treasury() && PREFUNDED + released + value <= uint256(circulating) + returned;
     }
 
     /// @dev Value goes up with a message of a user.

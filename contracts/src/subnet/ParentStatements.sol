@@ -200,7 +200,8 @@ abstract contract ParentStatements is Ledger {
 
     /// @inheritdoc ISubnetGateway
     /// @dev Only validators with power, in no particular order; the weights are
-    /// those that count in a quorum.
+    /// those that count in a quorum. While a configuration is in progress the
+    /// set is between two configurations.
     function getCurrentMembership() public view returns (Membership memory) {
         return Membership({validators: set.members(), configurationNumber: appliedConfiguration});
     }

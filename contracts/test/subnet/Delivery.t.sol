@@ -502,7 +502,9 @@ contract DeliveryTest is SubnetFixture {
         bytes[4] memory attacks = [
             abi.encodeCall(Ledger.pushCredit, (address(recipient))),
             abi.encodeCall(Ledger.withdrawCredit, (BOB)),
-            abi.encodeCall(ISubnetGateway.deliverPowerChanges, (new PowerChangeRequest[](0), new bytes32[](0))),
+            abi.encodeCall(
+                ISubnetGateway.deliverPowerChanges, (new PowerChangeRequest[](0), new bytes32[](0))
+            ),
             abi.encodeCall(SubnetGateway.deliver, (_one(e), _tail(0)))
         ];
         for (uint256 i = 0; i < attacks.length; ++i) {
@@ -725,7 +727,10 @@ contract DeliveryTest is SubnetFixture {
         IpcEnvelope memory e = _transfer(BOB, 1 ether);
         _attestAll();
         _expectApplied(
-            e, OutcomeType.SystemErr, Disposition.Returned, abi.encodeWithSelector(GatewayBase.NotEnoughBalance.selector)
+            e,
+            OutcomeType.SystemErr,
+            Disposition.Returned,
+            abi.encodeWithSelector(GatewayBase.NotEnoughBalance.selector)
         );
         _deliver(e);
         vm.assertEq(BOB.balance, 5 ether);

@@ -119,9 +119,7 @@ contract FinalityTest is SubnetFixture {
         emit ISubnetGateway.ParentFinalityCommitted(1, s.parentHash, 1, 1);
         gateway.commitParentFinality(s, who, sigs);
 
-        vm.assertEq(
-            keccak256(abi.encode(gateway.latestParentFinality())), keccak256(abi.encode(s))
-        );
+        vm.assertEq(keccak256(abi.encode(gateway.latestParentFinality())), keccak256(abi.encode(s)));
         (uint64 nonce, bytes32 hash) = gateway.committedTopDownAt(1);
         vm.assertEq(nonce, 1);
         vm.assertEq(hash, topHashes[1]);

@@ -113,7 +113,10 @@ contract Stone {}
 
 /// @dev Relays its calls with the gas it is told to.
 contract Starver {
-    function run(address to, uint256 gasLimit, bytes calldata data) external returns (bool ok, bytes memory ret) {
+    function run(address to, uint256 gasLimit, bytes calldata data)
+        external
+        returns (bool ok, bytes memory ret)
+    {
         (ok, ret) = to.call{gas: gasLimit}(data);
     }
 
