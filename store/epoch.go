@@ -38,6 +38,10 @@ func (db *DB) takeEpoch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What this process has seen counts as well as what the disk remembers.
+	if l := db.lineage.Load(); l != nil && (!known || seen.lineage == *l && seen.counter < db.epoch.Load()) {
+		seen, known = epoch{db.epoch.Load(), *l}, true
+	}
 	args := []any{schema, token(), "", "0", "0"}
 	if known {
 		args[2], args[3] = seen.lineage, seen.counter

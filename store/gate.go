@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -38,7 +39,63 @@ func (db *DB) open(ctx context.Context) error {
 	}
 	db.full.Store(info.memoryRatio() > fullAt)
 	db.runID.Store(&info.runID)
+	if err := db.heal(ctx, info); err != nil {
+		return err
+	}
 	return db.takeEpoch(ctx)
+}
+
+// heal has the append-only file written anew, once per run of the server and
+// before anything else is written. A file torn inside a transaction keeps the
+// transaction's first half behind an open MULTI: Redis leaves it out when it
+// loads the file (seen with 7.0.15), appends to it, and runs that half together
+// with what came after it at the load after the next.
+func (db *DB) heal(ctx context.Context, info server) error {
+	if info.aof != "1" {
+		return nil
+	}
+	key := db.k.of("rewritten")
+	var done string
+	err := db.retry(ctx, func() error {
+		var err error
+		done, err = db.rdb.Get(ctx, key).Result()
+		return err
+	})
+	if err != nil || done == info.runID {
+		return err
+	}
+	// An error says that a rewrite is under way already, which is as good, or
+	// that the command is forbidden.
+	if err := db.rdb.BgRewriteAOF(ctx).Err(); err != nil && !strings.Contains(err.Error(), "in progress") {
+		if db.opt.AllowUnsafe {
+			db.log.Warn("cannot rewrite the append-only file; a torn one may come back in halves", "cause", err.Error())
+			return nil
+		}
+		return unfit("BGREWRITEAOF is refused ("+err.Error()+")", "permit it, it clears a file torn by a power cut; or allow unsafe")
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := db.retry(ctx, func() error {
+			var err error
+			info, err = db.inspect(ctx)
+			return err
+		}); err != nil {
+			return err
+		}
+		if !info.rewriting {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the append-only file to be rewritten: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+	if info.lastRewrite != "ok" {
+		return fmt.Errorf("%w: rewriting it ended %q", ErrDisk, info.lastRewrite)
+	}
+	return db.retry(ctx, func() error { return db.rdb.Set(ctx, key, info.runID, 0).Err() })
 }
 
 // Reopen makes peace with a server that was restarted or replaced: it passes
@@ -130,7 +187,8 @@ type server struct {
 	versionText, runID, role string
 	loading                  bool
 	aof, fsync, eviction     string // "" where CONFIG is forbidden
-	lastWrite                string
+	lastWrite, lastRewrite   string
+	rewriting                bool
 	used, max                float64
 }
 
@@ -143,7 +201,8 @@ func (db *DB) inspect(ctx context.Context) (server, error) {
 	s := server{
 		versionText: f["redis_version"], runID: f["run_id"], role: f["role"],
 		loading: f["loading"] == "1", aof: f["aof_enabled"], lastWrite: f["aof_last_write_status"],
-		eviction: f["maxmemory_policy"],
+		eviction: f["maxmemory_policy"], lastRewrite: f["aof_last_bgrewrite_status"],
+		rewriting: f["aof_rewrite_in_progress"] == "1" || f["aof_rewrite_scheduled"] == "1",
 	}
 	major, rest, _ := strings.Cut(s.versionText, ".")
 	minor, _, _ := strings.Cut(rest, ".")

@@ -42,8 +42,8 @@ type NewJob struct {
 	Steps    []StepPlan
 }
 
-// Fact is an effect seen in a final block. (Chain, Tx, LogIndex) name it; the
-// same fact may be told again at any time.
+// Fact is an effect seen in a final block. (Chain, Tx, LogIndex, Key) name it;
+// the same fact may be told again at any time.
 type Fact struct {
 	Key       string      `json:"key"`
 	Outcome   Outcome     `json:"outcome"`
@@ -170,8 +170,9 @@ func word(what, s string, empty bool) error {
 		return fmt.Errorf("%w: %s longer than 256 bytes", ErrInvalid, what)
 	}
 	for _, r := range s {
-		if r < 0x20 || r > 0x7e {
-			return fmt.Errorf("%w: %s %q has other than printable ASCII characters", ErrInvalid, what, s)
+		// what JSON escapes would look different in the ledger
+		if r < 0x20 || r > 0x7e || strings.ContainsRune("\"\\<>&", r) {
+			return fmt.Errorf("%w: %s %q has other than printable ASCII characters, or one of \"\\<>&", ErrInvalid, what, s)
 		}
 	}
 	return nil
@@ -255,7 +256,7 @@ func (f Fact) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fact %s: %w", f.Key, err)
 	}
-	return json.Marshal(storedFact{ID: fmt.Sprintf("%s:%s:%d", f.Chain, f.Tx.Hex(), f.LogIndex), Fact: f})
+	return json.Marshal(storedFact{ID: fmt.Sprintf("%s:%s:%d:%s", f.Chain, f.Tx.Hex(), f.LogIndex, f.Key), Fact: f})
 }
 
 // decodeJob reads what the scripts keep of a transfer.

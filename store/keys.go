@@ -12,6 +12,7 @@ type keys struct{ ns string }
 var keyDocs = []struct{ Name, Type, Holds string }{
 	{"schema", "string", "version of all of this"},
 	{"epoch", "string", "`counter lineage`: openings of the namespace, and the random name of its history"},
+	{"rewritten", "string", "run id of the server whose file was written anew"},
 	{"fence", "string", "counter behind every fence"},
 	{"arrivals", "string", "counter behind the order of the facts"},
 	{"cursors", "hash", "chain → `chain id, next, parent`"},

@@ -19,7 +19,7 @@ while at <= nargs do
   local id, nrows = args(at), tonumber(args(at + 3))
   local transfer, plantext = call('HGET', K.transfers, id), call('HGET', K.plans, id)
   if transfer and plantext then
-    if create(id, transfer, plantext, args(at + 1), args(at + 2)) then repairs = repairs + 1 end
+    if create(id, transfer, plantext, args(at + 1), args(at + 2), {}) then repairs = repairs + 1 end
     local j, plan = get(id), cjson.decode(plantext)
     if j.st == 'pending' then
       if call('HEXISTS', K.lanes, j.l) == 0 then

@@ -9,11 +9,13 @@
 -- reply: NONE | OK, lane, epoch, counter, until, step, (id, job, transfer, riding)*
 local function grant(lane, l, till)
   local out = {'OK', lane, l.p, l.c, int(till), l.s}
-  for _, id in ipairs(l.ids) do
+  local jobs, transfers = call('HMGET', K.jobs, unpack(l.ids)), call('HMGET', K.transfers, unpack(l.ids))
+  local riding = call('HMGET', K.riding, unpack(l.ids))
+  for i, id in ipairs(l.ids) do
     out[#out + 1] = id
-    out[#out + 1] = call('HGET', K.jobs, id) or ''
-    out[#out + 1] = call('HGET', K.transfers, id) or ''
-    out[#out + 1] = call('HGET', K.riding, id) or ''
+    out[#out + 1] = jobs[i] or ''
+    out[#out + 1] = transfers[i] or ''
+    out[#out + 1] = riding[i] or ''
   end
   return out
 end
@@ -30,10 +32,12 @@ for _, lane in ipairs(call('ZRANGEBYSCORE', K.ready, '-inf', now, 'LIMIT', 0, 16
   local strict = call('HGET', K.lanes, lane) == 's'
   local stop = strict and last(lane) or ('[' .. lane .. '\n' .. ms(now) .. '\011')
   local ids, route, step = {}, nil, nil
-  for _, r in ipairs(call('ZRANGEBYLEX', K.queue, first(lane), stop, 'LIMIT', 0, strict and most or most * 4)) do
+  local rows, found = call('ZRANGEBYLEX', K.queue, first(lane), stop, 'LIMIT', 0, strict and most or most * 4), {}
+  for i, r in ipairs(rows) do found[i] = rowid(r) end
+  local jobs = #found > 0 and call('HMGET', K.jobs, unpack(found))
+  for i, r in ipairs(rows) do
     if #ids >= most then break end
-    local id = rowid(r)
-    local j = get(id)
+    local id, j = found[i], jobs[i] and cjson.decode(jobs[i])
     if not j or j.st ~= 'pending' or row(id, j) ~= r or call('HEXISTS', K.transfers, id) == 0 then
       -- A key was lost; audit puts back what can be.
       call('ZREM', K.queue, r)

@@ -60,10 +60,12 @@ end
 
 for _ = 1, njobs do
   local id, nrows = args(at), tonumber(args(at + 5))
-  if create(id, args(at + 1), args(at + 2), args(at + 3), args(at + 4)) then
-    created = created + 1
-    for k = 1, nrows do call('ZADD', K.index, 0, args(at + 5 + k)) end
+  local rows = {}
+  for k = 1, nrows do
+    rows[2 * k - 1] = 0
+    rows[2 * k] = args(at + 5 + k)
   end
+  if create(id, args(at + 1), args(at + 2), args(at + 3), args(at + 4), rows) then created = created + 1 end
   at = at + 6 + nrows
 end
 

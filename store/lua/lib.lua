@@ -114,13 +114,15 @@ end
 
 -- enter puts a job into the queue at the step it names. The lane's mode is set
 -- by its first job; a plan that disagrees follows it.
+local modes = {}
 local function enter(id, j, step)
   j.s, j.l, j.q = step.n, step.l, step.q
-  local mode = call('HGET', K.lanes, step.l)
+  local mode = modes[step.l] or call('HGET', K.lanes, step.l)
   if not mode then
     mode = step.x and 's' or 'l'
     call('HSET', K.lanes, step.l, mode)
   end
+  modes[step.l] = mode
   j.x = mode == 's'
   call('ZADD', K.queue, 0, row(id, j))
   dirty[j.l] = true
@@ -231,12 +233,15 @@ local function consume(id, j, plan, ledger)
 end
 
 -- create begins a transfer at its first step. What is stored already is left
--- alone, but for lost halves of it.
-local function create(id, transfer, plantext, route, time)
-  local fresh = call('HEXISTS', K.jobs, id) == 0
-  call('HSETNX', K.transfers, id, transfer)
-  call('HSETNX', K.plans, id, plantext)
-  if not fresh then return false end
+-- alone, but for lost halves of it. rows go into the index with its own.
+local function create(id, transfer, plantext, route, time, rows)
+  if call('HEXISTS', K.jobs, id) == 1 then
+    call('HSETNX', K.transfers, id, transfer)
+    call('HSETNX', K.plans, id, plantext)
+    return false
+  end
+  call('HSET', K.transfers, id, transfer)
+  call('HSET', K.plans, id, plantext)
   local plan = cjson.decode(plantext)
   local j = {r = route, t = time, n = 0, st = 'pending', at = 0, cr = 0, e = '', re = '', ca = now, d = false}
   j.nb = plan[1].w and now + plan[1].p or now
@@ -249,7 +254,7 @@ local function create(id, transfer, plantext, route, time)
     end
   end
   if #bind > 0 then call('ZADD', K.bind, unpack(bind)) end
-  call('ZADD', K.index, 0, worksheet(id, j))
+  call('ZADD', K.index, 0, worksheet(id, j), unpack(rows))
   put(id, j)
   journal('new', id, 'to', j.s, 'route', route)
   consume(id, j, plan)

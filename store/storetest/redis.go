@@ -106,7 +106,7 @@ func (s *Server) Restart() error {
 	defer tick.Stop()
 	for {
 		// the process id tells our server from another one on the port
-		if info, err := c.Info(ctx, "server").Result(); err == nil && strings.Contains(info, fmt.Sprintf("process_id:%d\r", cmd.Process.Pid)) && c.Ping(ctx).Err() == nil {
+		if info, err := answer(ctx, c, s.addr); err == nil && strings.Contains(info, fmt.Sprintf("process_id:%d\r", cmd.Process.Pid)) && c.Ping(ctx).Err() == nil {
 			s.cmd, s.end = cmd, end
 			return nil
 		}
@@ -120,6 +120,16 @@ func (s *Server) Restart() error {
 		case <-tick.C:
 		}
 	}
+}
+
+// answer knocks first: go-redis complains to stderr about closed doors.
+func answer(ctx context.Context, c *redis.Client, addr string) (string, error) {
+	cn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	_ = cn.Close()
+	return c.Info(ctx, "server").Result()
 }
 
 // Kill ends the server as kill -9 does; nothing happens when it is down.

@@ -1,0 +1,541 @@
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Store is what the relayer uses of a store. The real one and the model both
+// are one, so that a simulation in one process can run on the model, which a
+// test compares with the scripts operation by operation.
+type Store interface {
+	Epoch() uint64
+	Cursor(ctx context.Context, chain string) (chains.Cursor, bool, error)
+	InitCursor(ctx context.Context, chain string, c chains.Cursor) error
+	Ingest(ctx context.Context, chain string, from, to chains.Cursor, jobs []store.NewJob, facts []store.Fact) error
+	Backfill(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
+	Claim(ctx context.Context, worker string, max int) (store.Lease, bool, error)
+	Extend(ctx context.Context, l store.Lease) (store.Lease, error)
+	Settle(ctx context.Context, l store.Lease, verdicts []store.Verdict) error
+	Wake(ctx context.Context, id common.Hash) error
+	Reap(ctx context.Context) (int, error)
+	Retry(ctx context.Context, id common.Hash, who string) error
+	Discard(ctx context.Context, id common.Hash, who, why string) error
+	PauseLane(ctx context.Context, lane, who string) error
+	ResumeLane(ctx context.Context, lane, who string) error
+	Lanes(ctx context.Context) ([]store.LaneInfo, error)
+	Get(ctx context.Context, id common.Hash) (store.Job, bool, error)
+	Reserve(ctx context.Context, chain chains.ID, account common.Address, tx chains.Tx, chainNonce uint64, maxInFlight int) (chains.Intent, bool, error)
+	SaveAttempt(ctx context.Context, in chains.Intent, a chains.Attempt) error
+	Update(ctx context.Context, in chains.Intent) error
+	Live(ctx context.Context, chain chains.ID, account common.Address) ([]chains.Intent, error)
+	Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (chains.Intent, bool, error)
+	Replay(ctx context.Context, in chains.Intent) error
+}
+
+var (
+	_ Store = (*store.DB)(nil)
+	_ Store = (*Model)(nil)
+)
+
+// Model is the store in plain Go: the meaning of the scripts without Redis. It
+// is for one goroutine at a time and checks no arguments.
+type Model struct {
+	LeaseTime time.Duration
+	Now       func() time.Time
+
+	epoch, fence uint64
+	cursors      map[string]chains.Cursor
+	jobs         map[common.Hash]*modelJob
+	facts        map[string][]modelFact
+	arrivals     int
+	modes        map[string]bool // lane → strict, while it has jobs or is held
+	leases       map[string]*modelLease
+	paused       map[string]string
+	intents      map[slot]*modelIntent
+}
+
+type modelJob struct {
+	store.Job
+	plan []store.StepPlan
+	seen map[string]bool // facts in its ledger
+}
+
+type modelFact struct {
+	store.Fact
+	arrival int
+}
+
+type modelLease struct {
+	fence  chains.Fence
+	worker string
+	route  string
+	step   string
+	ids    []common.Hash
+	until  time.Time
+}
+
+// slot is a nonce of an account.
+type slot struct {
+	chain   chains.ID
+	account common.Address
+	nonce   uint64
+}
+
+type modelIntent struct{ chains.Intent }
+
+// NewModel makes an empty store at the given epoch.
+func NewModel(epoch uint64, now func() time.Time) *Model {
+	return &Model{
+		LeaseTime: 30 * time.Second, Now: now, epoch: epoch,
+		cursors: map[string]chains.Cursor{}, jobs: map[common.Hash]*modelJob{}, facts: map[string][]modelFact{},
+		modes: map[string]bool{}, leases: map[string]*modelLease{}, paused: map[string]string{}, intents: map[slot]*modelIntent{},
+	}
+}
+
+// Clone is an independent copy, to come back to when Redis loses its end.
+func (m *Model) Clone() *Model {
+	c := *m
+	c.cursors, c.modes, c.paused = maps.Clone(m.cursors), maps.Clone(m.modes), maps.Clone(m.paused)
+	c.jobs, c.facts = map[common.Hash]*modelJob{}, map[string][]modelFact{}
+	c.leases, c.intents = map[string]*modelLease{}, map[slot]*modelIntent{}
+	for id, j := range m.jobs {
+		k := *j
+		k.History, k.seen = slices.Clone(j.History), maps.Clone(j.seen)
+		c.jobs[id] = &k
+	}
+	for k, f := range m.facts {
+		c.facts[k] = slices.Clone(f)
+	}
+	for k, l := range m.leases {
+		n := *l
+		c.leases[k] = &n
+	}
+	for k, in := range m.intents {
+		n := *in
+		n.Attempts = slices.Clone(in.Attempts)
+		c.intents[k] = &n
+	}
+	return &c
+}
+
+// Epoch is the first half of the fences given out.
+func (m *Model) Epoch() uint64 { return m.epoch }
+
+// SetEpoch is what another opening does.
+func (m *Model) SetEpoch(e uint64) { m.epoch = e }
+
+// now has the resolution of the scripts' clock.
+func (m *Model) now() time.Time { return time.UnixMilli(m.Now().UnixMilli()).UTC() }
+
+// Cursor is store.DB's.
+func (m *Model) Cursor(_ context.Context, chain string) (chains.Cursor, bool, error) {
+	c, ok := m.cursors[chain]
+	return c, ok, nil
+}
+
+// InitCursor is store.DB's.
+func (m *Model) InitCursor(_ context.Context, chain string, c chains.Cursor) error {
+	if _, ok := m.cursors[chain]; !ok {
+		m.cursors[chain] = c
+	}
+	return nil
+}
+
+// Ingest is store.DB's.
+func (m *Model) Ingest(_ context.Context, chain string, from, to chains.Cursor, jobs []store.NewJob, facts []store.Fact) error {
+	if c, ok := m.cursors[chain]; !ok || c != from {
+		return store.ErrCursor
+	}
+	m.cursors[chain] = to
+	m.bring(jobs, facts)
+	return nil
+}
+
+// Backfill is store.DB's.
+func (m *Model) Backfill(_ context.Context, _ string, jobs []store.NewJob, facts []store.Fact) (int, int, error) {
+	c, a := m.bring(jobs, facts)
+	return c, a, nil
+}
+
+func factID(f store.Fact) string {
+	return fmt.Sprintf("%s:%s:%d:%s", f.Chain, f.Tx.Hex(), f.LogIndex, f.Key)
+}
+
+func (m *Model) bring(jobs []store.NewJob, facts []store.Fact) (created, advanced int) {
+	defer m.tidy()
+	for _, f := range facts {
+		known := slices.ContainsFunc(m.facts[f.Key], func(o modelFact) bool { return factID(o.Fact) == factID(f) })
+		if !known && len(m.facts[f.Key]) < 8 {
+			m.arrivals++
+			m.facts[f.Key] = append(m.facts[f.Key], modelFact{f, m.arrivals})
+		}
+		for _, j := range m.jobs {
+			if j.Status == tokens.Pending && m.decide(j, f) {
+				advanced++
+			}
+		}
+	}
+	for _, n := range jobs {
+		id := n.Transfer.ID
+		if m.jobs[id] != nil {
+			continue
+		}
+		created++
+		j := &modelJob{plan: n.Steps, seen: map[string]bool{}}
+		j.Transfer, j.Status, j.CreatedAt = n.Transfer, tokens.Pending, m.now()
+		m.jobs[id] = j
+		m.enter(j, 0)
+		m.consume(j)
+	}
+	return created, advanced
+}
+
+// enter puts a job at a step.
+func (m *Model) enter(j *modelJob, i int) {
+	s := j.plan[i]
+	j.StepIndex, j.Step, j.Lane, j.Seq = i, s.Name, s.Lane, s.Seq
+	if _, ok := m.modes[s.Lane]; !ok {
+		m.modes[s.Lane] = s.Strict
+	}
+	j.Strict = m.modes[s.Lane]
+	j.NotBefore, j.UpdatedAt = m.now(), m.now()
+	if s.Wait {
+		j.NotBefore = m.now().Add(s.Poll)
+	}
+}
+
+// decide applies a fact to a pending job, if one of its steps waits for it.
+func (m *Model) decide(j *modelJob, f store.Fact) bool {
+	for i := j.StepIndex; i < len(j.plan); i++ {
+		if j.plan[i].Key == f.Key {
+			m.advance(j, i, f.Outcome, f.Reason, "", "event", &f)
+			return true
+		}
+	}
+	return false
+}
+
+// consume applies the kept facts that a job has not seen.
+func (m *Model) consume(j *modelJob) {
+	var found []modelFact
+	keys := map[string]bool{}
+	for _, s := range j.plan[j.StepIndex:] {
+		if s.Key != "" && !keys[s.Key] {
+			keys[s.Key] = true
+			found = append(found, m.facts[s.Key]...)
+		}
+	}
+	slices.SortFunc(found, func(a, b modelFact) int { return cmp.Compare(a.arrival, b.arrival) })
+	for _, f := range found {
+		if j.Status == tokens.Pending && !j.seen[factID(f.Fact)] {
+			m.decide(j, f.Fact)
+		}
+	}
+}
+
+func (m *Model) advance(j *modelJob, i int, o store.Outcome, reason, note, by string, f *store.Fact) {
+	ended := j.plan[i]
+	to, ok := ended.Next[o]
+	if !ok {
+		to, note = string(tokens.Parked), fmt.Sprintf("step %s has no way on after %s", ended.Name, o)
+		if reason == "" {
+			reason = "rejected"
+		}
+	}
+	m.write(j, store.Entry{Step: ended.Name, Outcome: o, Reason: reason, Note: note, By: by}, f)
+	j.Reason, j.Err, j.Attempts, j.Crashes, j.UpdatedAt = reason, note, 0, 0, m.now()
+	if tokens.Status(to).Terminal() {
+		j.StepIndex, j.Step, j.Status = i, ended.Name, tokens.Status(to)
+		return
+	}
+	for k := i + 1; k < len(j.plan); k++ {
+		if j.plan[k].Name == to {
+			m.enter(j, k)
+			return
+		}
+	}
+}
+
+func (m *Model) write(j *modelJob, e store.Entry, f *store.Fact) {
+	e.At = uint64(m.now().Unix())
+	if f != nil {
+		e.Tx, e.Chain, e.Height, e.At = f.Tx, f.Chain, f.Height, f.At
+		j.seen[factID(*f)] = true
+	}
+	j.History = append(j.History, e)
+}
+
+// order is the queue of a lane.
+func (m *Model) order(lane string) []*modelJob {
+	var out []*modelJob
+	for _, j := range m.jobs {
+		if j.Status == tokens.Pending && j.Lane == lane {
+			out = append(out, j)
+		}
+	}
+	slices.SortFunc(out, func(a, b *modelJob) int {
+		first := a.NotBefore.Compare(b.NotBefore)
+		if m.modes[lane] {
+			first = cmp.Compare(a.Seq, b.Seq)
+		}
+		return cmp.Or(first, a.Transfer.ID.Cmp(b.Transfer.ID))
+	})
+	return out
+}
+
+// tidy forgets the mode of lanes nobody uses.
+func (m *Model) tidy() {
+	for lane := range m.modes {
+		if m.leases[lane] == nil && m.paused[lane] == "" && len(m.order(lane)) == 0 {
+			delete(m.modes, lane)
+		}
+	}
+}
+
+// Claim is store.DB's.
+func (m *Model) Claim(_ context.Context, worker string, most int) (store.Lease, bool, error) {
+	var best []*modelJob
+	for lane := range m.modes {
+		q := m.order(lane)
+		if len(q) == 0 || m.leases[lane] != nil || m.paused[lane] != "" || q[0].NotBefore.After(m.now()) {
+			continue
+		}
+		if best == nil || cmp.Or(q[0].NotBefore.Compare(best[0].NotBefore), strings.Compare(lane, best[0].Lane)) < 0 {
+			best = q
+		}
+	}
+	if best == nil {
+		return store.Lease{}, false, nil
+	}
+	head, strict := best[0], m.modes[best[0].Lane]
+	jobs := []store.Job{m.show(head)}
+	if head.Crashes == 0 {
+		for _, j := range best[1:min(len(best), most*4)] {
+			if len(jobs) >= most || j.NotBefore.After(m.now()) {
+				break
+			}
+			if j.Transfer.Route == head.Transfer.Route && j.Step == head.Step && j.Crashes == 0 {
+				jobs = append(jobs, m.show(j))
+			} else if strict {
+				break
+			}
+		}
+	}
+	m.fence++
+	l := &modelLease{
+		fence:  chains.Fence{Lane: head.Lane, Epoch: m.epoch, Counter: m.fence},
+		worker: worker, route: head.Transfer.Route, step: head.Step, until: m.now().Add(m.LeaseTime),
+	}
+	for _, j := range jobs {
+		l.ids = append(l.ids, j.Transfer.ID)
+	}
+	m.leases[head.Lane] = l
+	return store.Lease{Fence: l.fence, Step: l.step, Jobs: jobs, Until: l.until, Worker: worker}, true, nil
+}
+
+// held is the lease a fence belongs to.
+func (m *Model) held(f chains.Fence) *modelLease {
+	if l := m.leases[f.Lane]; l != nil && l.fence == f {
+		return l
+	}
+	return nil
+}
+
+// Extend is store.DB's.
+func (m *Model) Extend(_ context.Context, l store.Lease) (store.Lease, error) {
+	h := m.held(l.Fence)
+	if h == nil {
+		return l, store.ErrStale
+	}
+	h.until = m.now().Add(m.LeaseTime)
+	l.Until = h.until
+	return l, nil
+}
+
+// Settle is store.DB's.
+func (m *Model) Settle(_ context.Context, l store.Lease, verdicts []store.Verdict) error {
+	h := m.held(l.Fence)
+	if h == nil {
+		return store.ErrStale
+	}
+	for _, v := range verdicts {
+		j := m.jobs[v.ID]
+		if j == nil || j.Status != tokens.Pending || j.Step != v.Step || j.Lane != l.Fence.Lane {
+			continue
+		}
+		switch {
+		case v.Advance != "":
+			m.advance(j, j.StepIndex, v.Advance, v.Reason, v.Cause, h.worker, v.Fact)
+		case v.Park && !j.Strict:
+			m.park(j, v.Reason, v.Cause, h.worker)
+		default:
+			if v.CountAttempt {
+				j.Attempts++
+			}
+			j.Err, j.Reason, j.Crashes = v.Cause, v.Reason, 0
+			j.NotBefore, j.UpdatedAt = m.now().Add(v.RetryAt), m.now()
+		}
+	}
+	delete(m.leases, l.Fence.Lane)
+	m.tidy()
+	return nil
+}
+
+func (m *Model) park(j *modelJob, reason, note, by string) {
+	m.write(j, store.Entry{Step: j.Step, Reason: reason, Note: note, By: by}, nil)
+	j.Status, j.Reason, j.Err, j.UpdatedAt = tokens.Parked, reason, note, m.now()
+}
+
+// Reap is store.DB's.
+func (m *Model) Reap(context.Context) (int, error) {
+	n := 0
+	for lane, l := range m.leases {
+		if l.until.After(m.now()) {
+			continue
+		}
+		n++
+		for _, id := range l.ids {
+			j := m.jobs[id]
+			if j == nil || j.Status != tokens.Pending || j.Step != l.step || j.Lane != lane {
+				continue
+			}
+			j.Crashes++
+			cause := "lease of " + l.worker + " ran out"
+			if j.Crashes >= 3 && !j.Strict {
+				m.park(j, "poison", cause, l.worker)
+			} else {
+				wait := min(time.Minute, time.Second<<min(j.Crashes-1, 10))
+				j.Err, j.NotBefore, j.UpdatedAt = cause, m.now().Add(wait), m.now()
+			}
+			if j.Strict {
+				break
+			}
+		}
+		delete(m.leases, lane)
+	}
+	m.tidy()
+	return n, nil
+}
+
+// Wake is store.DB's.
+func (m *Model) Wake(_ context.Context, id common.Hash) error {
+	j := m.jobs[id]
+	if j == nil {
+		return store.ErrUnknown
+	}
+	if j.Status == tokens.Pending && j.NotBefore.After(m.now()) {
+		j.NotBefore, j.UpdatedAt = m.now(), m.now()
+	}
+	return nil
+}
+
+func (m *Model) parked(id common.Hash) (*modelJob, error) {
+	j := m.jobs[id]
+	if j == nil {
+		return nil, store.ErrUnknown
+	}
+	if j.Status != tokens.Parked {
+		return nil, store.ErrNotParked
+	}
+	return j, nil
+}
+
+// Retry is store.DB's.
+func (m *Model) Retry(_ context.Context, id common.Hash, who string) error {
+	j, err := m.parked(id)
+	if err != nil {
+		return err
+	}
+	j.Status, j.Discarded, j.Reason, j.Err, j.Attempts, j.Crashes = tokens.Pending, false, "", "", 0, 0
+	m.enter(j, j.StepIndex)
+	j.NotBefore = m.now()
+	m.write(j, store.Entry{Step: j.Step, Reason: "retried", By: who}, nil)
+	m.consume(j)
+	m.tidy()
+	return nil
+}
+
+// Discard is store.DB's.
+func (m *Model) Discard(_ context.Context, id common.Hash, who, why string) error {
+	j, err := m.parked(id)
+	if err != nil {
+		return err
+	}
+	j.Discarded, j.Reason, j.Err, j.UpdatedAt = true, "operator", why, m.now()
+	m.write(j, store.Entry{Step: j.Step, Reason: "operator", Note: why, By: who}, nil)
+	return nil
+}
+
+// PauseLane is store.DB's.
+func (m *Model) PauseLane(_ context.Context, lane, who string) error {
+	m.paused[lane] = who
+	return nil
+}
+
+// ResumeLane is store.DB's.
+func (m *Model) ResumeLane(_ context.Context, lane, _ string) error {
+	delete(m.paused, lane)
+	m.tidy()
+	return nil
+}
+
+// Lanes is store.DB's.
+func (m *Model) Lanes(context.Context) ([]store.LaneInfo, error) {
+	var out []store.LaneInfo
+	for lane, strict := range m.modes {
+		out = append(out, m.lane(lane, strict))
+	}
+	for lane := range m.paused {
+		if _, ok := m.modes[lane]; !ok {
+			out = append(out, m.lane(lane, false))
+		}
+	}
+	return out, nil
+}
+
+func (m *Model) lane(lane string, strict bool) store.LaneInfo {
+	q := m.order(lane)
+	info := store.LaneInfo{Name: lane, Strict: strict, Depth: len(q), Paused: m.paused[lane]}
+	if len(q) > 0 {
+		info.HeadSeq, info.LastErr = q[0].Seq, q[0].Err
+		if m.leases[lane] == nil && info.Paused == "" {
+			info.NotBefore = q[0].NotBefore
+		}
+	}
+	if l := m.leases[lane]; l != nil {
+		info.Leased = l.worker
+	}
+	return info
+}
+
+// show is a job as readers get it, without its history.
+func (m *Model) show(j *modelJob) store.Job {
+	out := j.Job
+	out.History = nil
+	if in := m.ride(j.Transfer.ID); in != nil {
+		out.Intent = in.Key
+	}
+	return out
+}
+
+// Get is store.DB's.
+func (m *Model) Get(_ context.Context, id common.Hash) (store.Job, bool, error) {
+	j := m.jobs[id]
+	if j == nil {
+		return store.Job{}, false, nil
+	}
+	out := m.show(j)
+	out.History = slices.Clone(j.History)
+	return out, true, nil
+}

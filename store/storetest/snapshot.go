@@ -1,0 +1,97 @@
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Scope names what a snapshot looks at.
+type Scope struct {
+	Chains   []string
+	Jobs     []common.Hash
+	ChainID  chains.ID
+	Accounts []common.Address
+	Nonces   uint64 // intents of nonces below it
+}
+
+// Snapshot reads everything in scope and writes it as text: two stores that
+// read the same are the same.
+func Snapshot(ctx context.Context, s Store, of Scope) ([]string, error) {
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	for _, c := range of.Chains {
+		cur, ok, err := s.Cursor(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		say("cursor %s %v %v", c, cur, ok)
+	}
+	for _, id := range of.Jobs {
+		j, ok, err := s.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			say("job %s", Describe(j))
+		}
+	}
+	lanes, err := s.Lanes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(lanes, func(a, b store.LaneInfo) int { return cmp.Compare(a.Name, b.Name) })
+	for _, l := range lanes {
+		say("lane %s strict=%v depth=%d head=%d at=%s leased=%q paused=%q err=%q", l.Name, l.Strict, l.Depth, l.HeadSeq, stampOf(l.NotBefore), l.Leased, l.Paused, l.LastErr)
+	}
+	for _, a := range of.Accounts {
+		live, err := s.Live(ctx, of.ChainID, a)
+		if err != nil {
+			return nil, err
+		}
+		for _, in := range live {
+			say("live %s", DescribeIntent(in))
+		}
+		for n := range of.Nonces {
+			in, ok, err := s.Intent(ctx, of.ChainID, a, n)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				say("intent %s", DescribeIntent(in))
+			}
+		}
+	}
+	return out, nil
+}
+
+func stampOf(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return fmt.Sprint(t.UnixMilli())
+}
+
+// Describe writes every field of a job.
+func Describe(j store.Job) string {
+	return fmt.Sprintf("%s step=%s/%d lane=%s strict=%v seq=%d tries=%d crashes=%d at=%s err=%q reason=%q status=%s intent=%q discarded=%v made=%s changed=%s %v",
+		j.Transfer, j.Step, j.StepIndex, j.Lane, j.Strict, j.Seq, j.Attempts, j.Crashes, stampOf(j.NotBefore), j.Err, j.Reason, j.Status,
+		j.Intent, j.Discarded, stampOf(j.CreatedAt), stampOf(j.UpdatedAt), j.History)
+}
+
+// DescribeIntent writes every field of an intent.
+func DescribeIntent(in chains.Intent) string {
+	tries := ""
+	for _, a := range in.Attempts {
+		tries += fmt.Sprintf(" [%s %x %s %s %v %s]", a.Hash, a.Raw, a.TipWei, a.FeeCapWei, a.NoOp, stampOf(a.SentAt))
+	}
+	return fmt.Sprintf("%d/%s/%d key=%q to=%s data=%x value=%s gas=%d members=%v fence=%v state=%s at=%d/%s tx=%s used=%d abandoned=%v made=%s%s",
+		in.Chain, in.Account, in.Nonce, in.Key, in.To, in.Data, in.Value, in.Gas, in.Members, in.Fence, in.State, in.Block, in.BlockHash,
+		in.TxHash, in.GasUsed, in.Abandoned, stampOf(in.CreatedAt), tries)
+}
