@@ -193,6 +193,7 @@ contract DeliveryTest is SubnetFixture {
         }
         vm.assertEq(gateway.getCounters().released, n * 1 ether);
         for (uint256 i = 0; i < n; ++i) {
+            // forge-lint: disable-next-line(unsafe-typecast)
             vm.assertEq(address(uint160(0xABC00000) + uint160(i)).balance, 1 ether);
         }
         _books();

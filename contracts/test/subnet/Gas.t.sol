@@ -50,6 +50,7 @@ contract DeliverGasTest is GasMeter {
         vm.deal(address(this), 1 ether);
         uint256 first = topLeaves.length;
         for (uint256 i = 0; i < 50; ++i) {
+            // forge-lint: disable-next-line(unsafe-typecast)
             list.push(_transfer(address(uint160(0xABC0000000) + uint160(first + i)), 1 ether));
         }
         _attestAll();

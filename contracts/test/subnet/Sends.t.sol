@@ -237,6 +237,7 @@ contract SendsTest is SubnetFixture {
             try sender.send{value: FEE}(e) {
                 low = mid;
             } catch (bytes memory why) {
+                // forge-lint: disable-next-line(unsafe-typecast)
                 vm.assertEq(bytes32(bytes4(why)), bytes32(BottomUp.EnvelopeTooLarge.selector));
                 high = mid - 1;
             }

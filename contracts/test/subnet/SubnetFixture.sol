@@ -182,8 +182,10 @@ abstract contract SubnetFixture is Base {
         s.signerConfig = gateway.appliedConfigurationNumber();
         s.parentHeight = gateway.latestParentFinality().parentHeight + 1;
         s.parentHash = keccak256(abi.encode("parent", s.parentHeight));
+        // forge-lint: disable-next-line(unsafe-typecast)
         s.topDownNonce = uint64(messages);
         s.topDownHash = topHashes[messages];
+        // forge-lint: disable-next-line(unsafe-typecast)
         s.powerChangeNonce = uint64(changes);
         s.powerChangeHash = powerHashes[changes];
     }
@@ -258,6 +260,7 @@ abstract contract SubnetFixture is Base {
 
     /// @dev Hashes after message `last` up to the pair that proves it.
     function _tail(uint256 last) internal view returns (bytes32[] memory tail) {
+        // forge-lint: disable-next-line(unsafe-typecast)
         (uint64 pair,) = gateway.committedTopDownAt(uint64(last + 1));
         tail = new bytes32[](pair == 0 ? 0 : pair - last - 1);
         for (uint256 i = 0; i < tail.length; ++i) {
