@@ -68,8 +68,8 @@ func (n *Net) Tour(ctx context.Context) ([]api.Transfer, error) {
 	for i := range int64(each) {
 		toFlt, toUsdc := user, user
 		if i == each-1 {
-			toFlt = n.Dep.Root.FastWithdrawals // refused there; the subnet cannot know
-			toUsdc = blocked                   // on the token's blocklist
+			toFlt = n.Dep.Root.Controller // refused there; the subnet cannot know
+			toUsdc = blocked              // on the token's blocklist
 		}
 		flt, err := b.Withdraw(ctx, tokens.FLT, toFlt, user, new(big.Int).Add(ether(1), big.NewInt(i)))
 		if err != nil {
@@ -198,7 +198,7 @@ func (n *Net) await(ctx context.Context, sent map[common.Hash]string, what strin
 				last, told = line, time.Now()
 			}
 			if ended == len(sent) {
-				return found, nil
+				return n.details(ctx, found)
 			}
 		}
 		if ferr := n.Failed(); ferr != nil {
@@ -213,6 +213,17 @@ func (n *Net) await(ctx context.Context, sent map[common.Hash]string, what strin
 		case <-time.After(250 * time.Millisecond):
 		}
 	}
+}
+
+// details reads each transfer's way, which lists leave out.
+func (n *Net) details(ctx context.Context, list []api.Transfer) ([]api.Transfer, error) {
+	out := make([]api.Transfer, len(list))
+	for i, t := range list {
+		if err := getJSON(ctx, n.Info.API+"/v1/transfers/"+t.ID.Hex(), &out[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // Transfers reads all transfers from the relayer's API.
