@@ -270,7 +270,7 @@ func (s *shared) openChain(ctx context.Context, name string, c Chain) (*evm.Clie
 	}
 	s.health.set("chain/"+name, nil)
 	tx, err := evm.NewTxManager(client, s.db, signers, evm.TxConfig{
-		MaxInFlight: c.Fees.MaxPending, Tick: 500 * time.Millisecond, Idle: 5 * time.Second,
+		MaxInFlight: c.Fees.MaxPending, Tick: 500 * time.Millisecond, Idle: 5 * time.Second, RebroadcastAfter: 5 * time.Second,
 		BumpAfter: time.Duration(c.Fees.BumpAfter), MaxFeeCapWei: c.Fees.MaxFeeWei.Int, MaxTipWei: c.Fees.MaxTipWei.Int,
 		IntentsFile: filepath.Join(s.cfg.State, "intents-"+name+".log"), Metrics: s.txMetrics,
 	}, s.log)

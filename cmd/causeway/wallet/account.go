@@ -33,6 +33,7 @@ type Account struct {
 	mu    sync.Mutex
 	nonce uint64
 	known bool
+	raw   map[common.Hash]*types.Transaction // sent and not yet seen in a block
 }
 
 // Open connects a key to a chain and checks the chain's id.
@@ -50,7 +51,8 @@ func Open(ctx context.Context, name, url string, id chains.ID, key *ecdsa.Privat
 		client.Close()
 		return nil, fmt.Errorf("%s answers as chain %s, expected %d: %w", name, got, id, chains.ErrWrongChain)
 	}
-	return &Account{Address: crypto.PubkeyToAddress(key.PublicKey), name: name, key: key, client: client, id: got}, nil
+	return &Account{Address: crypto.PubkeyToAddress(key.PublicKey), name: name, key: key, client: client, id: got,
+		raw: map[common.Hash]*types.Transaction{}}, nil
 }
 
 // Close ends the connection.
@@ -98,21 +100,48 @@ func (a *Account) Send(ctx context.Context, to common.Address, data []byte, valu
 		return common.Hash{}, fmt.Errorf("send to %s: %w", a.name, err)
 	}
 	a.nonce++
+	a.raw[tx.Hash()] = tx
 	return tx.Hash(), nil
 }
+
+// again broadcasts a transaction once more: a node that was killed forgets
+// what was not yet in a block. The same bytes cannot be mined twice.
+func (a *Account) again(ctx context.Context, hash common.Hash) {
+	a.mu.Lock()
+	tx := a.raw[hash]
+	a.mu.Unlock()
+	if tx != nil {
+		_ = a.client.SendTransaction(ctx, tx) // "already known" is the usual answer
+	}
+}
+
+func (a *Account) mined(hash common.Hash) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.raw, hash)
+}
+
+// resendAfter is how long a transaction may be missing before it is sent again.
+const resendAfter = 3 * time.Second
 
 // Wait returns the receipt once the transaction is in a block; a reverted one
 // is an error.
 func (a *Account) Wait(ctx context.Context, tx common.Hash) (*types.Receipt, error) {
+	sent := time.Now()
 	for {
+		// An endpoint that is away for a moment is waited for; the context bounds
+		// the wait.
 		r, err := a.client.TransactionReceipt(ctx, tx)
-		switch {
-		case err == nil && r.Status == types.ReceiptStatusSuccessful:
+		if err == nil {
+			a.mined(tx)
+			if r.Status != types.ReceiptStatusSuccessful {
+				return r, fmt.Errorf("transaction %s on %s: %w", tx, a.name, chains.ErrReverted)
+			}
 			return r, nil
-		case err == nil:
-			return r, fmt.Errorf("transaction %s on %s: %w", tx, a.name, chains.ErrReverted)
-		case !errors.Is(err, ethereum.NotFound) && ctx.Err() == nil:
-			// an endpoint that is away for a moment; the context bounds the wait
+		}
+		if time.Since(sent) > resendAfter {
+			a.again(ctx, tx)
+			sent = time.Now()
 		}
 		select {
 		case <-ctx.Done():
