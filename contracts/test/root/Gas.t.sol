@@ -73,7 +73,8 @@ contract RootGasTest is RootFixture {
 
     function _execCost(uint256 messages) private returns (uint256) {
         _submitCost(messages);
-        bytes memory data = abi.encodeCall(actor.execBottomUpMsgBatch, (height, inclusions(height, 0, messages)));
+        bytes memory data =
+            abi.encodeCall(actor.execBottomUpMsgBatch, (height, inclusions(height, 0, messages)));
         return _transaction(anyone, address(actor), data) / messages;
     }
 

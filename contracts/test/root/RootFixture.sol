@@ -188,7 +188,11 @@ abstract contract RootFixture is Base {
         }
     }
 
-    function checkpointAt(uint256 at, uint64 configuration) internal view returns (BottomUpCheckpoint memory c) {
+    function checkpointAt(uint256 at, uint64 configuration)
+        internal
+        view
+        returns (BottomUpCheckpoint memory c)
+    {
         c.subnetID = subnetId();
         c.blockHeight = at;
         c.blockHash = keccak256(abi.encode("block", at));
@@ -220,7 +224,11 @@ abstract contract RootFixture is Base {
         height += PERIOD;
     }
 
-    function inclusions(uint256 at, uint256 from, uint256 to) internal view returns (Inclusion[] memory list) {
+    function inclusions(uint256 at, uint256 from, uint256 to)
+        internal
+        view
+        returns (Inclusion[] memory list)
+    {
         bytes32[] memory tree = Tree.build(_leaves(at));
         list = new Inclusion[](to - from);
         for (uint256 i = from; i < to; i++) {
