@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/causeway-bridge/causeway/chains/crash"
 	"github.com/causeway-bridge/causeway/chains/ipc"
@@ -75,7 +76,11 @@ func (b Bootstrapped) bindingValidators() []bindings.Validator {
 const (
 	// A block hash can be read on chain for 256 blocks.
 	recordWindow = 256
+	bootstrapGas = 5_000_000
 	maxRecords   = 16
+
+	stepRecord     = "record_bootstrap/"
+	stepReannounce = "reannounce_bootstrap/"
 )
 
 // Bootstrap pre-funds genesis balances, lets the validators join and records the
@@ -97,11 +102,17 @@ func Bootstrap(ctx context.Context, env Env, set RootSet, recorder Signer, p Boo
 	if err := join(ctx, j, set, p.Joiners); err != nil {
 		return Bootstrapped{}, fmt.Errorf("join: %w", err)
 	}
-	if err := recordBootstrap(ctx, j, set, recorder); err != nil {
-		return Bootstrapped{}, fmt.Errorf("record bootstrap: %w", err)
-	}
-	if err := j.settle(ctx); err != nil {
-		return Bootstrapped{}, fmt.Errorf("wait until the bootstrap is final: %w", err)
+	for recorded := false; !recorded; {
+		if err := recordBootstrap(ctx, j, set, recorder); err != nil {
+			return Bootstrapped{}, fmt.Errorf("record bootstrap: %w", err)
+		}
+		if err := j.settle(ctx); err != nil {
+			return Bootstrapped{}, fmt.Errorf("wait until the bootstrap is final: %w", err)
+		}
+		// A reorg may have moved the recording in front of what it records.
+		if recorded, err = isRecorded(ctx, j.env.Backend, set, finalizedTag); err != nil {
+			return Bootstrapped{}, fmt.Errorf("read bootstrap salt: %w", err)
+		}
 	}
 	out, err := ReadBootstrap(ctx, env.Backend, set)
 	if err != nil {
@@ -175,6 +186,8 @@ func join(ctx context.Context, j *journal, set RootSet, joiners []Joiner) error 
 		calls[i] = call{
 			name: "join/" + v.Signer.Address().Hex(), from: v.Signer, to: &set.Actor,
 			value: v.Collateral, data: actor.PackJoin(v.PublicKey, v.Collateral),
+			// A reorg may let any of them be the one that bootstraps.
+			extra: bootstrapGas,
 		}
 	}
 	last := len(calls) - 1
@@ -197,12 +210,9 @@ func recordBootstrap(ctx context.Context, j *journal, set RootSet, recorder Sign
 	b := j.env.Backend
 	var last error
 	for try := range maxRecords {
-		salt, err := read(ctx, b, set.Actor, nil, a.PackBootstrapSalt(), a.UnpackBootstrapSalt)
-		if err != nil {
+		done, err := isRecorded(ctx, b, set, nil)
+		if err != nil || done {
 			return err
-		}
-		if salt != ([32]byte{}) {
-			return nil
 		}
 		at, err := read(ctx, b, set.Actor, nil, a.PackBootstrapBlock(), a.UnpackBootstrapBlock)
 		if err != nil {
@@ -212,9 +222,9 @@ func recordBootstrap(ctx context.Context, j *journal, set RootSet, recorder Sign
 		if err != nil {
 			return err
 		}
-		step := call{name: fmt.Sprintf("record_bootstrap/%d", try), from: recorder, to: &set.Actor, data: a.PackRecordBootstrap()}
+		step := call{name: fmt.Sprintf(stepRecord+"%d", try), from: recorder, to: &set.Actor, data: a.PackRecordBootstrap()}
 		if _, sent := j.find(step.name); !sent && new(big.Int).Sub(head, at).Cmp(big.NewInt(recordWindow)) > 0 {
-			step.name, step.data = fmt.Sprintf("reannounce_bootstrap/%d", try), a.PackReannounceBootstrap()
+			step.name, step.data = fmt.Sprintf(stepReannounce+"%d", try), a.PackReannounceBootstrap()
 		}
 		// Mined too late, or refused by a simulation at the window's edge: the
 		// next look decides anew.
@@ -231,6 +241,17 @@ func recordBootstrap(ctx context.Context, j *journal, set RootSet, recorder Sign
 		}
 	}
 	return errors.Join(fmt.Errorf("%w: %d attempts", ErrFailed, maxRecords), last)
+}
+
+func isRecorded(ctx context.Context, b Backend, set RootSet, at *big.Int) (bool, error) {
+	a := bindings.NewSubnetActor()
+	salt, err := read(ctx, b, set.Actor, at, a.PackBootstrapSalt(), a.UnpackBootstrapSalt)
+	return salt != ([32]byte{}), err
+}
+
+// mayFail says whether a step was only an attempt.
+func mayFail(step string) bool {
+	return strings.HasPrefix(step, stepRecord) || strings.HasPrefix(step, stepReannounce)
 }
 
 // blockAfter waits for a block after n and returns the head's number.
@@ -305,15 +326,8 @@ func (b *Bootstrapped) readGenesis(ctx context.Context, backend Backend, set Roo
 	for _, v := range validators {
 		b.Validators = append(b.Validators, Validator{Address: v.Addr, Weight: NewUnits(v.Weight), PublicKey: bytes.Clone(v.Metadata)})
 	}
-	balances, err := read(ctx, backend, set.Actor, at, a.PackGenesisBalances(), a.UnpackGenesisBalances)
-	if err != nil {
+	if b.Balances, err = read(ctx, backend, set.Actor, at, a.PackGenesisBalances(), unpackBalances); err != nil {
 		return err
-	}
-	if len(balances.Arg0) != len(balances.Arg1) {
-		return fmt.Errorf("%w: %d accounts with %d balances", ErrWrongSet, len(balances.Arg0), len(balances.Arg1))
-	}
-	for i, account := range balances.Arg0 {
-		b.Balances = append(b.Balances, Balance{Account: account, Amount: NewUnits(balances.Arg1[i])})
 	}
 	supply, err := read(ctx, backend, set.Actor, at, a.PackGenesisCircSupply(), a.UnpackGenesisCircSupply)
 	if err != nil {
@@ -321,4 +335,25 @@ func (b *Bootstrapped) readGenesis(ctx context.Context, backend Backend, set Roo
 	}
 	b.CircSupply = NewUnits(supply)
 	return nil
+}
+
+// unpackBalances reads the two lists of genesisBalances().
+func unpackBalances(raw []byte) ([]Balance, error) {
+	parsed, err := bindings.SubnetActorMetaData.ParseABI()
+	if err != nil {
+		return nil, err
+	}
+	values, err := parsed.Unpack("genesisBalances", raw)
+	if err != nil {
+		return nil, err
+	}
+	accounts, amounts := values[0].([]common.Address), values[1].([]*big.Int)
+	if len(accounts) != len(amounts) {
+		return nil, fmt.Errorf("%w: %d accounts with %d balances", ErrWrongSet, len(accounts), len(amounts))
+	}
+	out := make([]Balance, len(accounts))
+	for i := range accounts {
+		out[i] = Balance{Account: accounts[i], Amount: NewUnits(amounts[i])}
+	}
+	return out, nil
 }

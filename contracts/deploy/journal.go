@@ -3,50 +3,26 @@ package deploy
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"math/big"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/rpc"
 )
 
 const (
-	journalVersion  = 1
-	defaultPoll     = 200 * time.Millisecond
-	rebroadcast     = 20 // polls
-	maxStateFile    = 64 << 20
-	gasMarginPct    = 30
-	feeCapBaseTimes = 3
+	defaultPoll      = 200 * time.Millisecond
+	rebroadcastPolls = 20
+	gasMarginPct     = 30
+	feeCapBaseTimes  = 3
 )
 
 var finalizedTag = big.NewInt(int64(rpc.FinalizedBlockNumber))
-
-// record is one transaction, written before it is sent.
-type record struct {
-	Name  string         `json:"name"`
-	From  common.Address `json:"from"`
-	Nonce uint64         `json:"nonce"`
-	Hash  common.Hash    `json:"hash"`
-	Raw   hexutil.Bytes  `json:"raw"`
-}
-
-type journalFile struct {
-	Version    int         `json:"version"`
-	ChainID    uint64      `json:"chain_id"`
-	Genesis    common.Hash `json:"genesis_hash"`
-	StartBlock uint64      `json:"start_block"`
-	Txs        []record    `json:"txs"`
-}
 
 // journal sends named transactions exactly once each. A name is bound to one
 // nonce and one signed transaction before anything is sent, so a second run can
@@ -55,6 +31,7 @@ type journal struct {
 	env     Env
 	chainID *big.Int
 	file    journalFile
+	saved   int // records that are on disk: the others may not be sent
 	unlock  func() error
 }
 
@@ -65,6 +42,7 @@ type call struct {
 	to    *common.Address // nil creates a contract
 	value *big.Int        // nil = 0
 	data  []byte
+	extra uint64 // gas beyond what the simulation needed
 }
 
 func openJournal(ctx context.Context, env Env) (*journal, error) {
@@ -108,60 +86,6 @@ func (j *journal) close() {
 	if err := j.unlock(); err != nil {
 		j.env.Log.Warn("unlock state file", "err", err)
 	}
-}
-
-func (j *journal) load() error {
-	info, err := os.Stat(j.env.StateFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read state file: %w", err)
-	}
-	if info.Size() > maxStateFile {
-		return fmt.Errorf("state file of %d bytes is no state file", info.Size())
-	}
-	raw, err := os.ReadFile(j.env.StateFile)
-	if err != nil {
-		return fmt.Errorf("read state file: %w", err)
-	}
-	var got journalFile
-	if err := decodeStrict(raw, &got); err != nil {
-		return fmt.Errorf("decode state file: %w", err)
-	}
-	if got.Version != journalVersion {
-		return fmt.Errorf("state file has version %d, this program writes %d", got.Version, journalVersion)
-	}
-	if got.ChainID != j.file.ChainID || got.Genesis != j.file.Genesis {
-		return fmt.Errorf("%w: it was written for chain %d with another genesis block", ErrOtherState, got.ChainID)
-	}
-	for _, r := range got.Txs {
-		tx, err := r.tx()
-		if err != nil {
-			return fmt.Errorf("state file, step %s: %w", r.Name, err)
-		}
-		from, err := types.Sender(types.LatestSignerForChainID(j.chainID), tx)
-		if err != nil || tx.Hash() != r.Hash || tx.Nonce() != r.Nonce || from != r.From {
-			return fmt.Errorf("state file, step %s: its bytes are another transaction", r.Name)
-		}
-	}
-	j.file = got
-	return nil
-}
-
-func (r record) tx() (*types.Transaction, error) {
-	tx := new(types.Transaction)
-	if err := tx.UnmarshalBinary(r.Raw); err != nil {
-		return nil, fmt.Errorf("decode transaction: %w", err)
-	}
-	return tx, nil
-}
-
-func (j *journal) save() error {
-	if j.env.StateFile == "" {
-		return nil
-	}
-	return writeJSON(j.env.StateFile, j.file)
 }
 
 func (j *journal) find(name string) (record, bool) {
@@ -232,6 +156,9 @@ func (j *journal) try(ctx context.Context, calls ...call) ([]*types.Receipt, err
 		if !ok {
 			return nil, fmt.Errorf("[BUG] step %s was not recorded", c.name)
 		}
+		if _, err := j.env.Backend.TransactionReceipt(ctx, r.Hash); err == nil {
+			continue
+		}
 		if err := j.broadcast(ctx, r); err != nil {
 			j.env.Log.Debug("broadcast, will retry", "step", r.Name, "err", err)
 		}
@@ -261,6 +188,9 @@ func (j *journal) plan(ctx context.Context, calls []call) error {
 			continue
 		}
 		r, err := j.sign(ctx, c)
+		if err != nil && j.awaitAll(ctx) == nil { // a reorg took out what the step stands on
+			r, err = j.sign(ctx, c)
+		}
 		if err != nil {
 			j.file.Txs = before
 			return fmt.Errorf("prepare %s: %w", c.name, err)
@@ -313,7 +243,7 @@ func (j *journal) sign(ctx context.Context, c call) (record, error) {
 	}
 	tx, err := c.from.SignTx(types.NewTx(&types.DynamicFeeTx{
 		ChainID: j.chainID, Nonce: nonce, To: c.to, Value: orZero(c.value), Data: c.data,
-		Gas: min(gas+gas*gasMarginPct/100, head.GasLimit), GasTipCap: tip, GasFeeCap: feeCap,
+		Gas: min(gas+gas*gasMarginPct/100+c.extra, head.GasLimit), GasTipCap: tip, GasFeeCap: feeCap,
 	}), j.chainID)
 	if err != nil {
 		return record{}, fmt.Errorf("sign: %w", err)
@@ -345,7 +275,7 @@ func (j *journal) wait(ctx context.Context, r record) (*types.Receipt, error) {
 		if err != nil && !errors.Is(err, ethereum.NotFound) {
 			last = err
 		}
-		if poll%rebroadcast == 0 {
+		if poll%rebroadcastPolls == 0 {
 			taken, err := j.taken(ctx, r)
 			if err != nil {
 				last = err
@@ -353,7 +283,7 @@ func (j *journal) wait(ctx context.Context, r record) (*types.Receipt, error) {
 			if taken {
 				return nil, fmt.Errorf("%w: nonce %d of %s", ErrNonceTaken, r.Nonce, r.From)
 			}
-			if err := j.broadcast(ctx, r); err != nil {
+			if err := j.rebroadcast(ctx); err != nil {
 				last = err
 			}
 		}
@@ -361,6 +291,33 @@ func (j *journal) wait(ctx context.Context, r record) (*types.Receipt, error) {
 			return nil, errors.Join(fmt.Errorf("wait for transaction %s: %w", r.Hash, err), last)
 		}
 	}
+}
+
+// rebroadcast sends everything again that is in no block: a step may wait for
+// one of an earlier nonce, or for another account's.
+func (j *journal) rebroadcast(ctx context.Context) error {
+	var errs []error
+	for _, r := range j.file.Txs[:j.saved] {
+		if _, err := j.env.Backend.TransactionReceipt(ctx, r.Hash); errors.Is(err, ethereum.NotFound) {
+			errs = append(errs, j.broadcast(ctx, r))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// awaitAll waits until everything that was sent is mined. It is an error when
+// that was so already.
+func (j *journal) awaitAll(ctx context.Context) error {
+	missing := errors.New("nothing is missing")
+	for _, r := range j.file.Txs[:j.saved] {
+		if _, err := j.env.Backend.TransactionReceipt(ctx, r.Hash); !errors.Is(err, ethereum.NotFound) {
+			continue
+		}
+		if _, missing = j.wait(ctx, r); missing != nil {
+			return missing
+		}
+	}
+	return missing
 }
 
 // taken says whether a final block holds another transaction with the nonce.
@@ -376,24 +333,36 @@ func (j *journal) taken(ctx context.Context, r record) (bool, error) {
 	return false, err
 }
 
-// settle waits until every recorded transaction is in a final block.
+// settle waits until every recorded transaction is in a final block. A reorg
+// may have turned a success into a failure: that is ErrFailed, but for steps
+// that may fail.
 func (j *journal) settle(ctx context.Context) error {
 	for _, r := range j.file.Txs {
-		for {
-			receipt, err := j.wait(ctx, r)
-			if err != nil {
-				return fmt.Errorf("%s: %w", r.Name, err)
-			}
-			final, err := j.env.Backend.HeaderByNumber(ctx, finalizedTag)
-			if err == nil && receipt.BlockNumber.Cmp(final.Number) <= 0 {
-				break
-			}
-			if perr := j.pause(ctx); perr != nil {
-				return errors.Join(fmt.Errorf("%s: wait until final: %w", r.Name, perr), err)
-			}
+		receipt, err := j.final(ctx, r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Name, err)
+		}
+		if receipt.Status != types.ReceiptStatusSuccessful && !mayFail(r.Name) {
+			return fmt.Errorf("%w: %s in transaction %s", ErrFailed, r.Name, r.Hash)
 		}
 	}
 	return nil
+}
+
+func (j *journal) final(ctx context.Context, r record) (*types.Receipt, error) {
+	for {
+		receipt, err := j.wait(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		final, err := j.env.Backend.HeaderByNumber(ctx, finalizedTag)
+		if err == nil && receipt.BlockNumber.Cmp(final.Number) <= 0 {
+			return receipt, nil
+		}
+		if perr := j.pause(ctx); perr != nil {
+			return nil, errors.Join(fmt.Errorf("wait until final: %w", perr), err)
+		}
+	}
 }
 
 func (j *journal) pause(ctx context.Context) error {
@@ -412,44 +381,4 @@ func orZero(n *big.Int) *big.Int {
 		return new(big.Int)
 	}
 	return n
-}
-
-// writeJSON replaces a file as a whole: after a kill it is the old one or the
-// new one.
-func writeJSON(path string, v any) error {
-	raw, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // no longer there once renamed
-	_, err = f.Write(append(raw, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// decodeStrict refuses unknown fields and trailing bytes.
-func decodeStrict(raw []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return err
-	}
-	if dec.More() {
-		return errors.New("more than one value")
-	}
-	return nil
 }
