@@ -3,6 +3,7 @@ SHELL := /bin/bash
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FORGE := node_modules/.bin/forge
 REPORT ?= devnet-report.json
+KILLS ?= 50
 
 .PHONY: help setup build demo test lint bench contracts bindings chaos
 
@@ -29,7 +30,7 @@ lint: setup ## format, vet, staticcheck, forge fmt and lint
 	cd contracts && $(FORGE) lint
 
 bench: setup ## benchmarks
-	go test -run '^$$' -bench . -benchmem ./test/bench/...
+	go test -run '^$$' -bench . -benchmem $$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 contracts: setup ## compile the contracts and run their tests
 	node contracts/build.js
@@ -39,5 +40,5 @@ bindings: setup ## make the Go bindings again
 	node contracts/build.js
 	go run ./contracts/gen
 
-chaos: setup ## kill and restart everything at random
-	go test -count=1 -timeout 60m -v ./test/chaos/...
+chaos: setup ## kill relayer, node and Redis at random, KILLS times each
+	CAUSEWAY_E2E_KILLS=$(KILLS) go test -count=1 -timeout 120m -v -run KillNine ./test/e2e/
