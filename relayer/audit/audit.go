@@ -1,13 +1,12 @@
-// Package audit computes the money invariants of one subnet in exact integers
-// from the chains alone. It shares no decoding with the watchers and flows: what
-// it finds is a second opinion.
 package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
+	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -15,27 +14,47 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
-// Chain is what is read of either chain: final events, and calls and balances
-// at a pinned block.
-type Chain interface {
+// Reader is what is read of either chain: final events, and calls and nonces at
+// a pinned block.
+type Reader interface {
 	chains.Source
 	ChainID() chains.ID
 	StartBlock() uint64
 	BatchCall(ctx context.Context, calls []evm.CallArg, at evm.BlockRef) ([]evm.CallResult, error)
+	NonceAt(ctx context.Context, account common.Address, at evm.BlockRef) (uint64, error)
 }
 
 // RootReader reads the root; *evm.Client satisfies it.
-type RootReader interface {
-	Chain
-	Balance(ctx context.Context, account common.Address, at evm.BlockRef) (*big.Int, error)
-}
+type RootReader interface{ Reader }
 
 // SubnetReader reads the subnet; *subnet.Client satisfies it.
 type SubnetReader interface {
-	Chain
+	Reader
 	Balance(ctx context.Context, account common.Address, at evm.BlockRef) (*big.Int, error)
-	// Burnt is the base fee burnt up to and including a height, in wei.
+	// Burnt is the base fee burnt up to and including a height, in wei, by the
+	// node's own count.
 	Burnt(ctx context.Context, height uint64) (*big.Int, error)
+	// RPC reads headers.
+	RPC(ctx context.Context, result any, method string, args ...any) error
+}
+
+// Journal is what I4 and I6 compare the chains with.
+type Journal interface {
+	// Cursor is how far a chain has been read, by the name the watchers use.
+	Cursor(ctx context.Context, chain string) (chains.Cursor, bool, error)
+	// Missing are those of the transfers that are not journaled.
+	Missing(ctx context.Context, ids []common.Hash) ([]common.Hash, error)
+	// Newest are the newest transfers of a subnet (by its actor), at most max.
+	Newest(ctx context.Context, subnet common.Address, max int) ([]Entry, error)
+	// Intent is the intent of one nonce.
+	Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (chains.Intent, bool, error)
+}
+
+// Entry is one journaled transfer and where it began.
+type Entry struct {
+	ID     common.Hash
+	Chain  chains.ID
+	Height uint64
 }
 
 // Source is what an auditor reads.
@@ -43,19 +62,30 @@ type Source struct {
 	Sub   flow.Subnet
 	Root  RootReader
 	Child SubnetReader
+	// Journal: nil leaves I4 and I6 out.
+	Journal Journal
+	// RootAccounts and ChildAccounts are the relayer's own, for I6.
+	RootAccounts, ChildAccounts []common.Address
+	// Treasury is what the subnet gateway held at genesis, wei. nil: 2^100, the
+	// least the protocol allows (PROTOCOL 31).
+	Treasury *big.Int
+	// Wait is the time between two looks while the two blocks do not fit
+	// together; 0 is 250 ms.
+	Wait time.Duration
 }
 
-// Invariant is one equality or rule and how far it is off.
+// Invariant is one equality or rule and how far it is off. Terms are decimal
+// integers by name.
 type Invariant struct {
 	ID     string            `json:"id"`
 	Token  string            `json:"token,omitempty"`
-	Drift  string            `json:"drift"` // decimal base units, may be negative
+	Drift  string            `json:"drift"` // decimal, may be negative; see the package's doc
 	OK     bool              `json:"ok"`
 	Terms  map[string]string `json:"terms"`
 	Detail string            `json:"detail,omitempty"`
 }
 
-// DriftFloat is the drift as a gauge shows it; the nearest float64.
+// DriftFloat is the drift as a gauge shows it: the nearest float64.
 func (i Invariant) DriftFloat() (float64, error) {
 	n, ok := new(big.Int).SetString(i.Drift, 10)
 	if !ok {
@@ -65,39 +95,166 @@ func (i Invariant) DriftFloat() (float64, error) {
 	return f, nil
 }
 
-// Report is one audit at a pinned pair of final blocks.
+// Report is one audit at a pinned pair of final blocks. OK says that every
+// invariant in it holds. Skipped names those that could not be evaluated, with
+// the cause: no statement is made about them.
 type Report struct {
 	RootBlock   chains.Block `json:"root_block"`
 	SubnetBlock chains.Block `json:"subnet_block"`
 	Invariants  []Invariant  `json:"invariants"`
 	OK          bool         `json:"ok"`
+	Skipped     []string     `json:"skipped,omitempty"`
 }
 
-// Auditor audits one subnet. It is not for concurrent use.
-type Auditor struct{ src Source }
+// String is the report as JSON.
+func (r Report) String() string {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+const (
+	// rescanAfter is the least time between two scans from the start that a
+	// broken invariant causes.
+	rescanAfter = 10 * time.Minute
+	// pinTries bounds how often a pair of blocks is pinned in one Check.
+	pinTries = 40
+)
+
+// Auditor audits one subnet. It keeps the events of both chains up to the last
+// pinned pair in memory, a few hundred bytes per message. It is not for
+// concurrent use.
+type Auditor struct {
+	src  Source
+	abis contracts
+	wait time.Duration
+	now  func() time.Time
+
+	root, child tape
+	hist        *history
+	burn        burn
+	journal     journalMemory
+	waiting     *childState // a subnet block the root had not caught up with
+	rescanned   time.Time
+}
 
 // New checks the source.
 func New(src Source) (*Auditor, error) {
 	if src.Root == nil || src.Child == nil {
 		return nil, errors.New("audit: both chains are required")
 	}
-	return &Auditor{src: src}, nil
+	s := src.Sub
+	for name, a := range map[string]common.Address{
+		"actor": s.Actor, "gateway": s.Gateway, "controller": s.Controller, "fast withdrawals": s.FastWithdrawals,
+		"FLT": s.FLT, "USDC": s.USDC, "subnet gateway": s.SubnetGateway, "replica": s.Replica, "outbox": s.Outbox,
+	} {
+		if a == (common.Address{}) {
+			return nil, fmt.Errorf("audit: the address of %s is required", name)
+		}
+	}
+	if len(s.IPC.Route) == 0 {
+		return nil, errors.New("audit: the subnet's route is required")
+	}
+	if s.Period == 0 {
+		return nil, errors.New("audit: the checkpoint period is required")
+	}
+	if got := src.Root.ChainID(); got != s.RootID {
+		return nil, fmt.Errorf("audit: the root is chain %d, want %d: %w", got, s.RootID, chains.ErrWrongChain)
+	}
+	if got := src.Child.ChainID(); got != s.ID {
+		return nil, fmt.Errorf("audit: the subnet is chain %d, want %d: %w", got, s.ID, chains.ErrWrongChain)
+	}
+	if src.Treasury == nil {
+		src.Treasury = new(big.Int).Lsh(big.NewInt(1), 100)
+	}
+	if src.Wait <= 0 {
+		src.Wait = 250 * time.Millisecond
+	}
+	abis, err := newContracts()
+	if err != nil {
+		return nil, err
+	}
+	a := &Auditor{src: src, abis: abis, wait: src.Wait, now: time.Now}
+	a.reset()
+	return a, nil
 }
 
-// errNoInvariants says that this build evaluates nothing: no report is better
-// than an empty green one.
-var errNoInvariants = errors.New("no invariant is evaluated")
+// reset forgets everything read, so that the next Check reads it anew.
+func (a *Auditor) reset() {
+	a.root = tape{cursor: chains.Cursor{Chain: a.src.Sub.RootID, Next: a.src.Root.StartBlock()}}
+	a.child = tape{cursor: chains.Cursor{Chain: a.src.Sub.ID, Next: a.src.Child.StartBlock()}}
+	a.hist = newHistory(a.src.Sub, a.abis)
+	a.burn = burn{sum: new(big.Int)}
+	a.journal = newJournalMemory()
+	a.waiting = nil
+}
 
-// Check audits at the newest final blocks. An error says that the chains could
-// not be read; a broken invariant is a report whose OK is false.
+// Check audits at the newest pair of final blocks that fits together. An error
+// says that the chains could not be read; a broken invariant is a report whose
+// OK is false. What an earlier Check read is not read again, but before a broken
+// invariant is first reported everything is: one answer with an event missing
+// must not page for ever.
 func (a *Auditor) Check(ctx context.Context) (Report, error) {
-	var r Report
-	var err error
-	if r.SubnetBlock, err = a.src.Child.Head(ctx); err != nil {
-		return Report{}, fmt.Errorf("audit: subnet head: %w", err)
+	cached := a.root.read || a.child.read
+	r, err := a.check(ctx)
+	if err != nil || r.OK || !cached || a.now().Sub(a.rescanned) < rescanAfter {
+		return r, err
 	}
-	if r.RootBlock, err = a.src.Root.Head(ctx); err != nil {
-		return Report{}, fmt.Errorf("audit: root head: %w", err)
+	a.reset()
+	a.rescanned = a.now()
+	return a.check(ctx)
+}
+
+func (a *Auditor) check(ctx context.Context) (Report, error) {
+	r, s, err := a.pin(ctx)
+	if err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
 	}
-	return Report{}, fmt.Errorf("audit: %w", errNoInvariants)
+	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), r.block, a.hist.rootEvent)
+	if err == nil {
+		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), s.block, a.hist.childEvent)
+	}
+	if errors.Is(err, chains.ErrReorg) {
+		// What was read is no longer the chain: the next Check reads it anew.
+		a.reset()
+	}
+	if err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+	if err := a.readOthers(ctx, r); err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+	if err := a.readHolders(ctx, s); err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+	batches, err := a.readBatches(ctx, r, s)
+	if err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+
+	report := Report{RootBlock: r.block, SubnetBlock: s.block, OK: true}
+	report.add(a.flt(r, s))
+	report.add(a.usdc(r, s))
+	report.add(a.settlements(r, s, batches))
+	report.add(a.checkpoints(r))
+	a.burnt(ctx, s, &report)
+	if a.src.Journal != nil {
+		a.transfers(ctx, r, s, &report)
+		a.nonces(ctx, r, s, &report)
+	}
+	if err := ctx.Err(); err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+	return report, nil
+}
+
+func (r *Report) add(i Invariant) {
+	r.Invariants = append(r.Invariants, i)
+	r.OK = r.OK && i.OK
+}
+
+func (r *Report) skip(id string, err error) {
+	r.Skipped = append(r.Skipped, fmt.Sprintf("%s: %v", id, err))
 }
