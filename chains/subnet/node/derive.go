@@ -252,12 +252,27 @@ func (r *rules) followGateway(s *chainState, header *types.Header, d *draft) err
 		s.Now.Candidate = 0
 	}
 	s.Now.Config = config
-	// Statements below the committed one have served.
-	return d.scan(numKey(keyFinality, 0), numKey(keyFinality, latest.ParentHeight), func(k, _ []byte) bool {
-		d.remove(k)
-		d.remove(append([]byte{keyStatement}, k[1:]...))
-		return true
-	})
+	if latest.ParentHeight == 0 {
+		return nil
+	}
+	// What builds on the committed statement must stay readable for nodes that
+	// never looked behind its digest; everything below it has served.
+	key := hashKey(keyStatement, latest.ParentHeight, latest.Digest(r.parent))
+	if have, err := d.get(key); err != nil {
+		return err
+	} else if have == nil {
+		d.put(key, latest)
+	}
+	for _, kind := range []byte{keyFinality, keyStatement} {
+		err := d.scan(numKey(kind, 0), numKey(kind, latest.ParentHeight), func(k, _ []byte) bool {
+			d.remove(k)
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // choose keeps the candidate, or picks the highest reported parent height that
@@ -299,8 +314,10 @@ func (r *rules) choose(s *chainState) error {
 }
 
 // switchSets goes through the checkpoints in order: the first block that
-// carries 2/3 of a checkpoint's own set on it switches CometBFT to the
-// configuration the checkpoint names (PROTOCOL 20).
+// carries what the root will accept of a checkpoint's own set (more than 2/3 in
+// root units, and its majority) switches CometBFT to the configuration the
+// checkpoint names (PROTOCOL 20). Asking for more, such as the scaled power
+// too, could leave consensus with a set that the root has already replaced.
 func (r *rules) switchSets(s *chainState, d *draft) ([]abci.ValidatorUpdate, error) {
 	from := s.latestConfig()
 	to := from

@@ -106,7 +106,7 @@ func (n *Node) open(ctx, life context.Context, g Genesis, m *metrics) error {
 		return err
 	}
 	cc := n.cometConfig()
-	blocks, err := cmtcfg.DefaultDBProvider(&cmtcfg.DBContext{ID: "blockstore", Config: cc})
+	blocks, err := openCometDB(&cmtcfg.DBContext{ID: "blockstore", Config: cc})
 	if err != nil {
 		return fmt.Errorf("open block store: %w", err)
 	}
@@ -192,7 +192,7 @@ func (n *Node) openComet(ctx context.Context, g Genesis, cc *cmtcfg.Config, bloc
 		if c.ID == "blockstore" {
 			return blocks, nil
 		}
-		return cmtcfg.DefaultDBProvider(c)
+		return openCometDB(c)
 	}
 	// CometBFT panics where it meets a state it cannot replay.
 	defer func() {

@@ -298,6 +298,10 @@ type rig struct {
 	rpc    *rpc.Client
 	eth    *ethclient.Client
 	home   string
+
+	p2p             string // "" = any
+	peers, evmPeers []string
+	gossip          bool
 }
 
 func startRig(t testing.TB, period uint64) *rig {
@@ -314,6 +318,10 @@ func (r *rig) config() Config {
 	cfg := Default(r.home, r.parent)
 	cfg.ParentPoll = 50 * time.Millisecond
 	cfg.Log = testLog(r.t)
+	if r.gossip {
+		cfg.P2PAddr, cfg.Peers = r.p2p, r.peers
+		cfg.EVMP2PAddr, cfg.EVMPeers = "127.0.0.1:0", r.evmPeers
+	}
 	return cfg
 }
 

@@ -85,7 +85,7 @@ func (s *api) bundle(p *pool) (Bundle, error) {
 	}
 	sigs := slices.Clone(p.Sigs)
 	slices.SortFunc(sigs, func(a, b signature) int { return a.Signer.Cmp(b.Signer) })
-	b := Bundle{Digest: p.Digest, Signatories: []common.Address{}, Signatures: []hexutil.Bytes{}, Quorum: p.Done}
+	b := Bundle{Digest: p.Digest, Signatories: []common.Address{}, Signatures: []hexutil.Bytes{}, Quorum: p.Quorum != 0}
 	for _, sig := range sigs {
 		b.Signatories = append(b.Signatories, sig.Signer)
 		b.Signatures = append(b.Signatures, sig.Sig)
@@ -131,7 +131,7 @@ func (s *api) ParentFinalities(_ context.Context, afterHeight uint64, limit int)
 			failed = errors.Join(failed, err)
 			return failed == nil
 		}
-		if !rec.Done || rec.Config != config {
+		if rec.Quorum == 0 || rec.Config != config {
 			return true
 		}
 		st, ok := s.app.resolve(rec.Parent, rec.Digest)
@@ -237,7 +237,7 @@ func (s *api) OutboxRoot(_ context.Context, height uint64) (*Root, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ok && (height != 0 || rec.Done) {
+		if ok && (height != 0 || rec.Quorum != 0) {
 			b, err := s.bundle(&rec.pool)
 			if err != nil {
 				return nil, err

@@ -103,8 +103,9 @@ type signature struct {
 }
 
 // pool is the signatures over one digest, and the configuration whose members
-// count. Quorum is the block at which they passed 2/3 in root units, 0 = not.
-// Done says that the subnet's own majority and its own power pass as well.
+// count. Quorum is the block at which they became what the contracts accept:
+// more than 2/3 and the subnet's own majority, in root units; 0 = not yet. Done
+// says that the subnet's scaled power passes as well: nothing is missing.
 type pool struct {
 	Digest common.Hash `json:"digest"`
 	Config uint64      `json:"config"`
@@ -145,10 +146,10 @@ func (p *pool) add(item ipc.Item, at uint64, set ipc.ValidatorSet, percent uint8
 	}
 	p.Sigs = append(p.Sigs, signature{Signer: signer, Sig: append([]byte(nil), item.Signature[:]...), At: at})
 	weight, total := p.weigh(set)
-	if p.Quorum == 0 && ipc.Quorum(weight, total) {
+	if p.Quorum == 0 && ipc.MajorityReached(weight, total, percent) {
 		p.Quorum = at
 	}
-	p.Done = ipc.MajorityReached(weight, total, percent) && p.powerReached(set)
+	p.Done = p.Quorum != 0 && p.powerReached(set)
 	return true
 }
 
