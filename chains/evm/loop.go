@@ -224,24 +224,38 @@ func (m *TxManager) apply(ctx context.Context, a *account, in chains.Intent, act
 	case doAbandon:
 		return m.abandon(ctx, in)
 	case doInclude:
-		in.State = chains.IntentIncluded
-		in.Block, in.BlockHash, in.TxHash, in.GasUsed = act.receipt.Block, act.receipt.BlockHash, act.receipt.TxHash, act.receipt.GasUsed
-		if err := m.journal.Update(ctx, in); err != nil {
+		err := m.change(ctx, in, func(in *chains.Intent) {
+			in.State = chains.IntentIncluded
+			in.Block, in.BlockHash, in.TxHash, in.GasUsed = act.receipt.Block, act.receipt.BlockHash, act.receipt.TxHash, act.receipt.GasUsed
+		})
+		if err != nil {
 			return err
 		}
 		crash.At("txm.after_included")
 		return nil
 	case doReopen:
-		in.State = chains.IntentSigned
-		in.Block, in.BlockHash, in.TxHash, in.GasUsed = 0, common.Hash{}, common.Hash{}, 0
 		a.mu.Lock()
 		a.memo(in.Nonce).lastSent = time.Time{}
 		a.mu.Unlock()
-		return m.journal.Update(ctx, in)
+		return m.change(ctx, in, func(in *chains.Intent) {
+			in.State = chains.IntentSigned
+			in.Block, in.BlockHash, in.TxHash, in.GasUsed = 0, common.Hash{}, common.Hash{}, 0
+		})
 	case doDecide:
 		return m.settle(ctx, a, in, act)
 	}
 	return nil
+}
+
+// change edits an undecided intent as the journal holds it now, so that what
+// another hand has written since the look (Abandoned, say) stays.
+func (m *TxManager) change(ctx context.Context, seen chains.Intent, edit func(*chains.Intent)) error {
+	in, ok, err := m.journal.Intent(ctx, seen.Chain, seen.Account, seen.Nonce)
+	if err != nil || !ok || in.State.Decided() {
+		return err
+	}
+	edit(&in)
+	return m.journal.Update(ctx, in)
 }
 
 // settle writes how an intent ended.
@@ -295,8 +309,7 @@ func (m *TxManager) signAgain(ctx context.Context, a *account, seen chains.Inten
 }
 
 func (m *TxManager) abandon(ctx context.Context, in chains.Intent) error {
-	in.Abandoned = true
-	if err := m.journal.Update(ctx, in); err != nil {
+	if err := m.change(ctx, in, func(in *chains.Intent) { in.Abandoned = true }); err != nil {
 		return err
 	}
 	m.log.WarnContext(ctx, "payload abandoned, its nonce will be filled by a no-op", "account", in.Account, "nonce", in.Nonce, "key", in.Key)

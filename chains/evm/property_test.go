@@ -143,8 +143,10 @@ func TestEachKeyIsExecutedOnceWhateverHappens(t *testing.T) {
 		succeeded := map[string]int{}
 		foreign := 0
 		intents := r.journal.All(testChain, r.from)
-		for i, in := range intents {
-			require.Equal(rt, uint64(i), in.Nonce-intents[0].Nonce, "intents are contiguous")
+		next, skipped := uint64(0), 0
+		for _, in := range intents {
+			skipped += int(in.Nonce - next)
+			next = in.Nonce + 1
 			switch in.State {
 			case chains.IntentSucceeded:
 				succeeded[in.Key]++
@@ -152,7 +154,7 @@ func TestEachKeyIsExecutedOnceWhateverHappens(t *testing.T) {
 				foreign++
 			}
 		}
-		require.LessOrEqual(rt, foreign, thieves)
+		require.LessOrEqual(rt, foreign+skipped, thieves, "only a thief leaves a nonce without an intent of ours")
 		for _, key := range keys {
 			require.Equal(rt, succeeded[key], r.node.Mined([]byte(key)), "key %s", key)
 		}

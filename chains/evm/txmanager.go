@@ -292,7 +292,6 @@ func (m *TxManager) commit(ctx context.Context, a *account, tx chains.Tx, fees p
 	if err := m.attempt(ctx, a, in, fees, false); err != nil {
 		m.log.WarnContext(ctx, "intent recorded, not sent yet; will retry", "key", tx.Key, "nonce", in.Nonce, "error", err)
 	}
-	m.wake()
 	return nil
 }
 
@@ -338,6 +337,8 @@ func (m *TxManager) sign(ctx context.Context, a *account, in chains.Intent, fees
 		}
 		to := a.address
 		body.To, body.Value, body.Data, body.Gas = &to, new(big.Int), nil, min(gas+gas*uint64(m.cfg.GasMargin)/100, m.cfg.MaxGas)
+	} else if err := samePayload(in); err != nil {
+		return chains.Attempt{}, err
 	}
 	want := types.NewTx(body)
 	tx, err := a.signer.SignTx(want, chainID)
@@ -356,9 +357,30 @@ func (m *TxManager) sign(ctx context.Context, a *account, in chains.Intent, fees
 	return chains.Attempt{Hash: tx.Hash(), Raw: raw, TipWei: fees.tip, FeeCapWei: fees.feeCap, NoOp: noOp, SentAt: m.now()}, nil
 }
 
+// samePayload checks an intent against what was signed for it before: a
+// replacement differs in its fees only, whatever became of the journal.
+func samePayload(in chains.Intent) error {
+	for _, a := range in.Attempts {
+		var tx types.Transaction
+		if a.NoOp || len(a.Raw) == 0 || tx.UnmarshalBinary(a.Raw) != nil {
+			continue
+		}
+		if tx.To() == nil || *tx.To() != in.To || !bytes.Equal(tx.Data(), in.Data) || tx.Value().Cmp(orZero(in.Value)) != 0 {
+			return fmt.Errorf("[BUG] journal's payload of nonce %d is not what was signed for it", in.Nonce)
+		}
+	}
+	return nil
+}
+
 // broadcast sends stored bytes. No answer of the node decides anything; it
 // only tells what to try next.
 func (m *TxManager) broadcast(ctx context.Context, a *account, nonce uint64, at chains.Attempt) {
+	if len(at.Raw) == 0 {
+		// A journal that lost the bytes kept the hash: its receipt is still asked
+		// for, and a bump signs anew.
+		m.log.WarnContext(ctx, "journal has no bytes of an attempt", "account", a.address, "nonce", nonce, "hash", at.Hash)
+		return
+	}
 	err := m.client.SendRaw(ctx, at.Raw)
 	class := ClassOf(err)
 	a.mu.Lock()

@@ -285,20 +285,24 @@ func TestARevertedTransactionFreesKeyAndMembers(t *testing.T) {
 // What a node does to a broadcast, and that one transaction comes of it.
 func TestABroadcastThatGoesWrongIsRepeated(t *testing.T) {
 	for name, break_ := range map[string]func(*rig){
-		"accepted and dropped":    func(r *rig) { r.node.AcceptAndDrop(true) },
-		"never arrived":           func(r *rig) { r.node.On("eth_sendRawTransaction", fake.HangUp) },
-		"reply lost":              func(r *rig) { r.node.On("eth_sendRawTransaction", fake.LoseReply) },
-		"pool full":               func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "txpool is full", nil)) },
-		"rate limited":            func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32005, "rate limit", nil)) },
-		"unknown error":           func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "boom", nil)) },
-		"a lie: nonce too low":    func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "nonce too low", nil)) },
-		"a lie: already known":    func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "already known", nil)) },
-		"a lie: nonce too high":   func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "nonce too high", nil)) },
-		"a lie: no funds":         func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "insufficient funds", nil)) },
-		"a lie: intrinsic gas":    func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "intrinsic gas too low", nil)) },
-		"answers another type":    func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Answer([]int{1})) },
-		"a lie: underpriced":      func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "replacement transaction underpriced", nil)) },
-		"everything down for now": func(r *rig) { r.node.On("eth_sendRawTransaction", func(c *fake.Call, _ func()) { r.node.On("*", fake.HangUp); c.HangUp = true }) },
+		"accepted and dropped":  func(r *rig) { r.node.AcceptAndDrop(true) },
+		"never arrived":         func(r *rig) { r.node.On("eth_sendRawTransaction", fake.HangUp) },
+		"reply lost":            func(r *rig) { r.node.On("eth_sendRawTransaction", fake.LoseReply) },
+		"pool full":             func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "txpool is full", nil)) },
+		"rate limited":          func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32005, "rate limit", nil)) },
+		"unknown error":         func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "boom", nil)) },
+		"a lie: nonce too low":  func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "nonce too low", nil)) },
+		"a lie: already known":  func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "already known", nil)) },
+		"a lie: nonce too high": func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "nonce too high", nil)) },
+		"a lie: no funds":       func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "insufficient funds", nil)) },
+		"a lie: intrinsic gas":  func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "intrinsic gas too low", nil)) },
+		"answers another type":  func(r *rig) { r.node.On("eth_sendRawTransaction", fake.Answer([]int{1})) },
+		"a lie: underpriced": func(r *rig) {
+			r.node.On("eth_sendRawTransaction", fake.Fail(-32000, "replacement transaction underpriced", nil))
+		},
+		"everything down for now": func(r *rig) {
+			r.node.On("eth_sendRawTransaction", func(c *fake.Call, _ func()) { r.node.On("*", fake.HangUp); c.HangUp = true })
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -785,6 +789,25 @@ type evilSigner struct {
 
 func (s evilSigner) SignTx(_ *types.Transaction, id *big.Int) (*types.Transaction, error) {
 	return types.SignNewTx(s.key, types.LatestSignerForChainID(id), &types.DynamicFeeTx{ChainID: id, To: &ours, Value: ether(1), Gas: 21000, GasFeeCap: big.NewInt(9e9)})
+}
+
+func TestAReplacementNeverCarriesAnotherPayload(t *testing.T) {
+	r := newRig(t)
+	r.send("a")
+	in := r.intent(0)
+	// The journal lost the call data of an intent, or they were changed.
+	r.journal.Forget(testChain, r.from, 0)
+	in.Data = nil
+	require.NoError(t, r.journal.Replay(t.Context(), in))
+	r.node.SetFees(20e9, 2e9)
+	r.node.Mine()
+	r.looks(60)
+	require.Len(t, r.intent(0).Attempts, 1)
+	require.Contains(t, r.m.Status()[0].Err, "[BUG]")
+	r.node.SetFees(1e9, 1e9)
+	r.finish()
+	require.Equal(t, 1, r.node.Mined([]byte("a")))
+	require.Equal(t, []uint64{0}, r.node.Nonces(r.from))
 }
 
 func TestTwoManagersOverOneJournalDoNotHarmEachOther(t *testing.T) {
