@@ -144,10 +144,11 @@ func (db *DB) retry(ctx context.Context, f func() error) error {
 	}, backoff.WithContext(b, ctx))
 }
 
-// read runs reading commands, which may be repeated freely.
+// read runs reading commands, which may be repeated freely, in one pipeline. Not
+// in a transaction: a full Redis refuses those even to readers.
 func (db *DB) read(ctx context.Context, f func(redis.Pipeliner)) error {
 	return db.retry(ctx, func() error {
-		cmds, err := db.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error { f(p); return nil })
+		cmds, err := db.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { f(p); return nil })
 		if errors.Is(err, redis.Nil) {
 			// a missing key is an answer; look behind it for errors that are not
 			err = nil
