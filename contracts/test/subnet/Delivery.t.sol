@@ -770,6 +770,51 @@ contract DeliveryTest is SubnetFixture {
     }
 }
 
+/// @dev With a stipend this large, the 64th part that a caller keeps would pay
+/// for a failure Result or a credit: the check alone protects the handler.
+contract LargeStipendTest is SubnetFixture {
+    Recipient private recipient;
+
+    function setUp() public override {
+        super.setUp();
+        recipient = new Recipient(gateway);
+        recipient.set(Recipient.Mode.Work);
+    }
+
+    function _genesis() internal override returns (ISubnetGateway.Genesis memory g) {
+        g = super._genesis();
+        g.messageGas = 8_000_000;
+    }
+
+    function test_rule14_aLargeStipendCannotBeStarvedEither() public {
+        _noLimitFails(_callTo(address(recipient), 1 ether, false));
+    }
+
+    function test_rule14_norOneOfAResult() public {
+        _noLimitFails(_result(address(recipient), 1 ether, "id"));
+    }
+
+    function _noLimitFails(IpcEnvelope memory e) private {
+        _attestAll();
+        Starver starver = new Starver();
+        bytes memory data = abi.encodeCall(SubnetGateway.deliver, (_one(e), _tail(0)));
+        uint256 delivered = 0;
+        for (uint256 gasLimit = 6_500_000; gasLimit < 9_000_000; gasLimit += 100_000) {
+            uint256 snapshot = vm.snapshotState();
+            (bool ok,) = starver.run(AT, gasLimit, data);
+            if (ok) {
+                ++delivered;
+                vm.assertEq(recipient.handled(), 1);
+                vm.assertEq(gateway.bottomUpNonce(), 0);
+            } else {
+                vm.assertEq(gateway.appliedTopDownNonce(), 0);
+            }
+            vm.revertToState(snapshot);
+        }
+        vm.assertGt(delivered, 3);
+    }
+}
+
 contract NonceProbe {
     ISubnetGateway private immutable GATEWAY;
     uint64 public seen;

@@ -15,7 +15,8 @@ contract Recipient is IIpcHandler {
         BurnGas,
         Reenter, // calls everything locked
         Send, // sends a Call with half of the value
-        Release // releases all it has
+        Release, // releases all it has
+        Work // needs 7.4 million gas, then accepts
     }
 
     ISubnetGateway private immutable GATEWAY;
@@ -84,6 +85,10 @@ contract Recipient is IIpcHandler {
             assembly {
                 invalid()
             }
+        }
+        if (mode == Mode.Work) {
+            uint256 start = gasleft();
+            while (start - gasleft() < 7_400_000) {}
         }
         if (mode == Mode.Reenter) {
             (bool ok,) = address(GATEWAY).call(attack);
