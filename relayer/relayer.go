@@ -163,20 +163,37 @@ func (s *shared) session(ctx context.Context) error {
 	}
 
 	// Chains: the root, then each subnet, each with its accounts.
-	root, rootTx, err := s.openChain(run, flow.Root, cfg.Root)
+	senders := map[string]*evm.TxManager{}
+	open := func(name string, c Chain, client *evm.Client) (*evm.TxManager, error) {
+		tx, err := s.accounts(name, c, client)
+		if err == nil {
+			senders[name] = tx
+			stop.add("accounts of "+name, tx.Close)
+		}
+		return tx, err
+	}
+	root, err := s.dial(run, flow.Root, cfg.Root)
 	if err != nil {
 		return fail(err)
 	}
 	stop.add("root", func() error { root.Close(); return nil })
-	senders := map[string]*evm.TxManager{flow.Root: rootTx}
+	rootTx, err := open(flow.Root, cfg.Root, root)
+	if err != nil {
+		return fail(err)
+	}
 	var links []*link
 	for _, sub := range cfg.Subnets {
-		l, tx, err := s.openSubnet(run, sub, root, rootTx)
+		l, err := s.openSubnet(run, sub, root)
 		if err != nil {
 			return fail(err)
 		}
 		stop.add(sub.Name, func() error { l.client.Close(); return nil })
-		links, senders[sub.Name] = append(links, l), tx
+		tx, err := open(sub.Name, sub.Chain, l.client.Client)
+		if err != nil {
+			return fail(err)
+		}
+		l.toRoot, l.toChild = rootTx, tx
+		links = append(links, l)
 	}
 
 	// Flows, watchers, workers.
@@ -233,20 +250,12 @@ func newAlerts(cfg Config, log *slog.Logger) (*alerts.Manager, error) {
 	return alerts.New(log, time.Duration(cfg.Alerts.Repeat), sinks...), nil
 }
 
-// openChain dials a chain and makes its accounts ready. An endpoint that is
-// down is waited for; one of another chain ends the start.
-func (s *shared) openChain(ctx context.Context, name string, c Chain) (*evm.Client, *evm.TxManager, error) {
+// dial connects to a chain. An endpoint that is down is waited for; one of
+// another chain ends the start.
+func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, error) {
 	url, err := secretOf(c.URL, c.URLFile)
 	if err != nil {
-		return nil, nil, err
-	}
-	var signers []evm.Signer
-	for _, a := range c.Accounts {
-		key, err := LoadKey(a)
-		if err != nil {
-			return nil, nil, fmt.Errorf("account of %s: %w", name, err)
-		}
-		signers = append(signers, Signer(key))
+		return nil, err
 	}
 	var client *evm.Client
 	err = backoff.RetryNotify(func() error {
@@ -266,50 +275,71 @@ func (s *shared) openChain(ctx context.Context, name string, c Chain) (*evm.Clie
 			s.log.Warn("chain is not reachable: will retry", "chain", name, "err", err)
 		})
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect to %s: %w", name, err)
+		return nil, fmt.Errorf("connect to %s: %w", name, err)
 	}
 	s.health.set("chain/"+name, nil)
+	return client, nil
+}
+
+// accounts makes the accounts of a chain ready; it puts back what the local
+// intents file knows and the journal has forgotten.
+func (s *shared) accounts(name string, c Chain, client *evm.Client) (*evm.TxManager, error) {
+	var signers []evm.Signer
+	for _, a := range c.Accounts {
+		key, err := LoadKey(a)
+		if err != nil {
+			return nil, fmt.Errorf("account of %s: %w", name, err)
+		}
+		signers = append(signers, Signer(key))
+	}
 	tx, err := evm.NewTxManager(client, s.db, signers, evm.TxConfig{
 		MaxInFlight: c.Fees.MaxPending, Tick: 500 * time.Millisecond, Idle: 5 * time.Second, RebroadcastAfter: 5 * time.Second,
 		BumpAfter: time.Duration(c.Fees.BumpAfter), MaxFeeCapWei: c.Fees.MaxFeeWei.Int, MaxTipWei: c.Fees.MaxTipWei.Int,
 		IntentsFile: filepath.Join(s.cfg.State, "intents-"+name+".log"), Metrics: s.txMetrics,
 	}, s.log)
 	if err != nil {
-		client.Close()
-		return nil, nil, fmt.Errorf("accounts of %s: %w", name, err)
+		return nil, fmt.Errorf("accounts of %s: %w", name, err)
 	}
-	return client, tx, nil
+	return tx, nil
 }
 
-func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client, rootTx *evm.TxManager) (*link, *evm.TxManager, error) {
+// openSubnet joins a subnet to its root; its accounts come later.
+func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client) (*link, error) {
 	d, err := deploy.ReadDeployment(c.Deployment)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if d.Root.ChainID != s.cfg.Root.ChainID || d.Subnet.ChainID != c.ChainID {
-		return nil, nil, fmt.Errorf("subnet %s: its deployment is of root %d and subnet %d, the configuration says %d and %d: %w",
+		return nil, fmt.Errorf("subnet %s: its deployment is of root %d and subnet %d, the configuration says %d and %d: %w",
 			c.Name, d.Root.ChainID, d.Subnet.ChainID, s.cfg.Root.ChainID, c.ChainID, chains.ErrWrongChain)
 	}
 	sub, err := Describe(c.Name, d)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	client, tx, err := s.openChain(ctx, c.Name, c.Chain)
+	client, err := s.dial(ctx, c.Name, c.Chain)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	wrapped, err := subnet.New(client, subnet.Config{Gateway: sub.SubnetGateway, Outbox: sub.Outbox, Period: sub.Period, DueTopic: flow.TopicCheckpointDue})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	record, err := subnet.NewRoot(root, sub.IPC, sub.Gateway, sub.Actor)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	return &link{
 		sub: sub, limits: c.Chain, up: s.cfg.Root, root: root, client: wrapped, record: record,
-		db: s.db, toRoot: rootTx, toChild: tx, outbox: bindings.NewWithdrawalOutbox(),
-	}, tx, nil
+		db: s.db, toRoot: noSender{}, toChild: noSender{}, outbox: bindings.NewWithdrawalOutbox(),
+	}, nil
+}
+
+// noSender stands in where nothing may be sent, as in a rescan.
+type noSender struct{}
+
+func (noSender) Send(context.Context, chains.Tx) error {
+	return errors.New("[BUG] nothing may be sent here")
 }
 
 // newWatchers makes one watcher per chain: the root's reads for all subnets.

@@ -67,7 +67,7 @@ func Rescan(ctx context.Context, cfg Config, o RescanOptions, log *slog.Logger) 
 		cfg: cfg, db: db, metrics: newMetrics(prometheus.NewRegistry(), ""), txMetrics: evm.NewMetrics(nil),
 		health: newHealth(), alerts: alerts.New(log, 1), log: log,
 	}
-	root, rootTx, err := s.openChain(ctx, flow.Root, cfg.Root)
+	root, err := s.dial(ctx, flow.Root, cfg.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func Rescan(ctx context.Context, cfg Config, o RescanOptions, log *slog.Logger) 
 	first := side{name: flow.Root, source: root, id: root.ChainID(), start: cfg.Root.StartBlock, filter: chains.Filter{Topics: flow.RootTopics()}}
 	var rest []side
 	for _, c := range cfg.Subnets {
-		l, _, err := s.openSubnet(ctx, c, root, rootTx)
+		l, err := s.openSubnet(ctx, c, root)
 		if err != nil {
 			return nil, err
 		}
