@@ -20,6 +20,6 @@
 //     change (PROTOCOL 20).
 //
 // Signatures travel in vote extensions, are pooled from blocks, and are handed
-// out over JSON-RPC in the namespace "causeway", next to eth, net, web3, debug
-// and txpool. Only cmd imports this package.
+// out over JSON-RPC in the namespace "causeway", next to eth, net, web3, txpool
+// and the tracers of debug. Only cmd imports this package.
 package node

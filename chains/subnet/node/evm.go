@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/ethereum/go-ethereum/beacon/engine"
@@ -20,14 +18,12 @@ import (
 	"github.com/ethereum/go-ethereum/eth"
 	"github.com/ethereum/go-ethereum/eth/ethconfig"
 	"github.com/ethereum/go-ethereum/eth/filters"
-	"github.com/ethereum/go-ethereum/eth/tracers"
 	_ "github.com/ethereum/go-ethereum/eth/tracers/js"     // debug_trace*
 	_ "github.com/ethereum/go-ethereum/eth/tracers/native" // debug_trace*
 	"github.com/ethereum/go-ethereum/miner"
 	gethnode "github.com/ethereum/go-ethereum/node"
 	"github.com/ethereum/go-ethereum/p2p"
 	"github.com/ethereum/go-ethereum/p2p/enode"
-	"github.com/ethereum/go-ethereum/rpc"
 	"github.com/holiman/uint256"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -45,26 +41,16 @@ type evm struct {
 	stack    *gethnode.Node
 	eth      *eth.Ethereum
 	chain    *core.BlockChain
+	filters  *filters.FilterAPI
 	gasLimit uint64 // the genesis block's, and every other's
 }
 
-// openEVM opens the database and makes the services; start opens the ports.
+// openEVM opens the database and makes the services.
 func openEVM(cfg Config, g Genesis) (*evm, error) {
 	nc := gethnode.DefaultConfig
 	nc.Name, nc.UserIdent, nc.Version = "causeway", "", "subnet"
 	nc.DataDir, nc.IPCPath = filepath.Join(cfg.Home, gethDir), ""
 	nc.UseLightweightKDF = true
-	nc.BatchRequestLimit, nc.BatchResponseMaxSize = 1000, 25_000_000
-	modules := []string{"eth", "net", "web3", "debug", "txpool", "causeway"}
-	nc.HTTPModules, nc.WSModules = modules, modules
-	nc.WSOrigins, nc.HTTPVirtualHosts = []string{"*"}, []string{"localhost"}
-	var err error
-	if nc.HTTPHost, nc.HTTPPort, err = hostPort(cfg.HTTPAddr); err != nil {
-		return nil, fmt.Errorf("http address: %w", err)
-	}
-	if nc.WSHost, nc.WSPort, err = hostPort(cfg.WSAddr); err != nil {
-		return nil, fmt.Errorf("websocket address: %w", err)
-	}
 	nc.P2P = p2p.Config{NoDiscovery: true, NoDial: cfg.EVMP2PAddr == "", ListenAddr: cfg.EVMP2PAddr}
 	if cfg.EVMP2PAddr != "" {
 		nc.P2P.MaxPeers = 50
@@ -100,27 +86,8 @@ func openEVM(cfg Config, g Genesis) (*evm, error) {
 	if have, want := e.chain.Genesis().Hash(), g.Hash(); have != want {
 		return nil, errors.Join(fmt.Errorf("geth database has genesis %s, want %s: %w", have, want, chains.ErrWrongChain), stack.Close())
 	}
-	stack.RegisterAPIs(tracers.APIs(backend.APIBackend))
-	stack.RegisterAPIs([]rpc.API{{
-		Namespace: "eth",
-		Service:   filters.NewFilterAPI(filters.NewFilterSystem(backend.APIBackend, filters.Config{LogQueryLimit: 1000})),
-	}})
+	e.filters = filters.NewFilterAPI(filters.NewFilterSystem(backend.APIBackend, filters.Config{LogQueryLimit: 1000}))
 	return e, nil
-}
-
-func hostPort(addr string) (string, int, error) {
-	if addr == "" {
-		return "", 0, nil
-	}
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", 0, err
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return host, int(n), err
 }
 
 // head is the newest committed block's header.
@@ -253,7 +220,7 @@ func (e *evm) call(header *types.Header, to common.Address, data []byte) ([]byte
 
 var errNoCode = errors.New("no contract there")
 
-// start opens the ports.
+// start begins the transaction gossip, where there is any.
 func (e *evm) start() error {
 	if err := e.stack.Start(); err != nil {
 		return fmt.Errorf("start geth: %w", err)

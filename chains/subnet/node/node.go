@@ -22,7 +22,6 @@ import (
 	cmtstore "github.com/cometbft/cometbft/store"
 	cmttypes "github.com/cometbft/cometbft/types"
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/rpc"
 
 	"github.com/causeway-bridge/causeway/chains/ipc"
 )
@@ -35,6 +34,7 @@ type Node struct {
 	cfg     Config
 	app     *app
 	evm     *evm
+	server  *server
 	store   *store
 	signs   *signState
 	comet   *cmtnode.Node
@@ -124,7 +124,9 @@ func (n *Node) open(ctx, life context.Context, g Genesis, m *metrics) error {
 		ctx: life, g: g, interval: n.cfg.BlockInterval, evm: n.evm, store: n.store, rules: r, cache: cache,
 		signer: signer, signs: n.signs, log: n.log, m: m, state: state, failed: n.failed,
 	}
-	n.evm.stack.RegisterAPIs([]rpc.API{{Namespace: "causeway", Service: &api{app: n.app, catchingUp: n.catchingUp}}})
+	if n.server, err = newServer(n.evm, &api{app: n.app, catchingUp: n.catchingUp}); err != nil {
+		return errors.Join(err, blocks.Close())
+	}
 
 	// Consensus: replay happens inside NewNode.
 	if err := n.openComet(ctx, g, cc, blocks); err != nil {
@@ -142,7 +144,7 @@ func (n *Node) open(ctx, life context.Context, g Genesis, m *metrics) error {
 	if err := n.comet.Start(); err != nil {
 		return fmt.Errorf("start consensus: %w", err)
 	}
-	return nil
+	return n.server.start(n.cfg, n.failed)
 }
 
 // parentView is what the watcher sees of the app.
@@ -237,13 +239,16 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 }
 
-// Stop ends consensus first, then the watcher, then geth, then the files. It
+// Stop ends RPC first, then consensus, the watcher, geth, and the files. It
 // may be called more than once.
 func (n *Node) Stop() error {
 	n.stopOnce.Do(func() {
 		defer close(n.stopped)
 		n.cancel()
 		var errs []error
+		if n.server != nil {
+			errs = append(errs, n.server.stop())
+		}
 		if n.comet != nil && n.comet.IsRunning() {
 			if err := n.comet.Stop(); err != nil {
 				errs = append(errs, fmt.Errorf("stop consensus: %w", err))
@@ -268,12 +273,7 @@ func (n *Node) Stop() error {
 // Addrs reports the addresses in use.
 func (n *Node) Addrs() Addrs {
 	a := Addrs{CometRPC: n.cfg.CometRPCAddr}
-	if n.cfg.HTTPAddr != "" {
-		a.HTTP = n.evm.stack.HTTPEndpoint()
-	}
-	if n.cfg.WSAddr != "" {
-		a.WS = n.evm.stack.WSEndpoint()
-	}
+	a.HTTP, a.WS = n.server.http, n.server.ws
 	if n.cfg.EVMP2PAddr != "" {
 		a.EVMP2P = n.evm.stack.Server().Self().URLv4()
 	}

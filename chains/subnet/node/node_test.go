@@ -10,6 +10,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rpc"
 	"github.com/stretchr/testify/require"
 
 	"github.com/causeway-bridge/causeway/chains/ipc"
@@ -43,6 +44,22 @@ func TestOneValidatorMakesABlockASecondAndServesRPC(t *testing.T) {
 	final, err := r.eth.HeaderByNumber(ctx, big.NewInt(-3))
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, final.Number.Uint64(), st.Height)
+}
+
+func TestDangerousDebugCallsAreNotServed(t *testing.T) {
+	r := startRig(t, 5)
+	for _, method := range []string{"debug_setHead", "debug_startCPUProfile", "debug_chaindbCompact", "admin_addPeer", "miner_setExtra"} {
+		err := r.rpc.Call(nil, method, "0x0")
+		require.ErrorContains(t, err, "does not exist", method)
+	}
+	over, err := rpc.Dial(r.node.Addrs().HTTP)
+	require.NoError(t, err)
+	defer over.Close()
+	var version string
+	require.NoError(t, over.Call(&version, "web3_clientVersion"))
+	r.reach(1)
+	var trace []any
+	require.NoError(t, over.Call(&trace, "debug_traceBlockByNumber", "0x1"))
 }
 
 func TestAMessageOfTheParentIsAttestedAndDelivered(t *testing.T) {

@@ -261,7 +261,7 @@ func (w *watcher) compare(ctx context.Context, committed ipc.ParentFinality) err
 func (w *watcher) readOn(ctx context.Context, committed ipc.ParentFinality) error {
 	top, err := w.parent.Head(ctx)
 	if err != nil {
-		return fmt.Errorf("read parent head: %w", err)
+		return fmt.Errorf("read parent head: %w", w.noteReorg(err))
 	}
 	w.cache.mu.RLock()
 	next := w.cache.head
@@ -281,13 +281,8 @@ func (w *watcher) readOn(ctx context.Context, committed ipc.ParentFinality) erro
 			To:     top.Number,
 			Filter: w.filter(),
 		})
-		if errors.Is(err, chains.ErrReorg) {
-			w.cache.setDiverged(err)
-			w.m.diverged.Set(1)
-			return fmt.Errorf("read events from %d: %w", next.Next, err)
-		}
 		if err != nil {
-			return fmt.Errorf("read events from %d: %w", next.Next, err)
+			return fmt.Errorf("read events from %d: %w", next.Next, w.noteReorg(err))
 		}
 		if last.Number < next.Next || last.Number > top.Number || last.Hash == (common.Hash{}) {
 			return fmt.Errorf("read events from %d: answer ends at %d: %w", next.Next, last.Number, errIncomplete)
@@ -321,6 +316,15 @@ func (w *watcher) readOn(ctx context.Context, committed ipc.ParentFinality) erro
 		w.m.parentHeight.Set(float64(last.Number))
 	}
 	return nil
+}
+
+// noteReorg stops top-down signing when a final block of the parent changed.
+func (w *watcher) noteReorg(err error) error {
+	if errors.Is(err, chains.ErrReorg) {
+		w.cache.setDiverged(err)
+		w.m.diverged.Set(1)
+	}
+	return err
 }
 
 func (w *watcher) filter() chains.Filter {
