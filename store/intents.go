@@ -96,6 +96,9 @@ func (db *DB) Reserve(ctx context.Context, chain chains.ID, acc common.Address, 
 		Chain: chain, Account: acc, Key: tx.Key, To: tx.To, Data: tx.Data, Value: tx.Value, Gas: tx.Gas,
 		Members: tx.Members, Fence: tx.Fence, State: chains.IntentReserved, CreatedAt: db.now(),
 	}
+	if in.Value == nil {
+		in.Value = new(big.Int)
+	}
 	body, err := encodeIntent(in)
 	if err != nil {
 		return chains.Intent{}, false, err

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- lanes: what every lane that has jobs or is paused looks like.
--- keys: epoch jobs queue lanes ready leases leased paused
+-- keys: epoch jobs queue lanes ready leased paused
 -- args: none
 -- reply: OK, (lane, mode, depth, head's job, ready ms or '', worker, paused)*
 local names, out = {}, {'OK'}

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- prune: forget transfers that ended before a time. Parked ones stay, and so
 -- does whoever still rides in an undecided transaction.
--- keys: epoch journal transfers plans jobs ledger bind index riding
+-- keys: epoch journal transfers plans jobs ledger index riding
 -- args: 1 cut, ms; then per transfer: id, number of index rows, rows
 -- reply: OK, number of transfers
 local cut, n, at = tonumber(args(1)), 0, 2

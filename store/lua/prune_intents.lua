@@ -2,7 +2,7 @@
 -- prune_intents: forget decided intents that were reserved before a time, but
 -- never the highest nonce of an account: the next one is derived from it.
 -- Facts go by the time of their block, once nobody is bound to their key.
--- keys: epoch facts bind intents txstate attempts nonces live
+-- keys: epoch facts bind intents txstate attempts nonces
 -- args: 1 cut, Unix seconds  2 number of intents, rows of them; keys of facts
 -- reply: OK, number of rows
 local cut, n = tonumber(args(1)), 0
