@@ -224,9 +224,15 @@ abstract contract Validators is ActorBase {
         }
     }
 
-    /// @notice Confirmed power of a validator, root units.
-    function powerOf(address account) external view returns (uint256 confirmed, uint256 requested) {
-        return (seats[account].power, seats[account].next);
+    /// @notice A validator's confirmed power, its power with every requested
+    /// change, and its collateral that is not released; root units.
+    function powerOf(address account)
+        external
+        view
+        returns (uint256 confirmed, uint256 requested, uint256 locked)
+    {
+        Seat storage seat = seats[account];
+        return (seat.power, seat.next, seat.locked);
     }
 
     /// @notice Sum of confirmed power, root units.
