@@ -44,7 +44,7 @@ func (db *DB) Audit(ctx context.Context) (repairs int, err error) {
 	// Rows that no transfer answers for.
 	for _, name := range []string{"queue", "index"} {
 		err := db.scanSet(ctx, name, func(rows []any) error {
-			return add(scriptAuditQ, append([]any{name}, rows...)...)
+			return add(scriptAuditRows, append([]any{name}, rows...)...)
 		})
 		if err != nil {
 			return repairs, err
@@ -52,10 +52,10 @@ func (db *DB) Audit(ctx context.Context) (repairs int, err error) {
 	}
 
 	// Lanes and their leases, then transactions.
-	if err := add(scriptAuditL); err != nil {
+	if err := add(scriptAuditLanes); err != nil {
 		return repairs, err
 	}
-	err = db.scanHash(ctx, "intents", func(rows, _ []string) error { return add(scriptAuditTx, anys(rows)...) })
+	err = db.scanHash(ctx, "intents", func(rows, _ []string) error { return add(scriptAuditIntents, anys(rows)...) })
 	return repairs, err
 }
 
@@ -92,13 +92,13 @@ func (db *DB) Prune(ctx context.Context, olderThan time.Duration) (int, error) {
 		return total, err
 	}
 	err = db.scanHash(ctx, "intents", func(rows, _ []string) error {
-		return add(scriptPruneTx, append([]any{cut.Unix(), len(rows)}, anys(rows)...)...)
+		return add(scriptPruneIntents, append([]any{cut.Unix(), len(rows)}, anys(rows)...)...)
 	})
 	if err != nil {
 		return total, err
 	}
 	err = db.scanHash(ctx, "facts", func(keys, _ []string) error {
-		return add(scriptPruneTx, append([]any{cut.Unix(), 0}, anys(keys)...)...)
+		return add(scriptPruneIntents, append([]any{cut.Unix(), 0}, anys(keys)...)...)
 	})
 	return total, err
 }
@@ -177,6 +177,9 @@ func (db *DB) scan(ctx context.Context, next func(uint64) ([]string, uint64, err
 	for {
 		var items []string
 		err := db.retry(ctx, func() error {
+			if err := db.usable(); err != nil {
+				return err
+			}
 			var err error
 			var c uint64
 			if items, c, err = next(cursor); err == nil {

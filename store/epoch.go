@@ -42,7 +42,7 @@ func (db *DB) takeEpoch(ctx context.Context) error {
 	if l := db.lineage.Load(); l != nil && (!known || seen.lineage == *l && seen.counter < db.epoch.Load()) {
 		seen, known = epoch{db.epoch.Load(), *l}, true
 	}
-	args := []any{schema, token(), "", "0", "0"}
+	args := []any{schema, token(), "", "0", "0", short(db.opt.Instance)}
 	if known {
 		args[2], args[3] = seen.lineage, seen.counter
 	}
@@ -70,6 +70,7 @@ func (db *DB) takeEpoch(ctx context.Context) error {
 	if err := writeEpoch(db.opt.EpochFile, now); err != nil {
 		return err
 	}
+	db.opt.AcceptForgotten = false // said once, meant once
 	db.lineage.Store(&now.lineage)
 	db.epoch.Store(now.counter)
 	return nil

@@ -106,16 +106,12 @@ func (db *DB) heal(ctx context.Context, info server) error {
 func (db *DB) Reopen(ctx context.Context) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	old := db.broken.Swap(nil)
+	_ = db.forgot(ErrRestarted) // every verb stays shut until the end
 	db.runID.Store(nil)
 	if err := db.open(ctx); err != nil {
-		if old == nil {
-			e := ErrRestarted
-			old = &e
-		}
-		db.broken.Store(old)
 		return fmt.Errorf("reopen store: %w", err)
 	}
+	db.broken.Store(nil)
 	return nil
 }
 
@@ -124,8 +120,8 @@ func (db *DB) Reopen(ctx context.Context) error {
 // cannot write, ErrUnfit when its configuration was changed. It also notices
 // when memory is nearly full.
 func (db *DB) Durable(ctx context.Context) error {
-	if e := db.broken.Load(); e != nil {
-		return *e
+	if err := db.usable(); err != nil {
+		return err
 	}
 	var info server
 	var epoch string

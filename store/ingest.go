@@ -55,10 +55,10 @@ func (db *DB) InitCursor(ctx context.Context, chain string, c chains.Cursor) err
 	if err := word("chain", chain, false); err != nil {
 		return err
 	}
-	if e := db.broken.Load(); e != nil {
-		return *e
-	}
 	err := db.retry(ctx, func() error {
+		if err := db.usable(); err != nil {
+			return err
+		}
 		return db.rdb.HSetNX(ctx, db.k.of("cursors"), chain, encodeCursor(c)).Err()
 	})
 	if err != nil {

@@ -21,7 +21,7 @@ var keyDocs = []struct{ Name, Type, Holds string }{
 	{"jobs", "hash", "id → where the transfer stands, as JSON"},
 	{"ledger", "hash", "id → lines of JSON, only added to"},
 	{"queue", "zset, lex", "`lane, seq (strict) or due ms (loose), id` of every pending transfer"},
-	{"lanes", "hash", "lane → s or l, while it has transfers"},
+	{"lanes", "hash", "lane → `s` or `l` and when it was last given back, ms; while it has transfers"},
 	{"ready", "zset", "lane → ms from which it may be claimed; neither leased nor paused ones"},
 	{"leases", "zset", "lane → ms at which its lease ends"},
 	{"leased", "hash", "lane → lease, as JSON"},

@@ -151,7 +151,7 @@ func (db *DB) laneStrict(ctx context.Context, lane string) (bool, error) {
 	if err := db.read(ctx, func(p redis.Pipeliner) { mode = p.HGet(ctx, db.k.of("lanes"), lane) }); err != nil {
 		return false, fmt.Errorf("read lane: %w", err)
 	}
-	return mode.Val() == "s", nil
+	return strings.HasPrefix(mode.Val(), "s"), nil
 }
 
 // Filter selects transfers for List; empty fields select all.

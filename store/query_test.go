@@ -278,7 +278,7 @@ func TestTheJournalTellsEveryChange(t *testing.T) {
 	for _, l := range lines {
 		kinds = append(kinds, l.Values["k"].(string)+" "+fmt.Sprint(l.Values["to"]))
 	}
-	require.Equal(t, []string{"new send", "step refund", "step parked", "retried refund"}, kinds)
+	require.Equal(t, []string{"opened <nil>", "new send", "step refund", "step parked", "retried refund"}, kinds)
 }
 
 var luaKey, luaCall = regexp.MustCompile(`\bK\.(\w+)`), regexp.MustCompile(`\b(\w+)\(`)

@@ -16,12 +16,12 @@ import (
 const maxClaim = 1000
 
 // Claim leases the lane that has been ready longest to worker, with at most
-// max jobs of one route and step: of a strict lane the due ones at its head in
+// most jobs (one at least) of one route and step: of a strict lane the due ones at its head in
 // order, of a loose one those due. false when nothing is due. A job whose last
 // lease ran out comes alone.
-func (db *DB) Claim(ctx context.Context, worker string, max int) (Lease, bool, error) {
+func (db *DB) Claim(ctx context.Context, worker string, most int) (Lease, bool, error) {
 	crash.At("store.before_claim")
-	reply, err := db.run(ctx, scriptClaim, short(worker), min(maxClaim, max), db.opt.LeaseTime.Milliseconds())
+	reply, err := db.run(ctx, scriptClaim, short(worker), min(maxClaim, max(1, most)), db.opt.LeaseTime.Milliseconds())
 	crash.At("store.after_claim")
 	if err != nil || reply[0] == "NONE" {
 		return Lease{}, false, err

@@ -537,3 +537,17 @@ func TestWorkersNeverShareALaneNorPassItsHead(t *testing.T) {
 		require.Len(t, got.History, 1)
 	}
 }
+
+func TestABigBacklogDoesNotKeepOtherLanesFromTheirTurn(t *testing.T) {
+	db, c := open(t, storetest.StartRedis(t))
+	for n := 1; n <= 20; n++ {
+		fill(t, db, loose(n))
+	}
+	c.advance(time.Minute)
+	fill(t, db, job(30)) // its lane is the younger one
+	l := claim(t, db, 2)
+	require.Equal(t, "pay", l.Step)
+	c.advance(time.Second)
+	require.NoError(t, db.Settle(ctx, l, nil))
+	require.Equal(t, "send", claim(t, db, 2).Step)
+}

@@ -25,29 +25,29 @@ type script struct {
 }
 
 var (
-	scriptOpen    = load("open")
-	scriptIngest  = load("ingest")
-	scriptClaim   = load("claim")
-	scriptExtend  = load("extend")
-	scriptSettle  = load("settle")
-	scriptReap    = load("reap")
-	scriptWake    = load("wake")
-	scriptRetry   = load("retry")
-	scriptDiscard = load("discard")
-	scriptPause   = load("pause")
-	scriptResume  = load("resume")
-	scriptLanes   = load("lanes")
-	scriptAudit   = load("audit")
-	scriptAuditQ  = load("audit_rows")
-	scriptAuditL  = load("audit_lanes")
-	scriptAuditTx = load("audit_intents")
-	scriptPrune   = load("prune")
-	scriptPruneTx = load("prune_intents")
-	scriptReserve = load("reserve")
-	scriptAttempt = load("save_attempt")
-	scriptUpdate  = load("update_intent")
-	scriptReplay  = load("replay")
-	scriptIntents = load("intents")
+	scriptOpen         = load("open")
+	scriptIngest       = load("ingest")
+	scriptClaim        = load("claim")
+	scriptExtend       = load("extend")
+	scriptSettle       = load("settle")
+	scriptReap         = load("reap")
+	scriptWake         = load("wake")
+	scriptRetry        = load("retry")
+	scriptDiscard      = load("discard")
+	scriptPause        = load("pause")
+	scriptResume       = load("resume")
+	scriptLanes        = load("lanes")
+	scriptAudit        = load("audit")
+	scriptAuditRows    = load("audit_rows")
+	scriptAuditLanes   = load("audit_lanes")
+	scriptAuditIntents = load("audit_intents")
+	scriptPrune        = load("prune")
+	scriptPruneIntents = load("prune_intents")
+	scriptReserve      = load("reserve")
+	scriptAttempt      = load("save_attempt")
+	scriptUpdate       = load("update_intent")
+	scriptReplay       = load("replay")
+	scriptIntents      = load("intents")
 )
 
 // load puts a script together. The files are part of the program: a bad one
@@ -103,6 +103,9 @@ func (db *DB) run(ctx context.Context, s *script, args ...any) ([]string, error)
 
 	var reply []string
 	err := db.retry(ctx, func() error {
+		if err := db.usable(); err != nil {
+			return err
+		}
 		var err error
 		reply, err = s.s.Run(ctx, db.rdb, db.k.all(s.keys), args...).StringSlice()
 		args[3] = "1"
@@ -120,15 +123,20 @@ func (db *DB) run(ctx context.Context, s *script, args ...any) ([]string, error)
 	return reply, nil
 }
 
+// usable is an error while the server is not the one opened.
+func (db *DB) usable() error {
+	if e := db.broken.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
 // retry repeats f while Redis is away, with full jitter from 50 ms up to 5 s.
 func (db *DB) retry(ctx context.Context, f func() error) error {
 	b := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(2500*time.Millisecond),
 		backoff.WithRandomizationFactor(1), backoff.WithMaxElapsedTime(db.opt.RetryFor))
 	return backoff.Retry(func() error {
-		if e := db.broken.Load(); e != nil {
-			return backoff.Permanent(*e)
-		}
 		err := f()
 		if err == nil || errors.Is(err, redis.Nil) {
 			return nil
@@ -148,6 +156,9 @@ func (db *DB) retry(ctx context.Context, f func() error) error {
 // in a transaction: a full Redis refuses those even to readers.
 func (db *DB) read(ctx context.Context, f func(redis.Pipeliner)) error {
 	return db.retry(ctx, func() error {
+		if err := db.usable(); err != nil {
+			return err
+		}
 		cmds, err := db.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { f(p); return nil })
 		if errors.Is(err, redis.Nil) {
 			// a missing key is an answer; look behind it for errors that are not

@@ -23,7 +23,7 @@ while at <= nargs do
     local j, plan = get(id), cjson.decode(plantext)
     if j.st == 'pending' then
       if call('HEXISTS', K.lanes, j.l) == 0 then
-        call('HSET', K.lanes, j.l, j.x and 's' or 'l')
+        call('HSET', K.lanes, j.l, j.x and 's 0' or 'l 0')
         repairs = repairs + 1
       end
       if not call('ZSCORE', K.queue, row(id, j)) then dirty[j.l] = true end

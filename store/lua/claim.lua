@@ -29,7 +29,7 @@ end
 
 local most = tonumber(args(2))
 for _, lane in ipairs(call('ZRANGEBYSCORE', K.ready, '-inf', now, 'LIMIT', 0, 16)) do
-  local strict = call('HGET', K.lanes, lane) == 's'
+  local strict = string.sub(call('HGET', K.lanes, lane) or 'l', 1, 1) == 's'
   local stop = strict and last(lane) or ('[' .. lane .. '\n' .. ms(now) .. '\011')
   local ids, route, step = {}, nil, nil
   local rows, found = call('ZRANGEBYLEX', K.queue, first(lane), stop, 'LIMIT', 0, strict and most or most * 4), {}

@@ -10,7 +10,7 @@ for lane in pairs(names) do
   local head = call('ZRANGEBYLEX', K.queue, first(lane), last(lane), 'LIMIT', 0, 1)[1]
   local l = call('HGET', K.leased, lane)
   local item = {
-    lane, call('HGET', K.lanes, lane) or 'l', int(call('ZLEXCOUNT', K.queue, first(lane), last(lane))),
+    lane, string.sub(call('HGET', K.lanes, lane) or 'l', 1, 1), int(call('ZLEXCOUNT', K.queue, first(lane), last(lane))),
     head and call('HGET', K.jobs, rowid(head)) or '', call('ZSCORE', K.ready, lane) or '',
     l and cjson.decode(l).w or '', call('HGET', K.paused, lane) or '',
   }

@@ -99,14 +99,17 @@ local function touch(lane)
     return
   end
   if held then call('ZREM', K.ready, lane) return end
+  local mode, turn = string.match(call('HGET', K.lanes, lane) or 'l 0', '(%a) (%d+)')
   local at
-  if call('HGET', K.lanes, lane) == 's' then
+  if mode == 's' then
     local j = get(rowid(head))
     at = j and j.nb or now
   else
     at = tonumber(string.match(head, '\n(%d+)\n'))
   end
-  call('ZADD', K.ready, at, lane)
+  -- A lane just given back goes to the end of the line, however long its jobs
+  -- have been waiting: a big backlog does not keep others from their turn.
+  call('ZADD', K.ready, math.max(at, tonumber(turn)), lane)
 end
 local function touchall()
   for lane in pairs(dirty) do touch(lane) end
@@ -119,11 +122,11 @@ local function enter(id, j, step)
   j.s, j.l, j.q = step.n, step.l, step.q
   local mode = modes[step.l] or call('HGET', K.lanes, step.l)
   if not mode then
-    mode = step.x and 's' or 'l'
+    mode = step.x and 's 0' or 'l 0'
     call('HSET', K.lanes, step.l, mode)
   end
   modes[step.l] = mode
-  j.x = mode == 's'
+  j.x = string.sub(mode, 1, 1) == 's'
   call('ZADD', K.queue, 0, row(id, j))
   dirty[j.l] = true
 end
@@ -271,6 +274,8 @@ end
 local function release(lane)
   call('HDEL', K.leased, lane)
   call('ZREM', K.leases, lane)
+  local mode = call('HGET', K.lanes, lane)
+  if mode then call('HSET', K.lanes, lane, string.sub(mode, 1, 2) .. int(now)) end
   dirty[lane] = true
 end
 

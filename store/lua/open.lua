@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- open: check schema and history, then count one opening of the namespace.
--- keys: schema epoch
+-- keys: schema epoch journal
 -- args: 1 schema version, 2 fresh lineage, 3 lineage and 4 counter last seen by
---       the caller ('' and 0: none), 5 '1' to accept that history was lost
+--       the caller ('' and 0: none), 5 '1' to accept that history was lost,
+--       6 name of the instance
 -- Not idempotent, and need not be: a counter too high harms nobody.
 local version = redis.call('GET', K.schema)
 local stored = redis.call('GET', K.epoch)
@@ -26,4 +27,5 @@ lineage = lineage or ARGV[2]
 local epoch = string.format('%.0f %s', counter, lineage)
 redis.call('SET', K.schema, ARGV[1])
 redis.call('SET', K.epoch, epoch)
+redis.call('XADD', K.journal, '*', 'k', 'opened', 'id', '', 'by', ARGV[6], 'epoch', epoch)
 return {'OK', epoch}

@@ -59,7 +59,7 @@ type Model struct {
 	jobs         map[common.Hash]*modelJob
 	facts        map[string][]modelFact
 	arrivals     int
-	modes        map[string]bool // lane → strict, while it has jobs or is held
+	modes        map[string]modelLane // while it has jobs or is held
 	leases       map[string]*modelLease
 	paused       map[string]string
 	intents      map[slot]*modelIntent
@@ -69,6 +69,11 @@ type modelJob struct {
 	store.Job
 	plan []store.StepPlan
 	seen map[string]bool // facts in its ledger
+}
+
+type modelLane struct {
+	strict bool
+	turn   time.Time // when it was last given back
 }
 
 type modelFact struct {
@@ -99,7 +104,7 @@ func NewModel(epoch uint64, now func() time.Time) *Model {
 	return &Model{
 		LeaseTime: 30 * time.Second, Now: now, epoch: epoch,
 		cursors: map[string]chains.Cursor{}, jobs: map[common.Hash]*modelJob{}, facts: map[string][]modelFact{},
-		modes: map[string]bool{}, leases: map[string]*modelLease{}, paused: map[string]string{}, intents: map[slot]*modelIntent{},
+		modes: map[string]modelLane{}, leases: map[string]*modelLease{}, paused: map[string]string{}, intents: map[slot]*modelIntent{},
 	}
 }
 
@@ -206,9 +211,9 @@ func (m *Model) enter(j *modelJob, i int) {
 	s := j.plan[i]
 	j.StepIndex, j.Step, j.Lane, j.Seq = i, s.Name, s.Lane, s.Seq
 	if _, ok := m.modes[s.Lane]; !ok {
-		m.modes[s.Lane] = s.Strict
+		m.modes[s.Lane] = modelLane{strict: s.Strict}
 	}
-	j.Strict = m.modes[s.Lane]
+	j.Strict = m.modes[s.Lane].strict
 	j.NotBefore, j.UpdatedAt = m.now(), m.now()
 	if s.Wait {
 		j.NotBefore = m.now().Add(s.Poll)
@@ -286,7 +291,7 @@ func (m *Model) order(lane string) []*modelJob {
 	}
 	slices.SortFunc(out, func(a, b *modelJob) int {
 		first := a.NotBefore.Compare(b.NotBefore)
-		if m.modes[lane] {
+		if m.modes[lane].strict {
 			first = cmp.Compare(a.Seq, b.Seq)
 		}
 		return cmp.Or(first, a.Transfer.ID.Cmp(b.Transfer.ID))
@@ -303,22 +308,40 @@ func (m *Model) tidy() {
 	}
 }
 
+// ready is from when a lane with jobs may be claimed.
+func (m *Model) ready(q []*modelJob) time.Time {
+	if turn := m.modes[q[0].Lane].turn; turn.After(q[0].NotBefore) {
+		return turn
+	}
+	return q[0].NotBefore
+}
+
+// release gives a lane back.
+func (m *Model) release(lane string) {
+	delete(m.leases, lane)
+	if l, ok := m.modes[lane]; ok {
+		l.turn = m.now()
+		m.modes[lane] = l
+	}
+}
+
 // Claim is store.DB's.
 func (m *Model) Claim(_ context.Context, worker string, most int) (store.Lease, bool, error) {
 	var best []*modelJob
+	var since time.Time
 	for lane := range m.modes {
 		q := m.order(lane)
-		if len(q) == 0 || m.leases[lane] != nil || m.paused[lane] != "" || q[0].NotBefore.After(m.now()) {
+		if len(q) == 0 || m.leases[lane] != nil || m.paused[lane] != "" || m.ready(q).After(m.now()) {
 			continue
 		}
-		if best == nil || cmp.Or(q[0].NotBefore.Compare(best[0].NotBefore), strings.Compare(lane, best[0].Lane)) < 0 {
-			best = q
+		if at := m.ready(q); best == nil || cmp.Or(at.Compare(since), strings.Compare(lane, best[0].Lane)) < 0 {
+			best, since = q, at
 		}
 	}
 	if best == nil {
 		return store.Lease{}, false, nil
 	}
-	head, strict := best[0], m.modes[best[0].Lane]
+	head, strict := best[0], m.modes[best[0].Lane].strict
 	jobs := []store.Job{m.show(head)}
 	if head.Crashes == 0 {
 		for _, j := range best[1:min(len(best), most*4)] {
@@ -387,7 +410,7 @@ func (m *Model) Settle(_ context.Context, l store.Lease, verdicts []store.Verdic
 			j.NotBefore, j.UpdatedAt = m.now().Add(v.RetryAt), m.now()
 		}
 	}
-	delete(m.leases, l.Fence.Lane)
+	m.release(l.Fence.Lane)
 	m.tidy()
 	return nil
 }
@@ -422,7 +445,7 @@ func (m *Model) Reap(context.Context) (int, error) {
 				break
 			}
 		}
-		delete(m.leases, lane)
+		m.release(lane)
 	}
 	m.tidy()
 	return n, nil
@@ -493,8 +516,8 @@ func (m *Model) ResumeLane(_ context.Context, lane, _ string) error {
 // Lanes is store.DB's.
 func (m *Model) Lanes(context.Context) ([]store.LaneInfo, error) {
 	var out []store.LaneInfo
-	for lane, strict := range m.modes {
-		out = append(out, m.lane(lane, strict))
+	for lane, l := range m.modes {
+		out = append(out, m.lane(lane, l.strict))
 	}
 	for lane := range m.paused {
 		if _, ok := m.modes[lane]; !ok {
@@ -510,7 +533,7 @@ func (m *Model) lane(lane string, strict bool) store.LaneInfo {
 	if len(q) > 0 {
 		info.HeadSeq, info.LastErr = q[0].Seq, q[0].Err
 		if m.leases[lane] == nil && info.Paused == "" {
-			info.NotBefore = q[0].NotBefore
+			info.NotBefore = m.ready(q)
 		}
 	}
 	if l := m.leases[lane]; l != nil {
