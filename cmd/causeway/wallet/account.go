@@ -89,8 +89,11 @@ func (a *Account) Send(ctx context.Context, to common.Address, data []byte, valu
 		}
 		a.known = true
 	}
+	// Half as much again: the first message of a checkpoint period opens storage
+	// that those after it find open, and the period may turn before this is in a
+	// block.
 	tx, err := types.SignNewTx(a.key, types.LatestSignerForChainID(a.id), &types.DynamicFeeTx{
-		ChainID: a.id, Nonce: a.nonce, GasTipCap: tip, GasFeeCap: feeCap, Gas: gas + gas/4, To: &to, Value: value, Data: data,
+		ChainID: a.id, Nonce: a.nonce, GasTipCap: tip, GasFeeCap: feeCap, Gas: gas + gas/2, To: &to, Value: value, Data: data,
 	})
 	if err != nil {
 		return common.Hash{}, fmt.Errorf("sign: %w", err)
