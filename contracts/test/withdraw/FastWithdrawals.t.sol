@@ -336,6 +336,7 @@ contract FastWithdrawalsTest is World {
             if (okA) vm.assertEq(flt.balanceOf(bob), 5 ether);
             if (okB) vm.assertEq(usdc.balanceOf(bob), 5e6);
             if (okA && okB) served++;
+            // forge-lint: disable-next-line(unsafe-typecast)
             if (!okA && bytes4(why) == Payouts.NotEnoughGas.selector) starved++;
             vm.revertToState(snapshot);
         }
