@@ -74,7 +74,10 @@ interface IGateway {
     function getTopDownNonce(SubnetID calldata subnetId) external view returns (bool, uint64);
     function getAppliedBottomUpNonce(SubnetID calldata subnetId) external view returns (bool, uint64);
     function getTopDownHash(SubnetID calldata subnetId) external view returns (uint64 nonce, bytes32 hash);
-    function getPowerChangeHash(SubnetID calldata subnetId) external view returns (uint64 number, bytes32 hash);
+    function getPowerChangeHash(SubnetID calldata subnetId)
+        external
+        view
+        returns (uint64 number, bytes32 hash);
     function getCounters(SubnetID calldata subnetId) external view returns (Counters memory);
     function creditOf(SubnetID calldata subnetId, address account) external view returns (uint256);
     function quarantinedHash(SubnetID calldata subnetId, uint64 nonce) external view returns (bytes32);

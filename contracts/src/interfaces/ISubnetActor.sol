@@ -6,7 +6,9 @@ import "../ipc/Types.sol";
 /// @title The subnet actor on the root (IPC generation C)
 interface ISubnetActor {
     event SubnetBootstrapped(Validator[] genesisValidators);
-    event NewPowerChangeRequest(PowerOperation op, address validator, bytes payload, uint64 configurationNumber);
+    event NewPowerChangeRequest(
+        PowerOperation op, address validator, bytes payload, uint64 configurationNumber
+    );
     event ConfigurationNumberConfirmed(uint64 configurationNumber);
     event NewCollateralRelease(address validator, uint256 amount, uint256 releaseBlock);
     event CollateralClaimed(address validator, uint256 amount);
@@ -14,7 +16,9 @@ interface ISubnetActor {
     /// @dev Ours.
     event BootstrapReannounced(uint256 blockNumber);
     event BootstrapRecorded(uint256 bootstrapBlock, bytes32 bootstrapHash, bytes32 salt);
-    event CheckpointAccepted(uint256 indexed height, bytes32 hash, uint64 totalNumMsgs, uint64 nextConfigurationNumber);
+    event CheckpointAccepted(
+        uint256 indexed height, bytes32 hash, uint64 totalNumMsgs, uint64 nextConfigurationNumber
+    );
     event BatchExecuted(uint256 indexed height, uint64 executedMsgs, uint64 totalNumMsgs);
 
     function join(bytes calldata metadata, uint256 amount) external payable;
@@ -25,8 +29,11 @@ interface ISubnetActor {
     function kill() external;
     function preFund(uint256 amount) external payable;
     function preRelease(uint256 amount) external;
-    function setFederatedPower(address[] calldata validators, bytes[] calldata publicKeys, uint256[] calldata powers)
-        external;
+    function setFederatedPower(
+        address[] calldata validators,
+        bytes[] calldata publicKeys,
+        uint256[] calldata powers
+    ) external;
 
     function reannounceBootstrap() external;
     function recordBootstrap() external;
@@ -42,7 +49,10 @@ interface ISubnetActor {
         bytes32 hash,
         bytes[] calldata signatures
     ) external view;
-    function listPendingBottomUpBatchCommitments() external view returns (ListPendingCommitmentsEntry[] memory);
+    function listPendingBottomUpBatchCommitments()
+        external
+        view
+        returns (ListPendingCommitmentsEntry[] memory);
 
     function lastBottomUpCheckpointHeight() external view returns (uint256);
     function bottomUpCheckPeriod() external view returns (uint256);

@@ -60,7 +60,8 @@ interface ISubnetGateway {
         bytes[] calldata signatures
     ) external;
     function deliver(IpcEnvelope[] calldata messages, bytes32[] calldata tailHashes) external;
-    function deliverPowerChanges(PowerChangeRequest[] calldata changes, bytes32[] calldata tailHashes) external;
+    function deliverPowerChanges(PowerChangeRequest[] calldata changes, bytes32[] calldata tailHashes)
+        external;
     function applyConfiguration(
         BottomUpCheckpoint calldata checkpoint,
         address[] calldata signatories,

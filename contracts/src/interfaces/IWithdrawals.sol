@@ -71,7 +71,9 @@ interface ILinkedTokenReplica {
 
 /// @title Where USDC and FLT leave the subnet (PROTOCOL §6)
 interface IWithdrawalOutbox {
-    event WithdrawalSent(bytes32 indexed id, uint64 indexed nonce, uint64 messageNonce, Withdrawal withdrawal);
+    event WithdrawalSent(
+        bytes32 indexed id, uint64 indexed nonce, uint64 messageNonce, Withdrawal withdrawal
+    );
     event WithdrawalReturned(bytes32 indexed id, uint256 value);
     event WithdrawalResent(bytes32 indexed id, uint64 messageNonce);
 

@@ -42,6 +42,8 @@ library Calls {
         (ok, ret) = bounded(token, 0, gasLimit, abi.encodeWithSelector(0xa9059cbb, to, amount));
         if (!ok) return false;
         if (ret.length == 0) return token.code.length != 0;
+        // The first word is what is meant.
+        // forge-lint: disable-next-line(unsafe-typecast)
         return ret.length >= 32 && uint256(bytes32(ret)) == 1;
     }
 }

@@ -69,7 +69,10 @@ abstract contract ActorBase is ISubnetActor {
     constructor(SubnetParams memory p) {
         if (p.ipcGatewayAddr == address(0)) revert GatewayCannotBeZero();
         if (p.minActivationCollateral == 0) revert InvalidCollateral();
-        if (p.bottomUpCheckPeriod == 0) revert InvalidSubmissionPeriod();
+        // Above 32 bits no height would stay within 64.
+        if (p.bottomUpCheckPeriod == 0 || p.bottomUpCheckPeriod > type(uint32).max) {
+            revert InvalidSubmissionPeriod();
+        }
         if (p.majorityPercentage < MIN_MAJORITY || p.majorityPercentage > 100) {
             revert InvalidMajorityPercentage();
         }

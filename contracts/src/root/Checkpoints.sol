@@ -53,9 +53,9 @@ abstract contract Checkpoints is Validators {
         _requireQuorum(hash, signatories, signatures);
 
         checkpointHashes[height] = hash;
-        lastHeight = uint64(height);
+        lastHeight += PERIOD;
         activeAt = uint64(block.timestamp);
-        if (checkpoint.msgs.totalNumMsgs != 0) _append(uint64(height), checkpoint.msgs);
+        if (checkpoint.msgs.totalNumMsgs != 0) _append(lastHeight, checkpoint.msgs);
         emit CheckpointAccepted(
             height, hash, checkpoint.msgs.totalNumMsgs, checkpoint.nextConfigurationNumber
         );
@@ -87,8 +87,11 @@ abstract contract Checkpoints is Validators {
 
         // All our state is final before the gateway calls anyone.
         uint64 nonce = l.nonce;
-        l.nonce += uint64(count);
-        l.executed += uint64(count);
+        // `executed + count` is at most `total`, a uint64.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint64 added = uint64(count);
+        l.nonce += added;
+        l.executed += added;
         emit BatchExecuted(checkpointHeight, l.executed, batch.total);
         if (l.executed == batch.total) {
             delete pending[checkpointHeight];

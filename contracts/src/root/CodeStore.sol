@@ -37,6 +37,8 @@ library CodeStore {
         assembly ("memory-safe") {
             mcopy(add(part, 0x20), add(add(code, 0x20), from), size)
         }
+        // At most CHUNK.
+        // forge-lint: disable-next-line(unsafe-typecast)
         bytes memory init = abi.encodePacked(hex"63", uint32(size + 1), hex"80600c5f395ff300", part);
         assembly ("memory-safe") {
             stored := create(0, add(init, 0x20), mload(init))

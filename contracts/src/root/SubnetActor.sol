@@ -316,6 +316,8 @@ contract SubnetActor is Checkpoints, Ownable2Step {
 
     function _addStake(uint256 amount) private {
         _allow(COLLATERAL_TOKEN, amount);
+        // Part of a power that fits.
+        // forge-lint: disable-next-line(unsafe-typecast)
         seats[msg.sender].locked += uint128(amount);
         GATEWAY.addStake{value: COLLATERAL_TOKEN == address(0) ? amount : 0}(amount);
     }

@@ -128,6 +128,8 @@ abstract contract TopDown is Ledger {
     /// (PROTOCOL 27).
     function _requireAlive(State storage s) private view {
         uint256 last = s.lastActive;
+        // Measured in hours; a validator moves it by seconds.
+        // forge-lint: disable-next-line(block-timestamp)
         if (block.timestamp > last + MAX_SILENCE) revert SubnetSilent(last);
     }
 

@@ -81,6 +81,8 @@ abstract contract Validators is ActorBase {
         uint256 hole = seats[account].position - 1;
         address last = seated[seated.length - 1];
         seated[hole] = last;
+        // At most MAX_VALIDATORS.
+        // forge-lint: disable-next-line(unsafe-typecast)
         seats[last].position = uint16(hole + 1);
         seated.pop();
         seats[account].position = 0;
@@ -91,7 +93,11 @@ abstract contract Validators is ActorBase {
         Seat storage seat = seats[account];
         _countNext(seat, power);
         totalPower = totalPower - seat.power + power;
+        // Checked by _countNext.
+        // forge-lint: disable-next-line(unsafe-typecast)
         seat.power = uint128(power);
+        // Checked by _countNext.
+        // forge-lint: disable-next-line(unsafe-typecast)
         if (!FEDERATED) seat.locked = uint128(power);
         if (power == 0) _unseat(account);
     }
@@ -104,6 +110,8 @@ abstract contract Validators is ActorBase {
         // none is ever asked for: the last one kills the subnet instead.
         if (totalNext == 0) revert NotEnoughCollateral();
         uint64 number = _publish(seat, account, PowerOperation.SetPower, abi.encode(power), limit);
+        // Checked by _countNext.
+        // forge-lint: disable-next-line(unsafe-typecast)
         changes[number] = Change({validator: account, op: PowerOperation.SetPower, power: uint128(power)});
     }
 
@@ -119,6 +127,8 @@ abstract contract Validators is ActorBase {
         // Every validator's power is rounded up to a unit.
         if (total / POWER_UNIT + VALIDATOR_LIMIT > MAX_TOTAL_POWER) revert PowerTooLarge();
         totalNext = total;
+        // Checked above.
+        // forge-lint: disable-next-line(unsafe-typecast)
         seat.next = uint128(power);
     }
 
@@ -154,8 +164,8 @@ abstract contract Validators is ActorBase {
             seat.pending--;
             if (change.op == PowerOperation.SetPower) {
                 uint256 old = seat.power;
-                uint256 power = change.power;
-                seat.power = uint128(power);
+                uint128 power = change.power;
+                seat.power = power;
                 total = total - old + power;
                 if (power < old && !FEDERATED) _release(seat, account, old - power);
             }
@@ -168,6 +178,8 @@ abstract contract Validators is ActorBase {
     }
 
     function _release(Seat storage seat, address account, uint256 amount) internal {
+        // Never more than is locked.
+        // forge-lint: disable-next-line(unsafe-typecast)
         seat.locked -= uint128(amount);
         releasable[account] += amount;
         emit NewCollateralRelease(account, amount, block.number);

@@ -4,14 +4,12 @@ pragma solidity ^0.8.24;
 import {Fvm} from "../../src/ipc/Fvm.sol";
 import {Envelopes} from "../../src/ipc/Envelopes.sol";
 import "../../src/ipc/Types.sol";
+import {Handler} from "./Recipients.sol";
 import {RootFixture} from "./RootFixture.sol";
-import {Vm} from "../Base.sol";
 
 /// @dev Costs of whole transactions: execution with cold storage, plus the 21,000
 /// of a transaction and its calldata. Refunds are not subtracted.
 contract RootGasTest is RootFixture {
-    address private measuredAt;
-
     function setUp() public override {
         super.setUp();
         _fund(bob, 1000 ether); // not the first
@@ -45,6 +43,7 @@ contract RootGasTest is RootFixture {
 
     function _submitCost(uint256 messages) private returns (uint256) {
         for (uint256 i = 0; i < messages; i++) {
+            // forge-lint: disable-next-line(unsafe-typecast)
             _push(transferUp(address(uint160(0x10000000 + i)), 1 ether));
         }
         BottomUpCheckpoint memory c = checkpointAt(height + PERIOD, 0);
@@ -92,5 +91,42 @@ contract RootGasTest is RootFixture {
         uint256 each = _execCost(50);
         emit Measured("exec, per transfer of 50", each);
         vm.assertLe(each, 100_000);
+    }
+
+    function test_gas_execTenCalls() public {
+        Handler handler = new Handler();
+        for (uint256 i = 0; i < 10; i++) {
+            _push(callUp(address(handler), 1 ether));
+        }
+        uint256 each = _execPushed(10);
+        emit Measured("exec, per call of 10, value 1, handler that stores", each);
+        vm.assertLe(each, 110_000);
+    }
+
+    function test_gas_execTenResultsToAccounts() public {
+        for (uint256 i = 0; i < 10; i++) {
+            _push(resultUp(bob, 0));
+        }
+        uint256 each = _execPushed(10);
+        emit Measured("exec, per Result of 10", each);
+        vm.assertLe(each, 110_000);
+    }
+
+    function test_gas_execFiveFailedCalls() public {
+        Handler handler = new Handler();
+        handler.fail(true);
+        for (uint256 i = 0; i < 5; i++) {
+            _push(callUp(address(handler), 1 ether));
+        }
+        uint256 each = _execPushed(5);
+        emit Measured("exec, per failed call of 5", each);
+        vm.assertLe(each, 160_000);
+    }
+
+    function _execPushed(uint256 messages) private returns (uint256) {
+        _submit(0);
+        bytes memory data =
+            abi.encodeCall(actor.execBottomUpMsgBatch, (height, inclusions(height, 0, messages)));
+        return _transaction(anyone, address(actor), data) / messages;
     }
 }

@@ -92,11 +92,15 @@ contract Chaos is RootFixture {
     function round(uint256 seed) external {
         for (uint256 i = 0; i < 4; i++) {
             seed = uint256(keccak256(abi.encode(seed)));
+            // forge-lint: disable-next-line(unsafe-typecast)
             this.queue(uint8(seed), uint8(seed >> 8), uint96(seed >> 16), seed >> 255 == 1);
         }
         this.checkpoint();
+        // forge-lint: disable-next-line(unsafe-typecast)
         this.pausedOrLying(uint8(seed >> 200));
+        // forge-lint: disable-next-line(unsafe-typecast)
         this.executeNext(uint8(seed >> 208));
+        // forge-lint: disable-next-line(unsafe-typecast)
         this.executeNext(uint8(seed >> 216));
         if (seed >> 224 & 1 == 1) odd.set(0, false, false);
     }

@@ -91,6 +91,7 @@ contract LibrariesTest is Base {
     function testFuzz_aFlippedBitNeverNamesTheSameAddress(address account, uint256 bit) public pure {
         FvmAddress memory a = Fvm.from(account);
         bit = bound(bit, 0, a.payload.length * 8 - 1);
+        // forge-lint: disable-next-line(incorrect-shift)
         a.payload[bit / 8] ^= bytes1(uint8(1 << (bit % 8)));
         (bool ok, address other) = Fvm.tryEvm(a);
         vm.assertTrue(!ok || other != account);
@@ -136,6 +137,7 @@ contract LibrariesTest is Base {
     }
 
     function testFuzz_theTracingIdIgnoresOnlyTheLocalNonce(Fields memory f, uint64 nonce) public pure {
+        // forge-lint: disable-next-line(unsafe-typecast)
         IpcEnvelope memory e = _of(f, uint8(nonce % 3));
         bytes32 id = Envelopes.tracingId(e);
         e.localNonce = nonce;
@@ -169,6 +171,7 @@ contract LibrariesTest is Base {
         key = bound(key, 1, 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364140);
         bytes memory pub = publicKey(key);
         bit = bound(bit, 8, 8 + 511);
+        // forge-lint: disable-next-line(incorrect-shift)
         pub[bit / 8] ^= bytes1(uint8(1 << (bit % 8)));
         // A changed coordinate leaves the curve (or, for Y, would be the mirror
         // image, which no single bit makes).

@@ -86,6 +86,7 @@ contract TopDownTest is RootFixture {
         for (uint256 i = 0; i < amounts.length && i < 10; i++) {
             uint256 amount = bound(amounts[i], FUND_MIN, 1000 ether);
             vm.recordLogs();
+            // forge-lint: disable-next-line(unsafe-typecast)
             _fund(address(uint160(0x1000000 + i)), amount);
             Vm.Log[] memory logs = vm.getRecordedLogs();
             hash = keccak256(abi.encodePacked(hash, keccak256(logs[logs.length - 1].data)));
@@ -453,6 +454,7 @@ contract NativeSupplyTest is RootFixture {
         vm.prank(anyone);
         (bool ok, bytes memory ret) = address(actor).call{value: 1 ether}("");
         vm.assertFalse(ok);
+        // forge-lint: disable-next-line(unsafe-typecast)
         vm.assertEq(bytes4(ret), NotGateway.selector);
     }
 }

@@ -45,6 +45,7 @@ contract ValidatorsTest is RootFixture {
     function _tryJoin(address who, bytes memory key, uint256 amount, bytes memory err) internal {
         vm.deal(who, who.balance + amount);
         vm.prank(who);
+        // forge-lint: disable-next-line(unsafe-typecast)
         if (err.length == 4) vm.expectPartialRevert(bytes4(err));
         else vm.expectRevert(err);
         actor.join{value: amount}(key, amount);
