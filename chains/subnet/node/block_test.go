@@ -15,6 +15,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/rlp"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/causeway-bridge/causeway/chains/ipc"
 )
@@ -165,4 +166,25 @@ func TestAProposerChoosesNothing(t *testing.T) {
 	require.Error(t, a.evm.execute(t.Context(), types.NewBlockWithHeader(h).WithBody(*block.Body())))
 	require.NoError(t, a.evm.execute(t.Context(), block))
 	require.Equal(t, parent.Hash(), a.evm.head().Hash(), "execution moves no head")
+}
+
+func TestADamagedProposalIsRefusedOrReadsBackAlike(t *testing.T) {
+	good, err := proposal{Block: testBlock(), Round: 1, Votes: []vote{{common.Address{1}, []byte("ext"), bytes.Repeat([]byte{2}, 64)}}}.encode()
+	require.NoError(t, err)
+	rapid.Check(t, func(t *rapid.T) {
+		tx := bytes.Clone(good)
+		for range rapid.IntRange(1, 4).Draw(t, "hits") {
+			at := rapid.IntRange(0, len(tx)-1).Draw(t, "at")
+			tx[at] = rapid.Byte().Draw(t, "byte")
+		}
+		tx = tx[:rapid.IntRange(0, len(tx)).Draw(t, "length")]
+		p, err := decodeProposal([][]byte{tx})
+		if err != nil {
+			return
+		}
+		again, err := p.encode()
+		if err != nil || !bytes.Equal(again, tx) {
+			t.Fatalf("accepted %x, writes %x: %v", tx, again, err)
+		}
+	})
 }

@@ -53,7 +53,7 @@ func (r *rules) start(genesis *types.Header) (*chainState, error) {
 	return &chainState{
 		Hash: genesis.Hash(), Time: genesis.Time, Burnt: new(big.Int),
 		Sets: []setFrom{{From: 1}}, Reports: map[common.Address]report{},
-		Now: now, Before: now, Latest: b, NextQuorum: r.g.Period,
+		Now: now, Asked: now, Latest: b, NextQuorum: r.g.Period,
 	}, nil
 }
 
@@ -65,8 +65,8 @@ func (r *rules) next(prev *chainState, block *types.Block, consensus common.Hash
 	s.Burnt.Add(s.Burnt, new(big.Int).Mul(header.BaseFee, new(big.Int).SetUint64(header.GasUsed)))
 	d.raw(numKey(keyBurnt, s.Height), s.Burnt.FillBytes(make([]byte, 32)))
 
-	// What the votes of the block before say.
-	if err := r.readVotes(prev, s, votes, d); err != nil {
+	// What the votes of the block before say, and what is asked of this one's.
+	if err := r.ask(prev, s, votes, d); err != nil {
 		return nil, nil, err
 	}
 
@@ -77,10 +77,6 @@ func (r *rules) next(prev *chainState, block *types.Block, consensus common.Hash
 	if err := r.followGateway(s, header, d); err != nil {
 		return nil, nil, err
 	}
-	if err := r.choose(s); err != nil {
-		return nil, nil, err
-	}
-	s.Before = prev.Now
 
 	updates, err := r.switchSets(s, d)
 	if err != nil {
@@ -101,6 +97,19 @@ func (r *rules) next(prev *chainState, block *types.Block, consensus common.Hash
 		d.remove(numKey(keyState, s.Height-statesKept))
 	}
 	return s, updates, nil
+}
+
+// ask is the part of next that a validator runs when it votes on a block: what
+// the block's votes say, and the statement about the parent that follows.
+func (r *rules) ask(prev, s *chainState, votes []vote, d *draft) error {
+	if err := r.readVotes(prev, s, votes, d); err != nil {
+		return err
+	}
+	if err := r.choose(s); err != nil {
+		return err
+	}
+	s.Asked = s.Now
+	return nil
 }
 
 // readVotes takes reports and signatures out of the extensions. Whatever is
@@ -176,16 +185,16 @@ func poolFixed[T any, P interface {
 	return nil
 }
 
-// poolFinality adds a signature on a statement about the parent. Extensions of
-// height h-1, which block h carries, were made from the state after h-2: only
-// the candidate of then is collected, plus what already has a record.
+// poolFinality adds a signature on a statement about the parent. Block h carries
+// the extensions of height h-1: only what was asked of them is collected, plus
+// what already has a record.
 func (r *rules) poolFinality(prev, s *chainState, item ipc.Item, d *draft) error {
 	key := hashKey(keyFinality, item.Key, item.Digest)
 	rec, ok, err := load[finalityRecord](d, key)
 	if err != nil {
 		return err
 	}
-	asked := prev.Before
+	asked := prev.Asked
 	if !ok {
 		if asked.Candidate == 0 || item.Key != asked.Candidate {
 			return nil

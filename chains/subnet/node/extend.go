@@ -11,13 +11,12 @@ import (
 )
 
 // ExtendVote attaches the report and the unfinished items to a precommit. It
-// reads only what Commit left behind and the parent cache; trouble with one
-// item costs that item, never the vote.
-func (a *app) ExtendVote(ctx context.Context, _ *abci.RequestExtendVote) (*abci.ResponseExtendVote, error) {
-	s := a.current()
+// reads the block voted on, what Commit left behind, and the parent cache;
+// trouble with one item costs that item, never the vote.
+func (a *app) ExtendVote(ctx context.Context, r *abci.RequestExtendVote) (*abci.ResponseExtendVote, error) {
 	var ext ipc.Extension
 	ext.Report, _, _ = a.cache.newest()
-	for _, want := range a.unfinished(s) {
+	for _, want := range a.unfinished(r) {
 		sig, err := a.signer.Sign(ctx, want.name, want.digest)
 		if err != nil {
 			a.log.Error("sign item", "kind", want.name.Kind, "key", want.name.Key, "error", err)
@@ -49,8 +48,20 @@ type toSign struct {
 	digest common.Hash
 }
 
-// unfinished lists what this validator signs now, most wanted first.
-func (a *app) unfinished(s *chainState) []toSign {
+// unfinished lists what this validator signs now, most wanted first. What it
+// says about the subnet is at or below the committed height (PROTOCOL 8).
+func (a *app) unfinished(r *abci.RequestExtendVote) []toSign {
+	committed := a.current()
+	s, d := committed.clone(), newDraft(a.store)
+	s.Height = uint64(r.Height)
+	p, err := decodeProposal(r.Txs)
+	if err == nil && s.Height == committed.Height+1 {
+		err = a.rules.ask(committed, s, p.Votes, d)
+	}
+	if err != nil || s.Height != committed.Height+1 {
+		a.log.Error("read the block voted on", "height", r.Height, "error", err)
+		return nil
+	}
 	var out []toSign
 	add := func(name SignName, p *pool) {
 		if len(out) < ipc.MaxExtensionItems && a.counts(p.Config) && !(p.Done && p.has(a.signer.Address())) {
@@ -59,10 +70,10 @@ func (a *app) unfinished(s *chainState) []toSign {
 	}
 
 	// The candidate, from this node's own view of the parent.
-	if t := s.Now; t.Candidate != 0 {
-		if st, ok := a.statement(t.Config, t.Candidate, t.Base); ok {
+	if t := s.Asked; t.Candidate != 0 {
+		if st, ok := a.statement(d, t); ok {
 			name := SignName{Kind: ipc.ItemParentFinality, Scope: t.Config, Key: t.Candidate}
-			rec, ok, err := load[finalityRecord](a.store, hashKey(keyFinality, t.Candidate, st.Digest(a.rules.parent)))
+			rec, ok, err := load[finalityRecord](d, hashKey(keyFinality, t.Candidate, st.Digest(a.rules.parent)))
 			if err == nil && ok {
 				add(name, &rec.pool)
 			} else {
@@ -73,14 +84,14 @@ func (a *app) unfinished(s *chainState) []toSign {
 
 	// Checkpoints: the lowest the root lacks, the lowest no block has carried a
 	// quorum for, and the newest.
-	for _, h := range a.dueCheckpoints(s) {
-		rec, ok, err := load[checkpointRecord](a.store, numKey(keyCheckpoint, h))
+	for _, h := range a.dueCheckpoints(committed) {
+		rec, ok, err := load[checkpointRecord](d, numKey(keyCheckpoint, h))
 		if err == nil && ok {
 			add(SignName{Kind: ipc.ItemCheckpoint, Key: h}, &rec.pool)
 		}
 	}
 	for _, h := range s.OpenRoots {
-		rec, ok, err := load[rootRecord](a.store, numKey(keyRoot, h))
+		rec, ok, err := load[rootRecord](d, numKey(keyRoot, h))
 		if err == nil && ok {
 			add(SignName{Kind: ipc.ItemOutboxRoot, Key: h}, &rec.pool)
 		}
@@ -112,27 +123,23 @@ func (a *app) counts(config uint64) bool {
 }
 
 // statement is what this node would sign about the parent.
-func (a *app) statement(config, height uint64, b base) (ipc.ParentFinality, bool) {
-	nonce, number, ok := a.reach(b)
-	if !ok {
-		return ipc.ParentFinality{}, false
+func (a *app) statement(rd recordReader, t topic) (ipc.ParentFinality, bool) {
+	nonce, number := t.Base.Nonce, t.Base.Number
+	if t.Base.Digest != (common.Hash{}) {
+		// A base with a quorum in a block follows from the parent and the base
+		// before it; its digest proves that both are what they were.
+		st, ok := a.resolve(rd, t.Base.Parent, t.Base.Digest)
+		if !ok {
+			return ipc.ParentFinality{}, false
+		}
+		nonce, number = st.TopDownNonce, st.PowerChangeNonce
 	}
-	return a.cache.statement(config, height, nonce, number)
-}
-
-// reach is where a base stands. One with a quorum in a block follows from the
-// parent and the base before it; the digest proves that both were the same.
-func (a *app) reach(b base) (nonce, number uint64, ok bool) {
-	if b.Digest == (common.Hash{}) {
-		return b.Nonce, b.Number, true
-	}
-	st, ok := a.resolve(b.Parent, b.Digest)
-	return st.TopDownNonce, st.PowerChangeNonce, ok
+	return a.cache.statement(t.Config, t.Candidate, nonce, number)
 }
 
 // resolve finds the statement behind a pooled digest and keeps it. False while
 // this node's view of the parent does not reach that far.
-func (a *app) resolve(height uint64, digest common.Hash) (ipc.ParentFinality, bool) {
+func (a *app) resolve(rd recordReader, height uint64, digest common.Hash) (ipc.ParentFinality, bool) {
 	type hop struct {
 		height uint64
 		digest common.Hash
@@ -143,14 +150,14 @@ func (a *app) resolve(height uint64, digest common.Hash) (ipc.ParentFinality, bo
 	var nonce, number uint64
 	for {
 		at := path[len(path)-1]
-		if st, ok, err := load[ipc.ParentFinality](a.store, hashKey(keyStatement, at.height, at.digest)); err == nil && ok {
+		if st, ok, err := load[ipc.ParentFinality](rd, hashKey(keyStatement, at.height, at.digest)); err == nil && ok {
 			if path = path[:len(path)-1]; len(path) == 0 {
 				return *st, true
 			}
 			nonce, number = st.TopDownNonce, st.PowerChangeNonce
 			break
 		}
-		rec, ok, err := load[finalityRecord](a.store, hashKey(keyFinality, at.height, at.digest))
+		rec, ok, err := load[finalityRecord](rd, hashKey(keyFinality, at.height, at.digest))
 		if err != nil || !ok {
 			return ipc.ParentFinality{}, false
 		}
@@ -161,7 +168,7 @@ func (a *app) resolve(height uint64, digest common.Hash) (ipc.ParentFinality, bo
 		path = append(path, hop{rec.Base.Parent, rec.Base.Digest})
 	}
 	for _, at := range slices.Backward(path) {
-		rec, ok, err := load[finalityRecord](a.store, hashKey(keyFinality, at.height, at.digest))
+		rec, ok, err := load[finalityRecord](rd, hashKey(keyFinality, at.height, at.digest))
 		if err != nil || !ok {
 			return ipc.ParentFinality{}, false
 		}
@@ -183,12 +190,18 @@ func (a *app) resolve(height uint64, digest common.Hash) (ipc.ParentFinality, bo
 }
 
 // wantedParents are the parent heights that this node needs to know exactly:
-// the candidate's, and those of statements it cannot read yet.
+// the candidate's, those that may become it, and those of statements it cannot
+// read yet.
 func (a *app) wantedParents() []uint64 {
 	s := a.current()
 	var out []uint64
 	if s.Now.Candidate != 0 {
 		out = append(out, s.Now.Candidate)
+	}
+	for _, rep := range s.Reports {
+		if rep.Parent > s.Latest.Parent {
+			out = append(out, rep.Parent)
+		}
 	}
 	_ = a.store.scan(numKey(keyFinality, 0), []byte{keyFinality + 1}, func(k, v []byte) bool {
 		rec, ok, err := load[finalityRecord](rawReader(v), nil)
@@ -197,7 +210,7 @@ func (a *app) wantedParents() []uint64 {
 				out = append(out, rec.Parent)
 			}
 		}
-		return len(out) < 64
+		return len(out) < 2*maxValidators
 	})
 	return out
 }

@@ -134,7 +134,7 @@ func (s *api) ParentFinalities(_ context.Context, afterHeight uint64, limit int)
 		if rec.Quorum == 0 || rec.Config != config {
 			return true
 		}
-		st, ok := s.app.resolve(rec.Parent, rec.Digest)
+		st, ok := s.app.resolve(s.app.store, rec.Parent, rec.Digest)
 		if !ok {
 			return false // what follows builds on it
 		}

@@ -24,11 +24,12 @@ type chainState struct {
 	Sets    []setFrom                 `json:"sets"` // who votes from which height on, ascending
 	Reports map[common.Address]report `json:"reports"`
 
-	// Now is what validators sign about the parent after this block; Before is
-	// what it was one block earlier, which is what the extensions in the next
-	// block were made from.
+	// Asked is what the extensions of this very height were asked to sign about
+	// the parent: chosen from the state before and the votes in this block, so
+	// that a validator knows it when it votes. The next block carries them. Now
+	// is the same after what the gateway did in this block.
+	Asked  topic  `json:"asked"`
 	Now    topic  `json:"now"`
-	Before topic  `json:"before"`
 	Since  uint64 `json:"since"`  // height at which Now.Candidate was chosen
 	Latest base   `json:"latest"` // what the next candidate builds on
 
