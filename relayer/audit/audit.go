@@ -50,9 +50,11 @@ type Journal interface {
 	Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (chains.Intent, bool, error)
 }
 
-// Entry is one journaled transfer and where it began.
+// Entry is one journaled transfer and where it began. Routes that the audit does
+// not know are left alone.
 type Entry struct {
 	ID     common.Hash
+	Route  string
 	Chain  chains.ID
 	Height uint64
 }

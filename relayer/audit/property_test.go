@@ -156,6 +156,8 @@ func dropDown(nonce uint64) func(chains.Event) bool {
 // Foreign bytes under our own topics: never a panic, never silence.
 func FuzzEventsOfAnyContent(f *testing.F) {
 	w := busy()
+	abis, err := newContracts()
+	require.NoError(f, err)
 	for _, b := range w.root.blocks {
 		for _, e := range b.events {
 			f.Add(e.Data, uint8(0))
@@ -163,8 +165,6 @@ func FuzzEventsOfAnyContent(f *testing.F) {
 	}
 	f.Add([]byte{}, uint8(3))
 	f.Fuzz(func(t *testing.T, data []byte, which uint8) {
-		abis, err := newContracts()
-		require.NoError(t, err)
 		h := newHistory(sub, abis)
 		for contract, filter := range map[bool]chains.Filter{true: abis.rootFilter(sub), false: abis.childFilter(sub)} {
 			for _, at := range filter.Addresses {

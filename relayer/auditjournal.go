@@ -1,0 +1,56 @@
+package relayer
+
+import (
+	"context"
+
+	"github.com/causeway-bridge/causeway/relayer/audit"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// auditJournal is the journal as the audit compares it with the chains. It only
+// reads.
+type auditJournal struct{ *store.DB }
+
+var _ audit.Journal = auditJournal{}
+
+// Missing implements audit.Journal: each transfer is looked up by its id.
+func (j auditJournal) Missing(ctx context.Context, ids []common.Hash) ([]common.Hash, error) {
+	var out []common.Hash
+	for _, id := range ids {
+		_, ok, err := j.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}
+
+// newestPages bounds how many pages of all subnets' transfers are looked at.
+const newestPages = 20
+
+// Newest implements audit.Journal.
+func (j auditJournal) Newest(ctx context.Context, subnet common.Address, max int) ([]audit.Entry, error) {
+	var out []audit.Entry
+	f := store.Filter{Hidden: true, Limit: 500}
+	for range newestPages {
+		jobs, next, err := j.List(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, job := range jobs {
+			t := job.Transfer
+			if t.Subnet == subnet && len(out) < max {
+				out = append(out, audit.Entry{ID: t.ID, Route: t.Route, Chain: t.Origin.Chain, Height: t.Height})
+			}
+		}
+		if next == "" || len(out) >= max {
+			break
+		}
+		f.Cursor = next
+	}
+	return out, nil
+}
