@@ -525,3 +525,113 @@ func TestAChainThatCannotBeReadIsAnErrorAndNoReport(t *testing.T) {
 	_, err = auditorOf(t, w).Check(stopped)
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+// oneWithdrawal is a world where 100 USDC came down, and went up again in a
+// message that an accepted checkpoint covers.
+func oneWithdrawal() *world {
+	w := newWorld(1000)
+	w.deposit(100, addr(40))
+	w.deliver(1, alwaysGood)
+	w.withdraw(sub.USDC, 100, addr(40))
+	for w.child.tip().header.Number.Uint64() < modelPeriod {
+		w.childBlock(func(*childBooks, *emitter) {})
+	}
+	w.checkpoint()
+	return w
+}
+
+// badAt takes the last of so many ways, and the first of all others.
+func badAt(bad int) choices {
+	return func(ways int) int {
+		if ways == bad {
+			return ways - 1
+		}
+		return 0
+	}
+}
+
+func TestAWithdrawalThatFailsIsClaimedAtEveryStop(t *testing.T) {
+	w := oneWithdrawal()
+	a := auditorOf(t, w)
+	only := func(term string) {
+		r := check(t, a)
+		drifts(t, r, nil)
+		terms := find(t, r, "I1", "USDC").Terms
+		for _, name := range []string{"up_in_flight", "quarantined", "returns_in_flight", "held", "returns_failed", "supply"} {
+			want := "0"
+			if name == term {
+				want = "100"
+			}
+			require.Equal(t, want, terms[name], name)
+		}
+	}
+	only("up_in_flight")
+	w.exec(1, badAt(12))
+	only("quarantined")
+	w.retry(badAt(4)) // its handler fails
+	only("returns_in_flight")
+	w.deliver(1, alwaysGood)
+	only("held")
+	w.resend()
+	only("up_in_flight")
+	for w.child.tip().header.Number.Uint64() < 2*modelPeriod {
+		w.childBlock(func(*childBooks, *emitter) {})
+	}
+	w.checkpoint()
+	w.exec(1, badAt(4))
+	only("returns_in_flight")
+	w.deliver(1, func(ways int) int { return min(ways-1, 8) }) // the outbox refuses it
+	only("returns_failed")
+}
+
+func TestADepositThatFailsIsClaimedAtEveryStop(t *testing.T) {
+	for name, refused := range map[string]bool{"and is refunded": false, "and is not taken back": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1000)
+			w.deposit(100, addr(40))
+			a := auditorOf(t, w)
+			only := func(term string) {
+				r := check(t, a)
+				drifts(t, r, nil)
+				terms := find(t, r, "I1", "USDC").Terms
+				for _, name := range []string{"down_in_flight", "refunds_in_flight", "refunds_failed", "refunded"} {
+					want := "0"
+					if name == term {
+						want = "100"
+					}
+					require.Equal(t, want, terms[name], name)
+				}
+			}
+			only("down_in_flight")
+			w.deliver(1, badAt(4))
+			only("refunds_in_flight")
+			for w.child.tip().header.Number.Uint64() < modelPeriod {
+				w.childBlock(func(*childBooks, *emitter) {})
+			}
+			w.checkpoint()
+			if refused {
+				w.exec(1, badAt(8))
+				only("refunds_failed")
+			} else {
+				w.exec(1, badAt(3))
+				only("refunded")
+				w.claims()
+				only("refunded")
+			}
+		})
+	}
+}
+
+func TestAShortSettlementDoesNotForgetTheShortage(t *testing.T) {
+	w := oneWithdrawal()
+	a := auditorOf(t, w)
+	drifts(t, check(t, a), nil)
+	w.rootBlock(func(s *rootBooks, _ *emitter) {
+		s.cRefunded, s.cRefundsPaid, s.controllerUSDC = 30, 30, s.controllerUSDC-30
+	})
+	drifts(t, check(t, a), map[string]string{"I1/USDC": "-30"})
+	w.exec(1, alwaysGood)
+	r := check(t, a)
+	drifts(t, r, map[string]string{"I1/USDC": "-30"})
+	require.Equal(t, "30", find(t, r, "I1", "USDC").Terms["settled_short"])
+}
