@@ -9,7 +9,9 @@ import (
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/relayer/audit"
+	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // keeper looks after the instance itself: expired leases, the journal's
@@ -31,13 +33,26 @@ const (
 func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*evm.TxManager) (*keeper, error) {
 	k := &keeper{shared: s, senders: senders, auditors: map[string]*audit.Auditor{}}
 	for _, l := range links {
-		a, err := audit.New(audit.Source{Sub: l.sub, Root: root, Child: l.client})
+		a, err := audit.New(audit.Source{
+			Sub: l.sub, Root: root, Child: l.client, Journal: AuditJournal(s.db), Treasury: l.treasury,
+			RootAccounts: addresses(senders[flow.Root]), ChildAccounts: addresses(senders[l.sub.Name]),
+		})
 		if err != nil {
 			return nil, err
 		}
 		k.auditors[l.sub.Name] = a
 	}
 	return k, nil
+}
+
+// AuditJournal is a store as the audit compares it with the chains.
+func AuditJournal(db *store.DB) audit.Journal { return auditJournal{db} }
+
+func addresses(tx *evm.TxManager) (out []common.Address) {
+	for _, a := range tx.Status() {
+		out = append(out, a.Address)
+	}
+	return out
 }
 
 // reap hands expired leases to other workers. It has its own loop, since a slow

@@ -331,7 +331,7 @@ func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client) (*l
 	}
 	return &link{
 		sub: sub, limits: c.Chain, up: s.cfg.Root, root: root, client: wrapped, record: record,
-		db: s.db, toRoot: noSender{}, toChild: noSender{}, outbox: bindings.NewWithdrawalOutbox(),
+		db: s.db, toRoot: noSender{}, toChild: noSender{}, outbox: bindings.NewWithdrawalOutbox(), treasury: d.Settings.Treasury.Int(),
 	}, nil
 }
 

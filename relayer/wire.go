@@ -30,6 +30,8 @@ type link struct {
 	toRoot  chains.Sender
 	toChild chains.Sender
 	outbox  *bindings.WithdrawalOutbox
+	// treasury is what the subnet's gateway held at genesis, wei.
+	treasury *big.Int
 }
 
 // Describe makes the flows' description of a subnet from what deploy wrote.

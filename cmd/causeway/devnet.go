@@ -16,7 +16,7 @@ import (
 
 func newDevnet(g *globals) *cobra.Command {
 	var once bool
-	var redis, report string
+	var redis, report, plant string
 	c := &cobra.Command{
 		Use:   "devnet",
 		Short: "Run the whole bridge on this machine and take a tour",
@@ -25,18 +25,31 @@ func newDevnet(g *globals) *cobra.Command {
 			"and `causeway transfer|withdraw|credits|status --home HOME` work against it.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runDevnet(c, g, once, redis, report)
+			return runDevnet(c, g, devnetFlags{once, redis, report, devnet.Plant(plant)})
 		},
 	}
 	c.Flags().BoolVar(&once, "once", false, "end after the tour")
 	c.Flags().StringVar(&redis, "redis", "", "URL of a Redis to use (default: a private redis-server)")
 	c.Flags().StringVar(&report, "report", "", "write the report as JSON to this file")
+	c.Flags().StringVar(&plant, "plant", "", "put an error of one unit into the bridge: mint, release or message")
+	if err := c.Flags().MarkHidden("plant"); err != nil {
+		panic("[BUG] " + err.Error())
+	}
 	return c
 }
 
-func runDevnet(c *cobra.Command, g *globals, once bool, redis, report string) (err error) {
+type devnetFlags struct {
+	once          bool
+	redis, report string
+	plant         devnet.Plant
+}
+
+func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
 	ctx, began := c.Context(), time.Now()
-	dir, cleanup, err := devnetHome(c, g, once)
+	if err := f.plant.Check(); err != nil {
+		return usageError{err}
+	}
+	dir, cleanup, err := devnetHome(c, g, f.once)
 	if err != nil {
 		return err
 	}
@@ -66,7 +79,7 @@ func runDevnet(c *cobra.Command, g *globals, once bool, redis, report string) (e
 	}
 	say("home is %s", dir)
 	net, err := devnet.Start(ctx, devnet.Options{
-		Home: dir, Program: program, Redis: redis, Settings: deploy.Default(), LogLevel: g.logLevel, Say: say, Log: log,
+		Home: dir, Program: program, Redis: f.redis, Settings: deploy.Default(), LogLevel: g.logLevel, Plant: f.plant, Say: say, Log: log,
 	})
 	if err != nil {
 		return err
@@ -78,8 +91,8 @@ func runDevnet(c *cobra.Command, g *globals, once bool, redis, report string) (e
 	if err != nil {
 		r.OK, r.Error = false, err.Error()
 	}
-	if report != "" {
-		if werr := r.Write(report); werr != nil {
+	if f.report != "" {
+		if werr := r.Write(f.report); werr != nil {
 			return errors.Join(err, werr)
 		}
 	}
@@ -93,7 +106,7 @@ func runDevnet(c *cobra.Command, g *globals, once bool, redis, report string) (e
 		return errors.New("an invariant is broken: see the report")
 	}
 	say("tour done: %d transfers, every drift 0", len(r.Transfers))
-	if once {
+	if f.once {
 		return nil
 	}
 	return stay(ctx, net, say)

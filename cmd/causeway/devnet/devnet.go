@@ -30,6 +30,9 @@ type Options struct {
 	Redis    string // URL; "" starts a private one
 	Settings deploy.Settings
 	LogLevel string
+	// Plant puts an error of one unit into the bridge, to see that the
+	// invariants find it; "" for an honest one.
+	Plant Plant
 	// Say is told what happens, line by line.
 	Say func(format string, args ...any)
 	Log *slog.Logger
@@ -64,6 +67,7 @@ type Net struct {
 	opt      Options
 	family   family
 	keys     keys
+	dropped  common.Hash // a message that the audit is not shown
 	rootAddr string
 	nodeHTTP string
 	nodeWS   string
@@ -223,7 +227,7 @@ func (n *Net) deploy(ctx context.Context) (deploy.Deployment, error) {
 			}
 		},
 		Strength: home.Light, Redis: relayer.Redis{URL: n.Info.RedisURL, Namespace: "causeway"}, Log: n.opt.Log,
-		Step: func(what string) { n.opt.Say("%s", what) },
+		Step: func(what string) { n.opt.Say("%s", what) }, Genesis: n.opt.Plant.genesis(addr(n.keys.user)),
 	})
 }
 

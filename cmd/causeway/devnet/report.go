@@ -16,6 +16,7 @@ import (
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/relayer/audit"
 	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 )
@@ -67,6 +68,9 @@ func (n *Net) Report(ctx context.Context, version string, began time.Time, trans
 		}
 		r.Transfers = append(r.Transfers, tr)
 	}
+	if err := n.plant(ctx); err != nil {
+		return r, fmt.Errorf("plant: %w", err)
+	}
 	found, err := n.Audit(ctx)
 	if err != nil {
 		return r, err
@@ -100,11 +104,31 @@ func (n *Net) Audit(ctx context.Context) (audit.Report, error) {
 	if err != nil {
 		return audit.Report{}, err
 	}
-	auditor, err := audit.New(audit.Source{Sub: sub, Root: root, Child: wrapped})
+	src := audit.Source{Sub: sub, Root: root, Child: wrapped, Treasury: n.Dep.Settings.Treasury.Int()}
+	if n.dropped != (common.Hash{}) {
+		src.Root = hiding{root, n.dropped}
+	}
+	db, err := n.journal(ctx)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	defer db.Close()
+	src.Journal = relayer.AuditJournal(db)
+	src.RootAccounts, src.ChildAccounts = []common.Address{addr(n.keys.relayer)}, []common.Address{addr(n.keys.relayer)}
+	auditor, err := audit.New(src)
 	if err != nil {
 		return audit.Report{}, err
 	}
 	return auditor.Check(ctx)
+}
+
+// journal opens the relayer's store, which I4 and I6 compare with the chains.
+func (n *Net) journal(ctx context.Context) (*store.DB, error) {
+	cfg, err := relayer.Read(n.opt.Home.Config())
+	if err != nil {
+		return nil, err
+	}
+	return relayer.OpenStore(ctx, cfg, false, slog.New(slog.DiscardHandler))
 }
 
 // Write writes the report as JSON.

@@ -32,6 +32,9 @@ type DeployOptions struct {
 	Log      *slog.Logger
 	// Step is told each stage that may take longer than a second.
 	Step func(string)
+	// Genesis may change the node's genesis before it is written: a test plants
+	// an error there, to see that the invariants find it. nil: nothing.
+	Genesis func(*node.Genesis)
 }
 
 // Deploy puts the contracts on the root, creates and bootstraps the subnet, and
@@ -103,6 +106,9 @@ func (d Dir) initNode(dep deploy.Deployment, o DeployOptions) error {
 	genesis, err := NodeGenesis(dep)
 	if err != nil {
 		return err
+	}
+	if o.Genesis != nil {
+		o.Genesis(&genesis)
 	}
 	key, err := d.Key("validator", o.Strength)
 	if err != nil {
