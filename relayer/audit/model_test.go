@@ -499,17 +499,19 @@ func (w *world) fund(value int64) {
 
 // deposit is linkedTransfer.
 func (w *world) deposit(amount int64, recipient common.Address) {
-	w.rootBlock(func(s *rootBooks, e *emitter) {
-		s.cLocked += amount
-		s.controllerUSDC += amount
-		params := append(common.LeftPadBytes(recipient[:], 32), common.LeftPadBytes(big64(amount).Bytes(), 32)...)
-		env := w.sendDown(s, e, ipc.IpcEnvelope{
-			Kind: ipc.KindCall, Value: new(big.Int), To: onChild(sub.Replica), From: onRoot(sub.Controller),
-			Message: ipc.EncodeCall(ipc.CallMsg{Method: ipc.SelReceiveLinked.Bytes(), Params: params}),
-		})
-		w.deposits[env.TracingID()] = &modelDeposit{addr(52), recipient, amount}
-		e.emit("controller", sub.Controller, "LinkedTokensSent", sub.USDC, addr(52), recipient, [32]byte(env.TracingID()), env.LocalNonce, big64(amount))
+	w.rootBlock(func(s *rootBooks, e *emitter) { w.depositIn(s, e, amount, recipient) })
+}
+
+func (w *world) depositIn(s *rootBooks, e *emitter, amount int64, recipient common.Address) {
+	s.cLocked += amount
+	s.controllerUSDC += amount
+	params := append(common.LeftPadBytes(recipient[:], 32), common.LeftPadBytes(big64(amount).Bytes(), 32)...)
+	env := w.sendDown(s, e, ipc.IpcEnvelope{
+		Kind: ipc.KindCall, Value: new(big.Int), To: onChild(sub.Replica), From: onRoot(sub.Controller),
+		Message: ipc.EncodeCall(ipc.CallMsg{Method: ipc.SelReceiveLinked.Bytes(), Params: params}),
 	})
+	w.deposits[env.TracingID()] = &modelDeposit{addr(52), recipient, amount}
+	e.emit("controller", sub.Controller, "LinkedTokensSent", sub.USDC, addr(52), recipient, [32]byte(env.TracingID()), env.LocalNonce, big64(amount))
 }
 
 // checkpoint accepts the next one, if the subnet has reached it.
@@ -772,23 +774,23 @@ func (w *world) release(v int64) {
 	})
 }
 
-func (w *world) withdraw(token common.Address, amount int64, from common.Address) ipc.Withdrawal {
-	var wd ipc.Withdrawal
-	w.childBlock(func(s *childBooks, e *emitter) {
-		wd = ipc.Withdrawal{
-			SubnetKey: sub.IPC.Hash(), Outbox: sub.Outbox, Nonce: w.outNonce, Token: token, Sender: from, Recipient: addr(55),
-			FallbackRecipient: addr(56), Gross: big64(amount), MinOut: new(big.Int), Height: e.header.Number.Uint64(),
-		}
-		w.outNonce++
-		if token == sub.USDC {
-			s.burnt += amount
-			s.supply -= amount
-			s.holders[from] -= amount
-			e.emit("replica", sub.Replica, "Transfer", from, common.Address{}, big64(amount))
-		}
-		w.sendWithdrawal(s, e, wd, "WithdrawalSent")
-	})
-	return wd
+func (w *world) withdraw(token common.Address, amount int64, from common.Address) {
+	w.childBlock(func(s *childBooks, e *emitter) { w.withdrawIn(s, e, token, amount, from) })
+}
+
+func (w *world) withdrawIn(s *childBooks, e *emitter, token common.Address, amount int64, from common.Address) {
+	wd := ipc.Withdrawal{
+		SubnetKey: sub.IPC.Hash(), Outbox: sub.Outbox, Nonce: w.outNonce, Token: token, Sender: from, Recipient: addr(55),
+		FallbackRecipient: addr(56), Gross: big64(amount), MinOut: new(big.Int), Height: e.header.Number.Uint64(),
+	}
+	w.outNonce++
+	if token == sub.USDC {
+		s.burnt += amount
+		s.supply -= amount
+		s.holders[from] -= amount
+		e.emit("replica", sub.Replica, "Transfer", from, common.Address{}, big64(amount))
+	}
+	w.sendWithdrawal(s, e, wd, "WithdrawalSent")
 }
 
 func (w *world) sendWithdrawal(s *childBooks, e *emitter, wd ipc.Withdrawal, event string) {
