@@ -60,6 +60,7 @@ var ErrNullRound = errors.New("height has no block")
 var (
 	errOversize  = errors.New("answer exceeds the bound")
 	errNotJSON   = errors.New("answer is not JSON")
+	errTooMany   = errors.New("too many logs")
 	errBadAnswer = errors.New("answer has the wrong shape")
 )
 
@@ -114,6 +115,8 @@ func Classify(err error) (class Class, code int, message string, data []byte) {
 		return ClassTimeout, 0, "", nil
 	case errors.Is(err, errOversize):
 		return ClassOversize, 0, errOversize.Error(), nil
+	case errors.Is(err, errTooMany):
+		return ClassResults, 0, err.Error(), nil
 	case errors.Is(err, errNotJSON):
 		return ClassTransport, 0, errNotJSON.Error(), nil
 	case errors.Is(err, errBadAnswer):

@@ -34,7 +34,7 @@ func decodeLogs(raw json.RawMessage, f chains.Filter, from, to uint64, limit int
 		return nil, 0, fmt.Errorf("%w: logs are not a list", errBadAnswer)
 	}
 	if len(wire) > limit {
-		return nil, len(wire), errTooMany
+		return nil, len(wire), fmt.Errorf("%w: %d", errTooMany, len(wire))
 	}
 	for _, one := range wire {
 		var w wireLog
@@ -100,9 +100,13 @@ func (c *Client) logs(ctx context.Context, f chains.Filter, from, to uint64) ([]
 		"fromBlock": hexutil.Uint64(from), "toBlock": hexutil.Uint64(to),
 		"address": f.Addresses, "topics": [][]common.Hash{f.Topics},
 	}
-	events, total, err := c.askLogs(ctx, query, f, from, to)
-	if err != nil {
+	var raw json.RawMessage
+	if err := c.RPC(ctx, &raw, "eth_getLogs", query); err != nil {
 		return nil, err
+	}
+	events, total, err := decodeLogs(raw, f, from, to, c.cfg.MaxLogs)
+	if err != nil {
+		return nil, c.wrap("eth_getLogs", err)
 	}
 	// Some providers cut an answer at a round number without saying so.
 	if to > from && total >= 100 && total%100 == 0 {
@@ -110,19 +114,6 @@ func (c *Client) logs(ctx context.Context, f chains.Filter, from, to uint64) ([]
 			Message: fmt.Sprintf("suspiciously round count of %d", total), cause: chains.ErrUnavailable}
 	}
 	return events, nil
-}
-
-func (c *Client) askLogs(ctx context.Context, query map[string]any, f chains.Filter, from, to uint64) ([]chains.Event, int, error) {
-	var raw json.RawMessage
-	if err := c.RPC(ctx, &raw, "eth_getLogs", query); err != nil {
-		return nil, 0, err
-	}
-	events, total, err := decodeLogs(raw, f, from, to, c.cfg.MaxLogs)
-	if err == errTooMany {
-		return nil, 0, &Error{Chain: c.cfg.Name, Method: "eth_getLogs", Class: ClassResults,
-			Message: fmt.Sprintf("%d logs", total), cause: chains.ErrUnavailable}
-	}
-	return events, total, c.wrap("eth_getLogs", err)
 }
 
 // events binds each log to the canonical header of its block: the hash must be
@@ -158,29 +149,40 @@ func admits(b types.Bloom, address common.Address, topics []common.Hash) bool {
 	return true
 }
 
-// complete looks for logs that the node left out: a block whose bloom may hold
-// an event of ours, but for which none came, is asked again by its hash, which
-// a node that has not indexed the block cannot answer with silence about
-// another one.
+// complete looks for logs that the node left out: each block whose bloom may
+// hold an event of ours is asked again by its hash, which a node that has not
+// indexed the block cannot answer with silence about another one, and must give
+// the same logs.
 func (c *Client) complete(ctx context.Context, f chains.Filter, headers map[uint64]header, events []chains.Event) error {
 	if c.cfg.NoBloom || len(f.Addresses) == 0 || len(f.Topics) == 0 {
 		return nil
 	}
-	have := map[uint64]bool{}
+	have := map[uint64][]chains.Event{}
 	for _, e := range events {
-		have[e.Block] = true
+		have[e.Block] = append(have[e.Block], e)
 	}
+	var reqs []*request
+	var numbers []uint64
 	for n, h := range headers {
-		if have[n] || !maybe(h.Bloom, f) {
-			continue
+		if maybe(h.Bloom, f) {
+			numbers = append(numbers, n)
+			reqs = append(reqs, &request{method: "eth_getLogs", args: []any{map[string]any{
+				"blockHash": h.Hash, "address": f.Addresses, "topics": [][]common.Hash{f.Topics}}}})
 		}
-		query := map[string]any{"blockHash": h.Hash, "address": f.Addresses, "topics": [][]common.Hash{f.Topics}}
-		missed, _, err := c.askLogs(ctx, query, f, n, n)
+	}
+	if err := c.batch(ctx, reqs); err != nil {
+		return err
+	}
+	for i, n := range numbers {
+		if reqs[i].err != nil {
+			return reqs[i].err
+		}
+		again, _, err := decodeLogs(reqs[i].result, f, n, n, c.cfg.MaxLogs)
 		if err != nil {
-			return err
+			return c.wrap("eth_getLogs", err)
 		}
-		if len(missed) > 0 {
-			return c.unavailable("logs of block %d were left out", n)
+		if !slices.EqualFunc(again, have[n], func(a, b chains.Event) bool { return a.Index == b.Index && sameLog(a, b) }) {
+			return c.unavailable("two answers about the logs of block %d", n)
 		}
 	}
 	return nil

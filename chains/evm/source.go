@@ -2,7 +2,6 @@ package evm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -109,8 +108,8 @@ func (c *Client) unavailable(format string, args ...any) error {
 // fewer when the node objects, and never a block above the final head.
 //
 // In ranges up to FullRange blocks, which is how a chain is followed at its
-// head, every header is read, parent by parent, and a block whose bloom may
-// hold an event of ours without one in the answer is asked again by its hash.
+// head, every header is read, parent by parent, and each block whose bloom may
+// hold an event of ours is asked again by its hash.
 // In wider ranges, which only catch up, the edges and the blocks with events
 // are checked: an endpoint that leaves a log out there is not noticed here, and
 // only a second endpoint or a counter of the contract tells.
@@ -327,5 +326,3 @@ func unique(in []uint64) []uint64 {
 	}
 	return out
 }
-
-var errTooMany = errors.New("too many logs")

@@ -58,6 +58,56 @@ func TestEventsOfFinalBlocksComeInOrderOnceAndOnlyOurs(t *testing.T) {
 	require.Equal(t, n.Hash(b), cursor.Parent)
 }
 
+// rewrite changes the question before the node hears it.
+func rewrite(f func(q map[string]any)) fake.Fault {
+	return func(c *fake.Call, next func()) {
+		var q map[string]any
+		if json.Unmarshal(c.Params[0], &q) == nil {
+			f(q)
+			c.Params[0], _ = json.Marshal(q)
+		}
+		next()
+	}
+}
+
+func TestANodeThatIgnoresTheFilterIsFilteredHere(t *testing.T) {
+	n := fake.NewNode(t, testChain)
+	n.MineLogs(fake.Log(ours, foreign, nil), fake.Log(other, topic, nil), fake.Log(ours, topic, []byte{1}), fake.Log(other, foreign, nil))
+	n.MineN(3)
+	n.On("eth_getLogs", rewrite(func(q map[string]any) { delete(q, "address"); delete(q, "topics") }))
+	c := dial(t, config(n))
+	_, events, err := readAll(t.Context(), c, cursorAt(n, 1))
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	require.Equal(t, []byte{1}, events[0].Data)
+}
+
+func TestANodeThatAnswersForAnotherRangeIsNotBelieved(t *testing.T) {
+	n := fake.NewNode(t, testChain)
+	for range 9 {
+		n.MineLogs(fake.Log(ours, topic, nil))
+	}
+	for _, edge := range []string{"fromBlock", "toBlock"} {
+		c := dial(t, config(n))
+		n.On("eth_getLogs", rewrite(func(q map[string]any) { q[edge] = map[string]string{"fromBlock": "0x1", "toBlock": "0x9"}[edge] }))
+		_, _, err := c.Events(t.Context(), chains.Query{From: cursorAt(n, 4), To: 6, Filter: filter})
+		require.ErrorIs(t, err, chains.ErrUnavailable)
+	}
+}
+
+func TestAQuestionBeyondTheFinalHeadIsAnsweredUpToIt(t *testing.T) {
+	n := fake.NewNode(t, testChain)
+	n.SetFinal(5)
+	for range 12 {
+		n.MineLogs(fake.Log(ours, topic, nil))
+	}
+	c := dial(t, config(n))
+	last, events, err := c.Events(t.Context(), chains.Query{From: cursorAt(n, 1), To: 12, Filter: filter})
+	require.NoError(t, err)
+	require.Equal(t, uint64(7), last.Number)
+	require.Len(t, events, 7)
+}
+
 func TestAnEmptyFilterReadsNothingButKeepsContinuity(t *testing.T) {
 	n := fake.NewNode(t, testChain)
 	n.MineLogs(fake.Log(ours, topic, nil))
@@ -213,6 +263,16 @@ func TestALieAboutLogsIsNeverBelieved(t *testing.T) {
 
 // The limit of one endpoint, written down: over a wide range an omission goes
 // unnoticed; over a range whose headers are all read it does not.
+func TestHalfABlockIsNotTheBlock(t *testing.T) {
+	n := fake.NewNode(t, testChain)
+	n.MineLogs(fake.Log(ours, topic, []byte{1}), fake.Log(ours, topic, []byte{2}))
+	n.MineN(3)
+	n.Once("eth_getLogs", fake.EditList(func(l []any) []any { return l[:1] }))
+	c := dial(t, config(n))
+	_, _, err := c.Events(t.Context(), chains.Query{From: cursorAt(n, 1), To: 3, Filter: filter})
+	require.ErrorIs(t, err, chains.ErrUnavailable)
+}
+
 func TestAnOmissionIsNoticedWhereEveryHeaderIsRead(t *testing.T) {
 	n := fake.NewNode(t, testChain)
 	n.MineN(20)
