@@ -10,8 +10,7 @@ import (
 )
 
 // ErrTooDeep says that a reorg would go below genesis or below blocks that the
-// database has moved into its append-only store (persistent chains do so with
-// final blocks, every minute).
+// database has moved into its append-only store (those 90,000 below the head).
 var ErrTooDeep = errors.New("reorg goes too deep")
 
 // Pause stops the production of blocks. RPC goes on, Mine still works.
@@ -73,7 +72,7 @@ func (c *Chain) Reorg(ctx context.Context, depth uint64) error {
 	head := bc.CurrentBlock().Number.Uint64()
 	frozen, err := c.eth.ChainDb().Ancients()
 	if err != nil {
-		frozen = 0 // kept in memory: nothing is ever frozen
+		return fmt.Errorf("reorg: read frozen height: %w", err)
 	}
 	if depth == 0 {
 		return nil

@@ -280,7 +280,7 @@ func TestControlsKeepTheChainWhole(t *testing.T) {
 		case 1:
 			require.NoError(rt, c.SetFinalityDepth(rapid.Uint64Range(0, 6).Draw(rt, "depth")))
 		case 2:
-			depth = rapid.Uint64Range(0, c.Head().Number).Draw(rt, "reorg")
+			depth = rapid.Uint64Range(0, min(8, c.Head().Number)).Draw(rt, "reorg")
 			require.NoError(rt, c.Reorg(t.Context(), depth))
 		}
 		head, final := c.Head(), c.Finalized()

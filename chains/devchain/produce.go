@@ -9,6 +9,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/beacon/engine"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/rawdb"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/miner"
@@ -112,5 +113,9 @@ func (c *Chain) finalize() error {
 	}
 	bc.SetFinalized(h)
 	bc.SetSafe(h)
+	// Finality is worked out anew at each start. Left in the database, it would
+	// let geth move final blocks into its append-only store, every minute, and
+	// no reorg could replace them any more.
+	rawdb.WriteFinalizedBlockHash(c.eth.ChainDb(), common.Hash{})
 	return nil
 }
