@@ -36,15 +36,16 @@ abstract contract Validators is ActorBase {
         uint128 locked; // collateral not released: confirmed power and pending increases
     }
 
+    /// @dev One slot: a confirmation clears hundreds of these.
     struct Change {
         address validator;
-        PowerOperation op;
-        uint128 power; // SetPower only
+        uint96 power; // KEY_ONLY: not a change of power
     }
 
     /// @dev Unconfirmed changes one validator may have; leaving is one more. The
     /// sum over all seats bounds the work of one checkpoint.
     uint8 internal constant MAX_PENDING = 4;
+    uint96 private constant KEY_ONLY = type(uint96).max;
 
     mapping(address account => Seat) internal seats;
     address[] internal seated;
@@ -112,17 +113,17 @@ abstract contract Validators is ActorBase {
         uint64 number = _publish(seat, account, PowerOperation.SetPower, abi.encode(power), limit);
         // Checked by _countNext.
         // forge-lint: disable-next-line(unsafe-typecast)
-        changes[number] = Change({validator: account, op: PowerOperation.SetPower, power: uint128(power)});
+        changes[number] = Change({validator: account, power: uint96(power)});
     }
 
     /// @dev Announces the key of a validator that takes part from now on.
     function _requestKey(address account, bytes calldata key, uint8 limit) internal {
         uint64 number = _publish(seats[account], account, PowerOperation.SetMetadata, key, limit);
-        changes[number] = Change({validator: account, op: PowerOperation.SetMetadata, power: 0});
+        changes[number] = Change({validator: account, power: KEY_ONLY});
     }
 
     function _countNext(Seat storage seat, uint256 power) private {
-        if (power > type(uint128).max) revert PowerTooLarge();
+        if (power >= KEY_ONLY) revert PowerTooLarge();
         uint256 total = totalNext - seat.next + power;
         // Every validator's power is rounded up to a unit.
         if (total / POWER_UNIT + VALIDATOR_LIMIT > MAX_TOTAL_POWER) revert PowerTooLarge();
@@ -158,14 +159,14 @@ abstract contract Validators is ActorBase {
         if (number < n) return;
         uint256 total = totalPower;
         for (; n <= number; n++) {
-            Change storage change = changes[n];
+            Change memory change = changes[n];
             address account = change.validator;
             Seat storage seat = seats[account];
             seat.pending--;
-            if (change.op == PowerOperation.SetPower) {
+            if (change.power != KEY_ONLY) {
                 uint256 old = seat.power;
-                uint128 power = change.power;
-                seat.power = power;
+                uint256 power = change.power;
+                seat.power = change.power;
                 total = total - old + power;
                 if (power < old && !FEDERATED) _release(seat, account, old - power);
             }

@@ -415,6 +415,47 @@ contract ValidatorsTest is RootFixture {
         vm.assertEq(actor.claimable(who), weightOf[who]);
     }
 
+    /// @dev All 100 seats, each with as many changes as it may have, in one
+    /// checkpoint that all of them signed: it must fit one transaction
+    /// (EIP-7825).
+    function test_theDearestCheckpointFitsOneTransaction() public {
+        for (uint256 i = 4; i < 100; i++) {
+            keys.push(uint256(keccak256(abi.encode("seat", i))) >> 8);
+            _join(keys[i], 10 ether);
+        }
+        for (uint256 i = 1; i < keys.length; i++) {
+            for (uint256 j = i; j > 0 && vm.addr(keys[j]) < vm.addr(keys[j - 1]); j--) {
+                (keys[j], keys[j - 1]) = (keys[j - 1], keys[j]);
+            }
+        }
+        vm.assertEq(actor.getValidators().length, 100);
+        uint256[] memory four = new uint256[](4);
+        uint256 at;
+        for (uint256 i = 0; i < 100; i++) {
+            if (weightOf[vm.addr(keys[i])] != 0) four[at++] = keys[i];
+        }
+        BottomUpCheckpoint memory c = checkpointAt(PERIOD, 192);
+        (address[] memory a, bytes[] memory s) = signedBy(four, Envelopes.checkpointHash(c));
+        actor.submitCheckpoint(c, a, s);
+        height = PERIOD;
+        for (uint256 i = 0; i < 100; i++) {
+            vm.startPrank(vm.addr(keys[i]));
+            for (uint256 j = 0; j < 4; j++) {
+                actor.unstake(0.1 ether);
+            }
+            if (i != 0) actor.leave();
+            vm.stopPrank();
+        }
+        c = checkpointAt(2 * PERIOD, 192 + 499);
+        (a, s) = signedBy(keys, Envelopes.checkpointHash(c));
+        vm.cool(address(actor));
+        uint256 before = gasleft();
+        actor.submitCheckpoint(c, a, s);
+        uint256 used = before - gasleft();
+        vm.assertLe(used, 16_777_216 * 3 / 4);
+        vm.assertEq(actor.getValidators().length, 1);
+    }
+
     function test_theLastValidatorDoesNotLeave() public {
         for (uint256 i = 0; i < 3; i++) {
             vm.prank(vm.addr(keys[i]));
