@@ -130,6 +130,7 @@ func TestExtensionsNeedMoreThanTwoThirdsOfTheSetAndGenuineSignatures(t *testing.
 
 // TestAProposerChoosesNothing changes every attribute a proposer could touch.
 func TestAProposerChoosesNothing(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 5)
 	r.reach(2)
 	require.NoError(t, r.node.comet.Stop()) // the chain stands still; geth is up

@@ -189,6 +189,7 @@ func (k *killer) run(d time.Duration, env ...string) {
 }
 
 func TestKilledAtRandomMomentsNoBlockIsLostOrDoneTwice(t *testing.T) {
+	t.Parallel()
 	k := newKiller(t)
 	k.run(4 * time.Second)
 	for range 10 {

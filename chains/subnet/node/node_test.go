@@ -20,6 +20,7 @@ import (
 type hexBytes = hexutil.Bytes
 
 func TestOneValidatorMakesABlockASecondAndServesRPC(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 5)
 	r.reach(4)
 	ctx := context.Background()
@@ -47,6 +48,7 @@ func TestOneValidatorMakesABlockASecondAndServesRPC(t *testing.T) {
 }
 
 func TestDangerousDebugCallsAreNotServed(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 5)
 	for _, method := range []string{"debug_setHead", "debug_startCPUProfile", "debug_chaindbCompact", "admin_addPeer", "miner_setExtra"} {
 		err := r.rpc.Call(nil, method, "0x0")
@@ -63,6 +65,7 @@ func TestDangerousDebugCallsAreNotServed(t *testing.T) {
 }
 
 func TestAMessageOfTheParentIsAttestedAndDelivered(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 5)
 	to := addrOf(testKey("alice"))
 	r.parent.send(to, 1e15)
@@ -97,6 +100,7 @@ func TestAMessageOfTheParentIsAttestedAndDelivered(t *testing.T) {
 }
 
 func TestACheckpointBundleVerifies(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 4)
 	// A message up, so that the batch is not empty.
 	receipt := r.transact(ipc.GatewayAddress, bindings.NewSubnetGateway().PackRelease(bindings.FvmAddress(ipc.FromEVM(addrOf(testKey("bob"))))), big.NewInt(2e16))
@@ -131,6 +135,7 @@ func TestACheckpointBundleVerifies(t *testing.T) {
 }
 
 func TestOutboxRootsAndBurntFeesAreServed(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 5)
 	receipt := r.transact(addrOf(testKey("carol")), nil, big.NewInt(1))
 	var root *Root
@@ -161,6 +166,7 @@ func TestTheEVMClockFollowsConsensusButAlwaysMoves(t *testing.T) {
 }
 
 func TestARestartGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 4)
 	r.parent.send(addrOf(testKey("alice")), 5)
 	r.parent.mine(1)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestKilledAtEachNamedPointTheNodeComesBack(t *testing.T) {
+	t.Parallel()
 	k := newKiller(t)
 	k.run(4 * time.Second)
 	for _, point := range crash.Points() {

@@ -88,6 +88,7 @@ func (r *rig) switched(config uint64) *Checkpoint {
 }
 
 func TestARaisedStakeFlowsThroughToTheValidatorSet(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 4)
 	forwarder := r.deployForwarder()
 	me, weight := addrOf(testKey("validator 0")), new(big.Int).Mul(big.NewInt(25), big.NewInt(1e17))
@@ -170,6 +171,7 @@ func startMany(t *testing.T, period uint64, n int) []*rig {
 }
 
 func TestFourValidatorsAgreeWithOneDownAndOneLeaving(t *testing.T) {
+	t.Parallel()
 	rigs := startMany(t, 4, 4)
 	r := rigs[0]
 	r.reach(3)

@@ -10,6 +10,7 @@ import (
 )
 
 func TestAGethPutBackFromACopyIsReplayed(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 2)
 	r.reach(4)
 	require.NoError(t, r.node.Stop())
@@ -32,6 +33,7 @@ func TestAGethPutBackFromACopyIsReplayed(t *testing.T) {
 }
 
 func TestAConsensusStorePutBackFromACopyRewindsGeth(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 2)
 	r.reach(4)
 	require.NoError(t, r.node.Stop())

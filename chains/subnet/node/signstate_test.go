@@ -99,6 +99,7 @@ func TestCompactionKeepsTheNewestNamesAndRefusesOlderOnes(t *testing.T) {
 }
 
 func TestANodeRefusesASigningStateOlderThanItsChain(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, 2)
 	r.reach(3)
 	path := filepath.Join(r.home, signStateFile)
