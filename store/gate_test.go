@@ -316,3 +316,18 @@ func TestEachOpeningTakesAnEpoch(t *testing.T) {
 	require.Equal(t, a.Epoch()+1, b.Epoch())
 	require.NoError(t, a.Durable(ctx), "another opening harms nobody")
 }
+
+func TestAnEpochThatWentBackIsNoticedByTheNextScript(t *testing.T) {
+	s := storetest.StartRedis(t)
+	r := s.Client()
+	defer r.Close()
+	db, _ := open(t, s)
+	old, err := r.Get(ctx, "{test}:epoch").Result()
+	require.NoError(t, err)
+	require.NoError(t, db.Reopen(ctx))
+	_, _, err = db.Claim(ctx, "w", 1)
+	require.NoError(t, err)
+	require.NoError(t, r.Set(ctx, "{test}:epoch", old, 0).Err())
+	_, _, err = db.Claim(ctx, "w", 1)
+	require.ErrorIs(t, err, store.ErrForgot)
+}

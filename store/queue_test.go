@@ -551,3 +551,18 @@ func TestABigBacklogDoesNotKeepOtherLanesFromTheirTurn(t *testing.T) {
 	require.NoError(t, db.Settle(ctx, l, nil))
 	require.Equal(t, "send", claim(t, db, 2).Step)
 }
+
+func TestAFactToldTwiceIsOneFact(t *testing.T) {
+	db, _ := open(t, storetest.StartRedis(t))
+	j := job(1)
+	j.Steps[2].Key = j.Steps[0].Key // two steps wait for two different events of one key
+	for range 9 {
+		_, _, err := db.Backfill(ctx, "root", nil, []store.Fact{fact("send/1", store.Superseded, 1)})
+		require.NoError(t, err)
+	}
+	fill(t, db, j)
+	require.Equal(t, "await", get(t, db, 1).Step)
+	_, _, err := db.Backfill(ctx, "root", nil, []store.Fact{fact("send/1", store.OK, 2)})
+	require.NoError(t, err)
+	require.Equal(t, tokens.Refunded, get(t, db, 1).Status)
+}
