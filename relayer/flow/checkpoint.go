@@ -174,12 +174,12 @@ func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, 
 				return fill(out, i, err), nil
 			}
 			// The subnet's gateway must switch sets on the same evidence, before
-			// anything else is carried (PROTOCOL 20).
+			// anything else is carried (PROTOCOL 20). A long list of changes takes
+			// several calls with this very checkpoint, so it is waited for.
 			if bundle.Checkpoint.NextConfigurationNumber > applied {
 				if err := d.configure(ctx, s, bundle); err != nil {
 					return fill(out, i, err), nil
 				}
-				applied = bundle.Checkpoint.NextConfigurationNumber
 			}
 			tx, err := d.SubmitTx(bundle)
 			if err != nil {
@@ -210,17 +210,23 @@ const (
 	maxSubmit = 12
 )
 
+// configure sends the switch and waits. A switch that the gateway refuses for
+// good must not hold the checkpoint back: who signs the next ones is decided by
+// the root's set, not by the subnet's.
 func (d CheckpointDeps) configure(ctx context.Context, s Subnet, bundle Bundle) error {
+	number := bundle.Checkpoint.NextConfigurationNumber
 	tx, err := d.ConfigureTx(bundle)
 	if err != nil {
 		return err
 	}
-	tx.Key = fmt.Sprintf("configure/%s/%d", s.Actor.Hex(), bundle.Checkpoint.NextConfigurationNumber)
-	tx.Group = "into/" + s.Actor.Hex()
-	if err := d.SendSubnet(ctx, tx); err != nil && !errors.Is(err, chains.ErrBusy) {
-		return fmt.Errorf("apply configuration %d: %w", bundle.Checkpoint.NextConfigurationNumber, classify(err))
+	tx.Key, tx.Group = fmt.Sprintf("configure/%s/%d", s.Actor.Hex(), number), "into/"+s.Actor.Hex()
+	switch err = classify(d.SendSubnet(ctx, tx)); {
+	case err == nil:
+		return fmt.Errorf("%w: the subnet is switching to configuration %d", ErrNotYet, number)
+	case errors.Is(err, chains.ErrReverted):
+		return nil
 	}
-	return nil
+	return fmt.Errorf("apply configuration %d: %w", number, err)
 }
 
 func (d CheckpointDeps) executed(ctx context.Context, batch []tokens.Transfer) ([]Outcome, error) {

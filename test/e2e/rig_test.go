@@ -20,6 +20,7 @@ import (
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
 )
@@ -151,4 +152,8 @@ func (r *rig) sound() {
 		require.True(r.t, i.OK, "%s %s drift %s: %s %v", i.ID, i.Token, i.Drift, i.Detail, i.Terms)
 	}
 	require.True(r.t, report.OK)
+}
+
+func callMsg(to common.Address, data []byte) ethereum.CallMsg {
+	return ethereum.CallMsg{To: &to, Data: data}
 }
