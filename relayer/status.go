@@ -8,6 +8,7 @@ import (
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
 )
@@ -103,6 +104,12 @@ func (b *statusBoard) read(ctx context.Context) any {
 	if out.Alerts == nil {
 		out.Alerts = []alerts.Alert{}
 	}
+	for part, text := range out.Parts {
+		out.Parts[part] = api.Scrub(text)
+	}
+	for i := range out.Alerts {
+		out.Alerts[i].Summary = api.Scrub(out.Alerts[i].Summary)
+	}
 	if db == nil {
 		return out
 	}
@@ -135,7 +142,7 @@ func (b *statusBoard) read(ctx context.Context) any {
 	if lanes, err := db.Lanes(ctx); err == nil {
 		for _, l := range lanes {
 			if l.Strict {
-				out.Lanes = append(out.Lanes, LaneStatus{l.Name, l.Depth, l.HeadSeq, l.Paused, l.LastErr})
+				out.Lanes = append(out.Lanes, LaneStatus{l.Name, l.Depth, l.HeadSeq, l.Paused, api.Scrub(l.LastErr)})
 			}
 		}
 	}

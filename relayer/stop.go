@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/causeway-bridge/causeway/relayer/api"
 )
 
 // stopper is a stack of named cleanups, run last in, first out.
@@ -37,6 +39,5 @@ func (l *late) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		(*h).ServeHTTP(w, r)
 		return
 	}
-	w.Header().Set("Retry-After", "1")
-	http.Error(w, "starting", http.StatusServiceUnavailable)
+	api.Starting(w, r)
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,6 +49,7 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, cfg.Status(r.Context())) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
 			fail(w, http.StatusMethodNotAllowed, "method_not_allowed", "this API is read-only: use GET")
 			return
 		}
@@ -79,16 +83,21 @@ func (a *users) limited(next http.Handler) http.Handler {
 	})
 }
 
-// peer is the client's address without its port; IPv6 by its /64.
+// peer is the client's address without its port; IPv6 by its /64, however it
+// is written.
 func peer(remote string) string {
-	host := remote
-	if i := strings.LastIndexByte(remote, ':'); i >= 0 {
-		host = remote[:i]
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote
 	}
-	if strings.Count(host, ":") > 4 {
-		host = strings.Join(strings.SplitN(host, ":", 5)[:4], ":")
+	addr := at.Addr().Unmap()
+	if addr.Is4() {
+		return addr.String()
 	}
-	return host
+	if net64, err := addr.WithZone("").Prefix(64); err == nil {
+		return net64.String()
+	}
+	return addr.String()
 }
 
 func (a *users) allow(peer string) bool {
@@ -105,13 +114,31 @@ func (a *users) allow(peer string) bool {
 	return l.Allow()
 }
 
-func (a *users) list(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	for name := range q {
-		if !strings.Contains(" route status address tx limit cursor ", " "+name+" ") {
-			fail(w, http.StatusBadRequest, "unknown_parameter", "known are route, status, address, tx, limit and cursor")
-			return
+// parameters are what a list can be asked for.
+var parameters = []string{"route", "status", "address", "tx", "limit", "cursor"}
+
+// query reads the parameters: each known and given once.
+func query(raw string) (q url.Values, code, detail string) {
+	q, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, "bad_query", "the query is not name=value pairs in percent-encoding"
+	}
+	for name, values := range q {
+		if !slices.Contains(parameters, name) {
+			return nil, "unknown_parameter", "known are route, status, address, tx, limit and cursor"
 		}
+		if len(values) > 1 {
+			return nil, "repeated_parameter", "give each parameter once"
+		}
+	}
+	return q, "", ""
+}
+
+func (a *users) list(w http.ResponseWriter, r *http.Request) {
+	q, code, detail := query(r.URL.RawQuery)
+	if code != "" {
+		fail(w, http.StatusBadRequest, code, detail)
+		return
 	}
 	f := store.Filter{Route: q.Get("route"), Status: tokens.Status(q.Get("status")), Cursor: q.Get("cursor"), Limit: 50}
 	if f.Route != "" {
@@ -124,6 +151,10 @@ func (a *users) list(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "unknown_status", "statuses are pending, done, refunded, credited and parked")
 		return
 	}
+	if f.Cursor != "" && !isCursor(f.Cursor) {
+		fail(w, http.StatusBadRequest, "bad_cursor", "a cursor is the next of the page before")
+		return
+	}
 	if s := q.Get("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > 200 {
@@ -133,14 +164,14 @@ func (a *users) list(w http.ResponseWriter, r *http.Request) {
 		f.Limit = n
 	}
 	if s := q.Get("address"); s != "" {
-		if !common.IsHexAddress(s) {
+		if len(s) != 42 || !common.IsHexAddress(s) {
 			fail(w, http.StatusBadRequest, "bad_address", "an address is 0x and 40 hex digits")
 			return
 		}
 		f.Address = common.HexToAddress(s).Hex()
 	}
 	if s := q.Get("tx"); s != "" {
-		a.byTx(w, r, s)
+		a.byTx(w, r, s, f)
 		return
 	}
 	jobs, next, err := a.cfg.DB.List(r.Context(), f)
@@ -151,8 +182,9 @@ func (a *users) list(w http.ResponseWriter, r *http.Request) {
 	answer(w, page(jobs, next))
 }
 
-// byTx lists the transfers that a transaction began or moved.
-func (a *users) byTx(w http.ResponseWriter, r *http.Request, text string) {
+// byTx lists the transfers that a transaction began or moved, and that the
+// filter lets through.
+func (a *users) byTx(w http.ResponseWriter, r *http.Request, text string, f store.Filter) {
 	if !isHash(text) {
 		fail(w, http.StatusBadRequest, "bad_tx", "a transaction hash is 0x and 64 hex digits")
 		return
@@ -169,11 +201,18 @@ func (a *users) byTx(w http.ResponseWriter, r *http.Request, text string) {
 			a.unavailable(w, r, err)
 			return
 		}
-		if ok && !j.Transfer.Hidden {
+		if ok && shows(j, f) && len(jobs) < f.Limit {
 			jobs = append(jobs, j)
 		}
 	}
 	answer(w, page(jobs, ""))
+}
+
+// shows says whether a transfer is a user's and the filter lets it through.
+func shows(j store.Job, f store.Filter) bool {
+	t := j.Transfer
+	return !t.Hidden && (f.Route == "" || t.Route == f.Route) && (f.Status == "" || j.Status == f.Status) &&
+		(f.Address == "" || strings.EqualFold(f.Address, t.Sender.Hex()) || strings.EqualFold(f.Address, t.Recipient.Hex()))
 }
 
 // one finds a transfer by its id, a withdrawal or message id, or the hash of a
@@ -184,17 +223,7 @@ func (a *users) one(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "bad_id", "an id is 0x and 64 hex digits")
 		return
 	}
-	j, ok, err := a.cfg.DB.Get(r.Context(), common.HexToHash(text))
-	if err == nil && !ok {
-		var ids []common.Hash
-		if ids, err = a.cfg.DB.Lookup(r.Context(), text); err == nil {
-			for _, id := range ids {
-				if j, ok, err = a.cfg.DB.Get(r.Context(), id); err != nil || ok && !j.Transfer.Hidden {
-					break
-				}
-			}
-		}
-	}
+	j, ok, err := a.find(r.Context(), text)
 	switch {
 	case err != nil:
 		a.unavailable(w, r, err)
@@ -205,6 +234,24 @@ func (a *users) one(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// find never finds a hidden transfer: those are the relayer's own.
+func (a *users) find(ctx context.Context, text string) (store.Job, bool, error) {
+	j, ok, err := a.cfg.DB.Get(ctx, common.HexToHash(text))
+	if err != nil || ok && !j.Transfer.Hidden {
+		return j, ok, err
+	}
+	ids, err := a.cfg.DB.Lookup(ctx, text)
+	if err != nil {
+		return store.Job{}, false, err
+	}
+	for _, id := range ids {
+		if j, ok, err = a.cfg.DB.Get(ctx, id); err != nil || ok && !j.Transfer.Hidden {
+			return j, ok, err
+		}
+	}
+	return store.Job{}, false, nil
+}
+
 func (a *users) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	a.cfg.Log.WarnContext(r.Context(), "api: journal", "err", err)
 	w.Header().Set("Retry-After", "2")
@@ -213,6 +260,12 @@ func (a *users) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 
 func isHash(s string) bool {
 	return len(s) == 66 && s[:2] == "0x" && strings.Trim(strings.ToLower(s[2:]), "0123456789abcdef") == ""
+}
+
+// isCursor says whether text can be the next of a page: a time and an id.
+func isCursor(s string) bool {
+	at, id, ok := strings.Cut(s, "-")
+	return ok && len(at) == 12 && strings.Trim(at, "0123456789") == "" && isHash(id)
 }
 
 func routeNames() string {

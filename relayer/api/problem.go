@@ -29,3 +29,9 @@ func answer(w http.ResponseWriter, v any) {
 	enc.SetIndent("", "  ")
 	_ = enc.Encode(v)
 }
+
+// Starting answers while the service is not up yet.
+func Starting(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Retry-After", "1")
+	fail(w, http.StatusServiceUnavailable, "starting", "the relayer is starting: try again in a moment")
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"regexp"
 	"time"
 
 	"github.com/causeway-bridge/causeway/store"
@@ -54,7 +55,7 @@ func View(j store.Job) Transfer {
 		Steps: []Step{{Name: "sent", Outcome: "ok", Chain: route.From, Height: t.Height, Tx: t.Origin.Tx, At: unix(t.At)}},
 	}
 	if !j.Status.Terminal() || j.Status == tokens.Parked {
-		v.Step, v.Error = j.Step, j.Err
+		v.Step, v.Error = j.Step, Scrub(j.Err)
 		if !j.NotBefore.IsZero() && j.Status == tokens.Pending {
 			at := j.NotBefore.UTC()
 			v.NextAttempt = &at
@@ -75,6 +76,13 @@ func View(j store.Job) Transfer {
 	v.Seconds = max(0, int64(end.Sub(unix(t.At)).Seconds()))
 	return v
 }
+
+// Where the operator's machines are is nobody's business: URLs, and host:port
+// as Go's network errors print it.
+var addresses = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://\S+|\[[0-9A-Fa-f:.%]+\]:\d+|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*:\d{2,5}\b`)
+
+// Scrub takes the operator's addresses out of a text that users may read.
+func Scrub(text string) string { return addresses.ReplaceAllString(text, "***") }
 
 func unix(s uint64) time.Time { return time.Unix(int64(s), 0).UTC() }
 
