@@ -175,6 +175,9 @@ func Read(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}
+	if cfg.Redis.URLFile != "" && cfg.Redis.URL == Default().Redis.URL {
+		cfg.Redis.URL = "" // the default gives way to the file
+	}
 	cfg.resolve(dir)
 	return cfg, nil
 }
