@@ -184,6 +184,8 @@ var (
 	ErrReorg = errors.New("block below the cursor changed")
 	// ErrReverted says that a call or simulation reverted; see RevertError.
 	ErrReverted = errors.New("execution reverted")
+	// ErrGasLimit says that a transaction needs more gas than one may have.
+	ErrGasLimit = errors.New("needs more gas than one transaction may have")
 	// ErrWrongChain says that an endpoint answers for another chain.
 	ErrWrongChain = errors.New("endpoint serves another chain")
 	// ErrStale says that a fence is no longer the lane's: someone else owns it.

@@ -267,7 +267,7 @@ func (m *TxManager) estimate(ctx context.Context, call CallArg) (uint64, error) 
 		return 0, err
 	}
 	if gas > m.cfg.MaxGas {
-		return 0, fmt.Errorf("needs %d gas, limit %d", gas, m.cfg.MaxGas)
+		return 0, fmt.Errorf("%w: %d, limit %d", chains.ErrGasLimit, gas, m.cfg.MaxGas)
 	}
 	return min(gas+gas*uint64(m.cfg.GasMargin)/100, m.cfg.MaxGas), nil
 }

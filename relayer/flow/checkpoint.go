@@ -253,6 +253,7 @@ func (d CheckpointDeps) executed(ctx context.Context, batch []tokens.Transfer) (
 
 // execute sends the messages of the accepted batches in the order of nonces.
 func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error, error) {
+	shape := &shape{}
 	return func(ctx context.Context, b Batch) ([]error, error) {
 		out := make([]error, len(b.Transfers))
 		now, err := d.StateLatest(ctx)
@@ -280,24 +281,44 @@ func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error,
 					return fill(out, i, ErrNotYet), nil
 				}
 				chunk := d.cut(messages)
-				tx, err := d.ExecuteTx(p.Height, chunk)
-				if err != nil {
-					return nil, err
+				if n, dear := shape.of(next); dear {
+					chunk = chunk[:min(n, len(chunk))]
 				}
-				// The key is the first nonce, and cutting from one nonce always gives
-				// the same chunk: an undecided chunk is never sent in another shape.
-				tx.Key, tx.Group, tx.Fence = string(s.heightKey("message", next)), "up/"+s.Actor.Hex(), b.Fence
+				gas := uint64(0)
 				if sent > 0 {
-					tx.Gas = min(uint64(len(chunk)+1)*executeGas, maxBatchGas)
+					gas = min(uint64(len(chunk)+1)*executeGas, maxBatchGas)
 				}
-				if err := d.SendRoot(ctx, tx); err != nil {
-					return fill(out, i, classify(err)), nil
+				err := d.executeChunk(ctx, s, b, p.Height, chunk, gas)
+				// As in the other direction: handlers may burn what they are promised.
+				for len(chunk) > 1 && gas == 0 && tooDear(err) {
+					chunk = chunk[:len(chunk)/2]
+					shape.keep(next, len(chunk))
+					err = d.executeChunk(ctx, s, b, p.Height, chunk, gas)
+				}
+				if err != nil {
+					return fill(out, i, err), nil
+				}
+				if _, dear := shape.of(next); dear {
+					return fill(out, i, fmt.Errorf("%w: behind a batch cut short at message %d", ErrNotYet, next)), nil
 				}
 				next, messages, sent = next+uint64(len(chunk)), messages[len(chunk):], sent+1
 			}
 		}
 		return out, nil
 	}
+}
+
+// executeChunk sends one transaction. Its key is the first nonce, and cutting
+// from one nonce always gives the same chunk: an undecided chunk is never sent
+// in another shape.
+func (d CheckpointDeps) executeChunk(ctx context.Context, s Subnet, b Batch, height uint64, chunk []ipc.Inclusion, gas uint64) error {
+	tx, err := d.ExecuteTx(height, chunk)
+	if err != nil {
+		return err
+	}
+	tx.Key, tx.Group, tx.Fence = string(s.heightKey("message", chunk[0].Msg.LocalNonce)), "up/"+s.Actor.Hex(), b.Fence
+	tx.Gas = gas
+	return classify(d.SendRoot(ctx, tx))
 }
 
 // executeGas covers the root gateway's stipend and bookkeeping of one message.

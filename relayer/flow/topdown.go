@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -165,6 +166,7 @@ func (d DeliverDeps) done(ctx context.Context, batch []tokens.Transfer) ([]Outco
 // called at any time: the gateway skips what is applied and refuses a gap, the
 // keys keep undecided transactions from being sent twice.
 func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Context, Batch) ([]error, error) {
+	q := queue{DeliverDeps: d, verb: verb, actor: actor, shape: &shape{}}
 	return func(ctx context.Context, b Batch) ([]error, error) {
 		out := make([]error, len(b.Transfers))
 		now, err := d.AppliedLatest(ctx)
@@ -191,57 +193,117 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 		if pair.Nonce == 0 {
 			return fill(out, first, d.commit(ctx, verb, actor, now.Nonce)), nil
 		}
-		return d.send(ctx, b, out, first, verb, actor)
+		return q.send(ctx, b, out, first)
 	}
+}
+
+// queue is one of the two lanes into a subnet.
+type queue struct {
+	DeliverDeps
+	verb  string
+	actor common.Address
+	shape *shape
 }
 
 // send cuts the batch into transactions. Their nonces ascend on one key, so
 // they are applied in order; behind one that fails the later ones revert at
 // the gap and are sent again.
-func (d DeliverDeps) send(ctx context.Context, b Batch, out []error, first int, verb string, actor common.Address) ([]error, error) {
+func (q queue) send(ctx context.Context, b Batch, out []error, first int) ([]error, error) {
 	gasEach := uint64(0)
 	for first < len(b.Transfers) {
-		head := b.Transfers[first].Nonce
-		chunk := d.cut(b.Transfers[first:])
-		pair, err := d.CommittedAt(ctx, head+uint64(len(chunk)))
-		if err != nil {
-			return nil, err
+		rest := b.Transfers[first:]
+		head, chunk := rest[0].Nonce, q.cut(rest)
+		if n, dear := q.shape.of(head); dear {
+			chunk = chunk[:min(n, len(chunk))]
 		}
-		if pair.Nonce == 0 {
-			// The newest statement ends inside the chunk.
-			if pair, err = d.CommittedAt(ctx, head+1); err != nil {
-				return nil, err
-			}
-			if pair.Nonce == 0 {
-				return fill(out, first, fmt.Errorf("%w: message %d is not covered by a statement", ErrNotYet, head)), nil
-			}
-			if n := pair.Nonce - head; n < uint64(len(chunk)) {
-				chunk = chunk[:n]
-			}
+		n, err := q.put(ctx, b, chunk, gasEach)
+		// Handlers may burn all they are promised: what is dearer than one
+		// transaction may be goes in halves, down to a single message.
+		for len(chunk) > 1 && gasEach == 0 && tooDear(err) {
+			chunk = chunk[:len(chunk)/2]
+			q.shape.keep(head, len(chunk))
+			n, err = q.put(ctx, b, chunk, gasEach)
 		}
-		tail, err := d.tail(ctx, b.Fence.Lane, head+uint64(len(chunk)), pair.Nonce)
 		if err != nil {
 			return fill(out, first, err), nil
 		}
-		tx, err := d.tx(chunk, tail)
-		if err != nil {
-			return nil, err
+		first += n
+		if _, dear := q.shape.of(head); dear {
+			// Its neighbours are likely as dear, and only a head is simulated.
+			return fill(out, first, fmt.Errorf("%w: behind a batch cut short at message %d", ErrNotYet, head)), nil
 		}
-		tx.Key, tx.Group, tx.Fence = fmt.Sprintf("%s/%s/%d", verb, actor.Hex(), head), "into/"+actor.Hex(), b.Fence
-		for _, t := range chunk {
-			tx.Members = append(tx.Members, t.ID)
-		}
-		tx.Gas = min(gasEach*uint64(len(chunk)), maxBatchGas)
-		if err := d.Send(ctx, tx); err != nil {
-			return fill(out, first, err), nil
-		}
-		first += len(chunk)
 		// The first transaction was simulated; those behind it cannot be until it
 		// is in a block, so they get a generous fixed limit. Unused gas costs
 		// nothing here.
 		gasEach = maxMessageGas
 	}
 	return out, nil
+}
+
+// put sends one transaction with as much of the chunk as statements cover, and
+// says how many messages that is.
+func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEach uint64) (int, error) {
+	head := chunk[0].Nonce
+	pair, err := q.CommittedAt(ctx, head+uint64(len(chunk)))
+	if err != nil {
+		return 0, err
+	}
+	if pair.Nonce == 0 {
+		// The newest statement ends inside the chunk.
+		if pair, err = q.CommittedAt(ctx, head+1); err != nil {
+			return 0, err
+		}
+		if pair.Nonce == 0 {
+			return 0, fmt.Errorf("%w: message %d is not covered by a statement", ErrNotYet, head)
+		}
+		if n := pair.Nonce - head; n < uint64(len(chunk)) {
+			chunk = chunk[:n]
+		}
+	}
+	tail, err := q.tail(ctx, b.Fence.Lane, head+uint64(len(chunk)), pair.Nonce)
+	if err != nil {
+		return 0, err
+	}
+	tx, err := q.tx(chunk, tail)
+	if err != nil {
+		return 0, err
+	}
+	tx.Key, tx.Group, tx.Fence = fmt.Sprintf("%s/%s/%d", q.verb, q.actor.Hex(), head), "into/"+q.actor.Hex(), b.Fence
+	for _, t := range chunk {
+		tx.Members = append(tx.Members, t.ID)
+	}
+	tx.Gas = min(gasEach*uint64(len(chunk)), maxBatchGas)
+	return len(chunk), q.Send(ctx, tx)
+}
+
+// tooDear says that a batch does not go through in one piece: it needs more
+// gas than a transaction may have, or its simulation failed, which for a batch
+// says nothing of its first message (PROTOCOL 47).
+func tooDear(err error) bool {
+	return errors.Is(err, chains.ErrGasLimit) || errors.Is(err, chains.ErrReverted)
+}
+
+// shape remembers with how many messages a head goes through, where that is
+// fewer than its bytes allow. Every look must cut the same: an undecided
+// transaction is recognised by its first message alone. It is forgotten with
+// the process; then what is sent behind such a transaction may revert at the
+// gap, which costs gas and nothing else.
+type shape struct {
+	mu   sync.Mutex
+	head uint64
+	n    int
+}
+
+func (s *shape) of(head uint64) (int, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n, s.n > 0 && s.head == head
+}
+
+func (s *shape) keep(head uint64, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.head, s.n = head, n
 }
 
 // maxMessageGas covers the subnet gateway's stipend and bookkeeping of one
