@@ -120,12 +120,12 @@ func (s Subnet) executedEffect(e chains.Event) (Key, Outcome, bool) {
 	switch {
 	case !ok:
 	case from(e, s.Actor, topicAccepted, 2, 3):
-		if total, _ := wordUint(word(e.Data, 1)); total == 0 {
+		if total, ok := wordUint(word(e.Data, 1)); ok && total == 0 {
 			return s.heightKey("execute", height), Outcome{Kind: Ok}, true
 		}
 	case from(e, s.Actor, topicBatchExecuted, 2, 2):
-		executed, _ := wordUint(word(e.Data, 0))
-		if total, _ := wordUint(word(e.Data, 1)); executed == total {
+		executed, ok := wordUint(word(e.Data, 0))
+		if total, fits := wordUint(word(e.Data, 1)); ok && fits && executed == total {
 			return s.heightKey("execute", height), Outcome{Kind: Ok}, true
 		}
 	}

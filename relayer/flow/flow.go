@@ -108,8 +108,14 @@ type Flow struct {
 // terminal status, and steps only go forward.
 func (f Flow) Check() error {
 	var errs []error
+	if f.Name == "" || f.Chain == "" || f.Decode == nil || len(f.Steps) == 0 {
+		errs = append(errs, errors.New("a name, a chain, a decoder and steps are required"))
+	}
 	index := map[string]int{}
 	for i, s := range f.Steps {
+		if s.Name == "" || tokens.Status(s.Name).Terminal() {
+			errs = append(errs, fmt.Errorf("step %d cannot be named %q", i, s.Name))
+		}
 		if _, dup := index[s.Name]; dup {
 			errs = append(errs, fmt.Errorf("step %q twice", s.Name))
 		}

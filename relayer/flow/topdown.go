@@ -353,40 +353,6 @@ func (d DeliverDeps) tail(ctx context.Context, lane string, from, to uint64) ([]
 	return leaves, nil
 }
 
-// commit sends the next statement that helps message nonce, if there is one.
-func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Address, nonce uint64) error {
-	after, err := d.LatestStatement(ctx)
-	if err != nil {
-		return err
-	}
-	statements, err := d.Statements(ctx, after)
-	if err != nil {
-		return err
-	}
-	for _, st := range statements {
-		reached := st.TopDownNonce
-		if verb == "power" {
-			reached = st.PowerChangeNonce
-		}
-		if reached <= nonce {
-			continue // moves nothing we wait for
-		}
-		tx, err := st.Commit()
-		if err != nil {
-			return err
-		}
-		// Statements are carried in order: the first one that reaches the
-		// message. Another relayer's newer one makes ours revert at the
-		// simulation, which the next look sees.
-		tx.Key, tx.Group = fmt.Sprintf("finality/%s/%d", actor.Hex(), st.ParentHeight), "into/"+actor.Hex()
-		if err := d.Send(ctx, tx); err != nil && !errors.Is(err, chains.ErrBusy) {
-			return fmt.Errorf("commit parent %d: %w", st.ParentHeight, err)
-		}
-		return fmt.Errorf("%w: the statement on parent %d is on its way", ErrNotYet, st.ParentHeight)
-	}
-	return fmt.Errorf("%w: no statement with a quorum covers %d", ErrNotYet, nonce)
-}
-
 // fill puts err on every result from index on.
 func fill(out []error, index int, err error) []error {
 	for i := index; i < len(out); i++ {
