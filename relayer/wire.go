@@ -134,16 +134,29 @@ func (l *link) statements(ctx context.Context, after uint64) ([]flow.Statement, 
 // bodies reads a lane's payloads from the journal: the lane holds every message
 // until it is delivered.
 func (l *link) bodies(ctx context.Context, lane string, from, to uint64) ([][]byte, error) {
-	jobs, err := l.db.LaneJobs(ctx, lane, from, int(to-from))
-	if err != nil {
-		return nil, err
-	}
+	return consecutive(from, to, func(from uint64, max int) ([]store.Job, error) { return l.db.LaneJobs(ctx, lane, from, max) })
+}
+
+// bodiesPage is how many jobs the store gives at once.
+const bodiesPage = 1000
+
+// consecutive reads the payloads [from, to) page by page, up to the first gap.
+func consecutive(from, to uint64, page func(from uint64, max int) ([]store.Job, error)) ([][]byte, error) {
 	var out [][]byte
-	for i, j := range jobs {
-		if j.Seq != from+uint64(i) {
+	for next := from; next < to; {
+		jobs, err := page(next, int(min(to-next, bodiesPage)))
+		if err != nil {
+			return nil, err
+		}
+		for _, j := range jobs {
+			if j.Seq != next || next == to {
+				return out, nil
+			}
+			out, next = append(out, j.Transfer.Payload), next+1
+		}
+		if len(jobs) == 0 {
 			break
 		}
-		out = append(out, j.Transfer.Payload)
 	}
 	return out, nil
 }
