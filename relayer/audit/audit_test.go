@@ -635,3 +635,47 @@ func TestAShortSettlementDoesNotForgetTheShortage(t *testing.T) {
 	drifts(t, r, map[string]string{"I1/USDC": "-30"})
 	require.Equal(t, "30", find(t, r, "I1", "USDC").Terms["settled_short"])
 }
+
+func TestCountersThatCancelOutAreFoundByWhatTheyCount(t *testing.T) {
+	for name, c := range map[string]struct {
+		root  func(*rootBooks)
+		child func(*childBooks)
+		key   string
+		drift string
+		found []string
+	}{
+		"minted, not supplied":      {nil, func(s *childBooks) { s.minted++ }, "I1/USDC", "1", []string{"replica's supply: 561 counted", "minted by deposits"}},
+		"minted and burnt":          {nil, func(s *childBooks) { s.minted++; s.burnt++ }, "I1/USDC", "1", []string{"minted by deposits", "burnt by withdrawals"}},
+		"locked and refunded":       {func(s *rootBooks) { s.cLocked++; s.cRefunded++; s.cRefundsPaid++ }, nil, "I1/USDC", "1", []string{"deposits: 1001 counted, 1000 found", "refunded: 1 counted, 0 found"}},
+		"locked and reserved":       {func(s *rootBooks) { s.cLocked++; s.cReserved++; s.cReservesPaid++ }, nil, "I1/USDC", "1", []string{"deposits: 1001", "reserved: 91 counted, 90 found"}},
+		"locked and unlocked":       {func(s *rootBooks) { s.locked++; s.unlocked++ }, nil, "I1/FLT", "1", []string{"value sent down: 701 counted", "value applied up: 81 counted"}},
+		"released and returned":     {nil, func(s *childBooks) { s.released++; s.returned++ }, "I1/FLT", "1", []string{"value applied down: 501", "value sent up: 171"}},
+		"circulating":               {nil, func(s *childBooks) { s.circulating++ }, "I1/FLT", "1", []string{"circulating supply"}},
+		"received and paid, no FLT": {func(s *rootBooks) { s.received++; s.paid++ }, nil, "I1/FLT", "1", []string{"value received by FastWithdrawals: 81 counted, 80 found"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := busy()
+			tamper(w, c.root, c.child)
+			r := check(t, auditorOf(t, w))
+			drifts(t, r, map[string]string{c.key: c.drift})
+			i := find(t, r, "I1", c.key[3:])
+			for _, want := range c.found {
+				require.Contains(t, i.Detail, want)
+			}
+		})
+	}
+}
+
+func TestAResultTheSubnetCannotPlaceIsClaimedAsStranded(t *testing.T) {
+	w := newWorld(1000)
+	w.withdraw(sub.FLT, 100, addr(40))
+	for w.child.tip().header.Number.Uint64() < modelPeriod {
+		w.childBlock(func(*childBooks, *emitter) {})
+	}
+	w.checkpoint()
+	w.exec(1, badAt(4))
+	w.deliver(1, badAt(10))
+	r := check(t, auditorOf(t, w))
+	drifts(t, r, nil)
+	require.Equal(t, "100", find(t, r, "I1", "FLT").Terms["stranded"])
+}
