@@ -566,3 +566,10 @@ func TestAFactToldTwiceIsOneFact(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, tokens.Refunded, get(t, db, 1).Status)
 }
+
+func TestARunEndsBeforeWhoIsNotDue(t *testing.T) {
+	db, _ := open(t, storetest.StartRedis(t))
+	fill(t, db, job(1), job(2), job(3))
+	require.NoError(t, db.Settle(ctx, claim(t, db, 3), []store.Verdict{{ID: hash(2), Step: "send", RetryAt: time.Hour}}))
+	require.Equal(t, []int{1}, ids(claim(t, db, 3).Jobs))
+}
