@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -173,6 +174,7 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 		if err != nil {
 			return nil, err
 		}
+		q.shape.applied(now.Nonce)
 		// Applied in a block that is not final yet: only wait.
 		first := 0
 		for first < len(b.Transfers) && b.Transfers[first].Nonce < now.Nonce {
@@ -212,10 +214,15 @@ func (q queue) send(ctx context.Context, b Batch, out []error, first int) ([]err
 	gasEach := uint64(0)
 	for first < len(b.Transfers) {
 		rest := b.Transfers[first:]
+		if gasEach > 0 && rest[0].Nonce != b.Transfers[first-1].Nonce+1 {
+			// What is behind a gap would be sent unsimulated, to revert.
+			return fill(out, first, fmt.Errorf("%w: the lane goes on with %d after %d", ErrNotYet, rest[0].Nonce, b.Transfers[first-1].Nonce)), nil
+		}
 		head, chunk := rest[0].Nonce, q.cut(rest)
 		if n, dear := q.shape.of(head); dear {
 			chunk = chunk[:min(n, len(chunk))]
 		}
+		chunk = chunk[:q.shape.sentAs(head, len(chunk))]
 		n, err := q.put(ctx, b, chunk, gasEach)
 		// Handlers may burn all they are promised: what is dearer than one
 		// transaction may be goes in halves, down to a single message.
@@ -228,6 +235,7 @@ func (q queue) send(ctx context.Context, b Batch, out []error, first int) ([]err
 			return fill(out, first, err), nil
 		}
 		first += n
+		q.shape.sent(head, n)
 		if _, dear := q.shape.of(head); dear {
 			// Its neighbours are likely as dear, and only a head is simulated.
 			return fill(out, first, fmt.Errorf("%w: behind a batch cut short at message %d", ErrNotYet, head)), nil
@@ -273,7 +281,7 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 		tx.Members = append(tx.Members, t.ID)
 	}
 	tx.Gas = min(gasEach*uint64(len(chunk)), maxBatchGas)
-	return len(chunk), q.Send(ctx, tx)
+	return len(chunk), classify(q.Send(ctx, tx))
 }
 
 // tooDear says that a batch does not go through in one piece: it needs more
@@ -284,14 +292,42 @@ func tooDear(err error) bool {
 }
 
 // shape remembers with how many messages a head goes through, where that is
-// fewer than its bytes allow. Every look must cut the same: an undecided
-// transaction is recognised by its first message alone. It is forgotten with
-// the process; then what is sent behind such a transaction may revert at the
-// gap, which costs gas and nothing else.
+// fewer than its bytes allow, and with how many each head was sent: a lane that
+// has grown since would be cut otherwise. Every look must cut the same: an
+// undecided transaction is recognised by its first message alone. It is
+// forgotten with the process; then what is sent behind such a transaction may
+// revert at the gap, which costs gas and nothing else.
 type shape struct {
 	mu   sync.Mutex
 	head uint64
 	n    int
+	cuts map[uint64]int // first message to count, of what is not applied yet
+}
+
+// sentAs is how many messages go with a head of which n fit.
+func (s *shape) sentAs(head uint64, n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before := s.cuts[head]; before > 0 {
+		return min(before, n)
+	}
+	return n
+}
+
+func (s *shape) sent(head uint64, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cuts == nil {
+		s.cuts = map[uint64]int{}
+	}
+	s.cuts[head] = max(n, s.cuts[head])
+}
+
+// applied forgets what is behind the next message.
+func (s *shape) applied(next uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.cuts, func(head uint64, _ int) bool { return head < next })
 }
 
 func (s *shape) of(head uint64) (int, bool) {
