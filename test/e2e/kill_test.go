@@ -58,6 +58,7 @@ func TestKillNineOfRelayerNodeAndRedisUnderLoadLosesAndDoublesNothing(t *testing
 	}
 	rng.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
 	restart := map[string]func(context.Context) error{"relayer": r.net.StartRelayer, "node": r.net.StartNode, "redis": r.net.StartRedis}
+	r.stakes(t.Context(), 4) // the validator's power changes under way
 	for _, v := range victims {
 		pause(ctx, time.Duration(500+rng.IntN(2000))*time.Millisecond)
 		r.net.Kill(v)
@@ -71,6 +72,7 @@ func TestKillNineOfRelayerNodeAndRedisUnderLoadLosesAndDoublesNothing(t *testing
 	began := time.Now()
 	r.settled(5 * time.Minute)
 	t.Logf("all settled %s after the last kill", time.Since(began).Truncate(time.Second))
+	r.powerful(t.Context(), 1, 5)
 	r.sound()
 }
 
