@@ -264,6 +264,7 @@ func (n *Net) configure() error {
 	cfg.Redis = relayer.Redis{URL: n.Info.RedisURL, Namespace: "causeway"}
 	cfg.Root.URL, cfg.Subnets[0].URL = n.Info.RootURL, n.Info.SubnetURL
 	cfg.API = relayer.API{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
+	cfg.Work.Lease = relayer.Duration(10 * time.Second) // a killed relayer holds its lanes that long
 	cfg.Root.Tick, cfg.Subnets[0].Tick = relayer.Duration(250*time.Millisecond), relayer.Duration(250*time.Millisecond)
 	return home.WriteYAML(n.opt.Home.Config(), cfg)
 }
