@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+const conditions = "`causeway devnet` as operators get it: root with blocks every second and finality 2 blocks behind, subnet of one validator with blocks every " +
+	"second and a checkpoint every 10, private Redis with appendfsync always, one relayer (4 workers, batches up to 256 jobs; 100 messages into the subnet and 50 out " +
+	"of it per transaction), each a process on this machine; half FLT, half USDC; every recipient is new"
+
+// measureBridge runs all phases over one devnet, then reads what happened.
+func measureBridge(ctx context.Context, o options, s size, say progress) (_ *Bridge, err error) {
+	b := &Bridge{Conditions: conditions, Load: [2]float64{load()}}
+	began := time.Now()
+	r, err := startRig(ctx, o, say)
+	if err != nil {
+		return nil, err
+	}
+	defer r.stop()
+	b.StartUp = round(time.Since(began).Seconds(), 1)
+
+	say("warming up")
+	if err := r.warmUp(ctx); err != nil {
+		return nil, fmt.Errorf("warm up: %w", err)
+	}
+	say("burst: %d deposits", s.events)
+	in, err := r.burst(ctx, r.root, alternating(s.events, r.deposit))
+	if err != nil {
+		return nil, fmt.Errorf("deposits: %w", err)
+	}
+	say("burst: %d withdrawals", s.events)
+	out, err := r.burst(ctx, r.subnet, alternating(s.events, r.withdraw))
+	if err != nil {
+		return nil, fmt.Errorf("withdrawals: %w", err)
+	}
+	var quiet span
+	if s.trickle > 0 {
+		say("one at a time: %d deposits and %d withdrawals", s.trickle, s.trickle)
+		if quiet, err = r.trickle(ctx, s.trickle); err != nil {
+			return nil, fmt.Errorf("one at a time: %w", err)
+		}
+	}
+	before := time.Now()
+	if err := r.gasPhase(ctx, s); err != nil {
+		return nil, fmt.Errorf("gas: %w", err)
+	}
+	if s.trickle == 0 {
+		// A short run has no phase of single transfers; the small batches of the
+		// gas phase are the nearest to it.
+		quiet = span{before, time.Now()}
+	}
+
+	say("checking invariants and reading receipts")
+	report, err := r.net.Audit(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	h, err := r.history(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(r.root.failed(), r.subnet.failed()); err != nil {
+		return nil, err
+	}
+	b.Deposits, b.Withdrawals = directionOf(h, in), directionOf(h, out)
+	timed := r.broadcasts(h)
+	b.Broadcast = Broadcast{Clocks: clocks, OneOff: within(timed, quiet), Burst: within(timed, span{in.began, in.ended}, span{out.began, out.ended})}
+	b.Gas = r.gasTable(h, s.batches)
+	b.Invariants, b.Sound = report.Invariants, report.OK && allDone(h)
+	b.Load[1] = load()
+	say("deposits %s/s, withdrawals %s/s by wall clock, first to last", show(b.Deposits.Wall.PerSecond), show(b.Withdrawals.Wall.PerSecond))
+	return b, nil
+}
+
+func show(v *float64) string {
+	if v == nil {
+		return "(all at once)"
+	}
+	return fmt.Sprintf("%.1f", *v)
+}
+
+// allDone says whether every user transfer of the run is done: nobody sent one
+// that should fail.
+func allDone(h *history) bool {
+	for _, j := range h.byTx {
+		if j.Status != tokens.Done {
+			return false
+		}
+	}
+	return true
+}
+
+const directionMeasured = "sent in one burst, signed ahead. Wall clock: from when the sending node had taken a transaction to when the journal recorded " +
+	"its final destination event (a terminal status). Block time: time of the block with the destination event, in whole seconds; sent is the time of the origin block"
+
+// directionOf reads the ends of a burst's transfers.
+func directionOf(h *history, b burst) Direction {
+	d := Direction{Measured: directionMeasured, Events: len(b.txs), Routes: map[string]int{}, Statuses: map[string]int{}}
+	var wall, block, origin ends
+	var latencies []time.Duration
+	blocks := map[uint64]bool{}
+	for _, tx := range b.txs {
+		j, ok := h.byTx[tx.hash]
+		if !ok {
+			d.Statuses["unseen"]++
+			d.Failed = append(d.Failed, fmt.Sprintf("%s unseen", tx.hash))
+			continue
+		}
+		d.Routes[j.Transfer.Route]++
+		d.Statuses[string(j.Status)]++
+		if j.Status != tokens.Done {
+			d.Failed = append(d.Failed, fmt.Sprintf("%s %s %s", tx.hash, j.Status, j.Reason))
+			continue
+		}
+		blocks[j.Transfer.Height] = true
+		origin.add(time.Unix(int64(j.Transfer.At), 0))
+		wall.add(j.UpdatedAt)
+		block.add(decidedAt(j))
+		latencies = append(latencies, j.UpdatedAt.Sub(tx.at))
+	}
+	if len(latencies) == 0 {
+		return d
+	}
+	d.SendSeconds, d.OriginBlocks = round(b.txs[len(b.txs)-1].at.Sub(b.began).Seconds(), 3), len(blocks)
+	d.Wall = ratesOf(len(latencies), b.began, wall.first, wall.last)
+	d.Block = ratesOf(len(latencies), origin.first, block.first, block.last)
+	d.First, d.Latency = millis(wall.first.Sub(b.began)), distOf(latencies)
+	return d
+}
+
+// ends are the earliest and the latest of some times.
+type ends struct{ first, last time.Time }
+
+func (e *ends) add(t time.Time) {
+	if e.first.IsZero() || t.Before(e.first) {
+		e.first = t
+	}
+	if t.After(e.last) {
+		e.last = t
+	}
+}
+
+// decidedAt is the time of the block that ended a transfer.
+func decidedAt(j store.Job) time.Time {
+	for i := len(j.History) - 1; i >= 0; i-- {
+		if j.History[i].Outcome != "" && j.History[i].Tx != (common.Hash{}) {
+			return time.Unix(int64(j.History[i].At), 0)
+		}
+	}
+	return time.Time{}
+}

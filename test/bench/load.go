@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+var (
+	gatewayABI    = bindings.NewGateway()
+	controllerABI = bindings.NewLinkedTokenController()
+	outboxABI     = bindings.NewWithdrawalOutbox()
+	subnetABI     = bindings.NewSubnetGateway()
+	actorABI      = bindings.NewSubnetActor()
+	fastABI       = bindings.NewFastWithdrawals()
+)
+
+// amounts of one transfer, base units.
+var (
+	someFLT  = big.NewInt(2_000_000_000_000_000)
+	someUSDC = big.NewInt(10_000)
+)
+
+// deposit is a call on the root to a recipient nobody has seen.
+func (r *rig) deposit(asset tokens.Asset) call {
+	if asset == tokens.FLT {
+		id, to := r.net.Dep.Root.Subnet(), ipc.FromEVM(r.nobody())
+		data := gatewayABI.PackFundWithToken(bindings.SubnetID{Root: id.Root, Route: id.Route}, bindings.FvmAddress(to), someFLT)
+		return call{r.net.Dep.Root.Gateway, data, new(big.Int)}
+	}
+	return call{r.net.Dep.Root.Controller, controllerABI.PackLinkedTransfer(r.nobody(), someUSDC), new(big.Int)}
+}
+
+// withdraw is a call in the subnet, likewise.
+func (r *rig) withdraw(asset tokens.Asset) call {
+	token, amount, value := r.net.Dep.Root.Usdc, someUSDC, r.net.Dep.Settings.ExitFee.Int()
+	if asset == tokens.FLT {
+		token, amount = r.net.Dep.Root.Flt, someFLT
+		value.Add(value, amount)
+	}
+	to := r.nobody()
+	data := outboxABI.PackWithdraw(bindings.WithdrawalRequest{
+		Token: token, Amount: amount, Recipient: to, FallbackRecipient: r.subnet.address(), MinOut: new(big.Int),
+	})
+	return call{r.net.Dep.Subnet.Outbox, data, value}
+}
+
+// release is a plain Transfer out, without the outbox.
+func (r *rig) release() call {
+	to := ipc.FromEVM(r.nobody())
+	return call{r.net.Dep.Subnet.Gateway, subnetABI.PackRelease(bindings.FvmAddress(to)), new(big.Int).Add(r.net.Dep.Settings.ExitFee.Int(), someFLT)}
+}
+
+// alternating makes n calls, FLT and USDC in turn.
+func alternating(n int, of func(tokens.Asset) call) []call {
+	out := make([]call, n)
+	for i := range out {
+		out[i] = of([]tokens.Asset{tokens.FLT, tokens.USDC}[i%2])
+	}
+	return out
+}
+
+func same(n int, asset tokens.Asset, of func(tokens.Asset) call) []call {
+	out := make([]call, n)
+	for i := range out {
+		out[i] = of(asset)
+	}
+	return out
+}
+
+// burst is what one direction was sent.
+type burst struct {
+	began time.Time
+	ended time.Time
+	txs   []sent
+}
+
+// burst sends n transfers at once and waits until the last has ended.
+func (r *rig) burst(ctx context.Context, s *side, calls []call) (burst, error) {
+	began, txs, err := s.send(ctx, calls)
+	if err != nil {
+		return burst{}, err
+	}
+	r.want += len(calls)
+	if err := r.settle(ctx, 10*time.Minute); err != nil {
+		return burst{}, err
+	}
+	return burst{began, time.Now(), txs}, nil
+}
+
+// span is a stretch of time.
+type span struct{ from, to time.Time }
+
+func (s span) has(t time.Time) bool { return !t.Before(s.from) && t.Before(s.to) }
+
+// trickle sends n transfers each way, one at a time, at moments that do not
+// keep step with the blocks, and waits until the last has ended.
+func (r *rig) trickle(ctx context.Context, n int) (span, error) {
+	began := time.Now()
+	tick := time.NewTicker(1370 * time.Millisecond)
+	defer tick.Stop()
+	for i := range n {
+		asset := []tokens.Asset{tokens.FLT, tokens.USDC}[i%2]
+		for _, one := range []struct {
+			at *side
+			of call
+		}{{r.root, r.deposit(asset)}, {r.subnet, r.withdraw(asset)}} {
+			if _, _, err := one.at.send(ctx, []call{one.of}); err != nil {
+				return span{}, err
+			}
+			r.want++
+		}
+		select {
+		case <-ctx.Done():
+			return span{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
+	if err := r.settle(ctx, 5*time.Minute); err != nil {
+		return span{}, err
+	}
+	return span{began, time.Now()}, nil
+}
+
+// gasPhase sends batches of each size and kind so that each rides in one
+// transaction: deposits of one root block, withdrawals of one checkpoint
+// period. What came out otherwise is grouped as it came out.
+func (r *rig) gasPhase(ctx context.Context, s size) error {
+	period := r.net.Dep.Settings.CheckPeriod
+	for _, n := range s.batches {
+		for _, asset := range []tokens.Asset{tokens.FLT, tokens.USDC} {
+			r.say("gas: %d deposits and %d withdrawals of %s", n, n, asset.Symbol)
+			// Early in a period, so that all of a batch is in the same one. The block
+			// that follows the announced head is the one they enter.
+			err := r.subnet.until(ctx, func(h uint64) bool { return h%period < period/3 })
+			if err != nil {
+				return err
+			}
+			if _, _, err := r.subnet.send(ctx, same(n, asset, r.withdraw)); err != nil {
+				return fmt.Errorf("withdraw: %w", err)
+			}
+			if err := r.root.until(ctx, func(uint64) bool { return true }); err != nil {
+				return err
+			}
+			if _, _, err := r.root.send(ctx, same(n, asset, r.deposit)); err != nil {
+				return fmt.Errorf("deposit: %w", err)
+			}
+			r.want += 2 * n
+			if err := r.nextPeriod(ctx); err != nil {
+				return err
+			}
+		}
+		if !s.releases {
+			continue
+		}
+		r.say("gas: %d releases", n)
+		if err := r.subnet.until(ctx, func(h uint64) bool { return h%period < period/3 }); err != nil {
+			return err
+		}
+		calls := make([]call, n)
+		for i := range calls {
+			calls[i] = r.release()
+		}
+		_, txs, err := r.subnet.send(ctx, calls)
+		if err != nil {
+			return fmt.Errorf("release: %w", err)
+		}
+		r.released = append(r.released, txs...)
+		if err := r.nextPeriod(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.settle(ctx, 5*time.Minute); err != nil {
+		return err
+	}
+	return r.executed(ctx)
+}
+
+// nextPeriod waits for the block that begins a period.
+func (r *rig) nextPeriod(ctx context.Context) error {
+	period, began := r.net.Dep.Settings.CheckPeriod, uint64(0)
+	return r.subnet.until(ctx, func(h uint64) bool {
+		if began == 0 {
+			began = h / period
+		}
+		return h/period > began
+	})
+}
+
+// executed waits until the root has executed every message that the subnet's
+// gateway has sent: releases are no transfers of a route, so settle does not
+// see them.
+func (r *rig) executed(ctx context.Context) error {
+	if len(r.released) == 0 {
+		return nil
+	}
+	id := r.net.Dep.Root.Subnet()
+	for {
+		queued, err := r.read(ctx, r.subnet, r.net.Dep.Subnet.Gateway, subnetABI.PackBottomUpNonce())
+		if err != nil {
+			return err
+		}
+		applied, err := r.read(ctx, r.root, r.net.Dep.Root.Gateway, gatewayABI.PackGetAppliedBottomUpNonce(bindings.SubnetID{Root: id.Root, Route: id.Route}))
+		if err != nil {
+			return err
+		}
+		if queued.Cmp(applied) == 0 {
+			return nil
+		}
+		if err := r.root.until(ctx, func(uint64) bool { return true }); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *rig) read(ctx context.Context, s *side, to common.Address, data []byte) (*big.Int, error) {
+	raw, err := s.eth.CallContract(ctx, ethereum.CallMsg{To: &to, Data: data}, nil)
+	if err != nil || len(raw) < 32 {
+		return nil, fmt.Errorf("read a counter (%d bytes): %w", len(raw), err)
+	}
+	return new(big.Int).SetBytes(raw[len(raw)-32:]), nil // the last word: others are flags
+}
