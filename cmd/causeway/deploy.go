@@ -135,7 +135,7 @@ func readSettings(path string) (deploy.Settings, error) {
 		return s, usage("read settings %s: %w", filepath.Base(path), err)
 	}
 	if err := s.Check(); err != nil {
-		return s, usageError{errors.Join(errors.New("settings:"), err)}
+		return s, usageError{errors.Join(errors.New("settings are wrong"), err)}
 	}
 	return s, nil
 }
