@@ -863,7 +863,7 @@ func (devFlt *DevFlt) UnpackError(raw []byte) (any, error) {
 	if bytes.Equal(raw[:4], devFlt.abi.Errors["StringTooLong"].ID.Bytes()[:4]) {
 		return devFlt.UnpackStringTooLongError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // DevFltECDSAInvalidSignature represents a ECDSAInvalidSignature error raised by the DevFlt contract.

@@ -968,7 +968,7 @@ func (devUsdc *DevUsdc) UnpackError(raw []byte) (any, error) {
 	if bytes.Equal(raw[:4], devUsdc.abi.Errors["StringTooLong"].ID.Bytes()[:4]) {
 		return devUsdc.UnpackStringTooLongError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // DevUsdcBlocked represents a Blocked error raised by the DevUsdc contract.

@@ -830,7 +830,7 @@ func (fastWithdrawals *FastWithdrawals) UnpackError(raw []byte) (any, error) {
 	if bytes.Equal(raw[:4], fastWithdrawals.abi.Errors["UnsupportedMsgKind"].ID.Bytes()[:4]) {
 		return fastWithdrawals.UnpackUnsupportedMsgKindError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // FastWithdrawalsCallerIsNotGateway represents a CallerIsNotGateway error raised by the FastWithdrawals contract.

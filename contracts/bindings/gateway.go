@@ -1802,7 +1802,7 @@ func (gateway *Gateway) UnpackError(raw []byte) (any, error) {
 	if bytes.Equal(raw[:4], gateway.abi.Errors["SubnetSilent"].ID.Bytes()[:4]) {
 		return gateway.UnpackSubnetSilentError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // GatewayAlreadyRegisteredSubnet represents a AlreadyRegisteredSubnet error raised by the Gateway contract.

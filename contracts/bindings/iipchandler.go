@@ -104,7 +104,7 @@ func (iIpcHandler *IIpcHandler) UnpackError(raw []byte) (any, error) {
 	if bytes.Equal(raw[:4], iIpcHandler.abi.Errors["UnsupportedMsgKind"].ID.Bytes()[:4]) {
 		return iIpcHandler.UnpackUnsupportedMsgKindError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // IIpcHandlerCallerIsNotGateway represents a CallerIsNotGateway error raised by the IIpcHandler contract.

@@ -887,7 +887,7 @@ func (linkedTokenController *LinkedTokenController) UnpackError(raw []byte) (any
 	if bytes.Equal(raw[:4], linkedTokenController.abi.Errors["UnsupportedMsgKind"].ID.Bytes()[:4]) {
 		return linkedTokenController.UnpackUnsupportedMsgKindError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // LinkedTokenControllerAlreadyReserved represents a AlreadyReserved error raised by the LinkedTokenController contract.

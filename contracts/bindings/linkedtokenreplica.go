@@ -1053,7 +1053,7 @@ func (linkedTokenReplica *LinkedTokenReplica) UnpackError(raw []byte) (any, erro
 	if bytes.Equal(raw[:4], linkedTokenReplica.abi.Errors["UnsupportedMsgKind"].ID.Bytes()[:4]) {
 		return linkedTokenReplica.UnpackUnsupportedMsgKindError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // LinkedTokenReplicaCallerIsNotGateway represents a CallerIsNotGateway error raised by the LinkedTokenReplica contract.

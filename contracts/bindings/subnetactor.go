@@ -2298,7 +2298,7 @@ func (subnetActor *SubnetActor) UnpackError(raw []byte) (any, error) {
 	if bytes.Equal(raw[:4], subnetActor.abi.Errors["TooManyValidators"].ID.Bytes()[:4]) {
 		return subnetActor.UnpackTooManyValidatorsError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // SubnetActorBatchMsgAlreadyExecuted represents a BatchMsgAlreadyExecuted error raised by the SubnetActor contract.

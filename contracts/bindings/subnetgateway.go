@@ -1837,7 +1837,7 @@ func (subnetGateway *SubnetGateway) UnpackError(raw []byte) (any, error) {
 	if bytes.Equal(raw[:4], subnetGateway.abi.Errors["StatementTooLong"].ID.Bytes()[:4]) {
 		return subnetGateway.UnpackStatementTooLongError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // SubnetGatewayBadGenesis represents a BadGenesis error raised by the SubnetGateway contract.

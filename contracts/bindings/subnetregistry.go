@@ -301,7 +301,7 @@ func (subnetRegistry *SubnetRegistry) UnpackError(raw []byte) (any, error) {
 	if bytes.Equal(raw[:4], subnetRegistry.abi.Errors["InvalidSubnetActor"].ID.Bytes()[:4]) {
 		return subnetRegistry.UnpackInvalidSubnetActorError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // SubnetRegistryCodeNotStored represents a CodeNotStored error raised by the SubnetRegistry contract.

@@ -747,7 +747,7 @@ func (withdrawalOutbox *WithdrawalOutbox) UnpackError(raw []byte) (any, error) {
 	if bytes.Equal(raw[:4], withdrawalOutbox.abi.Errors["WrongValue"].ID.Bytes()[:4]) {
 		return withdrawalOutbox.UnpackWrongValueError(raw[4:])
 	}
-	return nil, errors.New("Unknown error")
+	return nil, errors.New("unknown error")
 }
 
 // WithdrawalOutboxAmountOutOfRange represents a AmountOutOfRange error raised by the WithdrawalOutbox contract.

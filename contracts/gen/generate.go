@@ -117,6 +117,7 @@ func split(name, code string) (body []byte, structs map[string]string, err error
 	const open = "UnpackError(raw []byte) (any, error) {\n"
 	out = strings.Replace(out, open, open+
 		"\tif len(raw) < 4 {\n\t\treturn nil, errors.New(\"revert data shorter than a selector\")\n\t}\n", 1)
+	out = strings.ReplaceAll(out, `"Unknown error"`, `"unknown error"`)
 	body, err = format.Source([]byte(header + "package bindings" + out))
 	if err != nil {
 		return nil, nil, fmt.Errorf("format: %w", err)
