@@ -14,6 +14,9 @@ import (
 // parked for a person. Strict lanes never park.
 const maxReverts = 5
 
+// maxPanics is how often a loose transfer may make its handler panic.
+const maxPanics = 3
+
 // busyWait is the pause while another transaction of the lane is undecided.
 const busyWait = 300 * time.Millisecond
 
@@ -35,6 +38,10 @@ func (p *Pool) verdict(job store.Job, step flow.Step, err error) store.Verdict {
 	if !park && errors.Is(err, chains.ErrReverted) && attempts >= maxReverts {
 		reason, park = flow.ReasonRejected, true
 	}
+	panicked := errors.Is(err, ErrPanic)
+	if panicked && attempts >= maxPanics {
+		reason, park = flow.ReasonPoison, true
+	}
 	// Ordered lanes are blind (PROTOCOL 49): their head is never parked, it
 	// backs off and a person is called.
 	if park && !job.Strict {
@@ -42,7 +49,7 @@ func (p *Pool) verdict(job store.Job, step flow.Step, err error) store.Verdict {
 	} else {
 		v.RetryAt = delay(attempts)
 	}
-	if p.cfg.Trouble != nil && (v.Park || job.Strict && attempts >= maxReverts) {
+	if p.cfg.Trouble != nil && (v.Park || job.Strict && (panicked || attempts >= maxReverts)) {
 		p.cfg.Trouble(Trouble{
 			Flow: job.Transfer.Route, Step: step.Name, Lane: job.Lane, Transfer: job.Transfer.ID,
 			Parked: v.Park, Attempts: attempts, Reason: reason, Err: err,

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -174,8 +175,7 @@ func (p *Pool) step(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-// look asks Done, then Do for what is definitely pending, under a lease that is
-// kept alive meanwhile.
+// look takes one look at the jobs of a lease, which is kept alive meanwhile.
 func (p *Pool) look(ctx context.Context, lease store.Lease) []store.Verdict {
 	if len(lease.Jobs) == 0 {
 		return nil
@@ -191,6 +191,50 @@ func (p *Pool) look(ctx context.Context, lease store.Lease) []store.Verdict {
 	stop := p.keepAlive(ctx, cancel, lease)
 	defer stop()
 
+	verdicts, err := p.try(ctx, lease, step)
+	switch {
+	case err == nil:
+		return verdicts
+	case len(lease.Jobs) > 1 && !lease.Jobs[0].Strict:
+		// One of them makes the handler panic: each alone, so that it takes no
+		// other along. Do may be called again, so a second time does no harm.
+		return p.alone(ctx, lease, step)
+	}
+	return p.failAll(lease, step, err)
+}
+
+// alone looks at each job of a loose lane by itself.
+func (p *Pool) alone(ctx context.Context, lease store.Lease, step flow.Step) []store.Verdict {
+	var all []store.Verdict
+	jobs := lease.Jobs
+	for i := range jobs {
+		lease.Jobs = jobs[i : i+1]
+		verdicts, err := p.try(ctx, lease, step)
+		if err != nil {
+			verdicts = p.failAll(lease, step, err)
+		}
+		all = append(all, verdicts...)
+	}
+	return all
+}
+
+// ErrPanic says that a flow panicked: a bug, and no reason to end the process,
+// which carries other lanes too.
+var ErrPanic = errors.New("[BUG] handler panicked")
+
+// try asks and does, and turns a panic into ErrPanic; it has no other error.
+func (p *Pool) try(ctx context.Context, lease store.Lease, step flow.Step) (verdicts []store.Verdict, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.cfg.Log.ErrorContext(ctx, "work: handler panicked", "panic", fmt.Sprint(r), "jobs", len(lease.Jobs), "stack", string(debug.Stack()))
+			verdicts, err = nil, fmt.Errorf("%w: %v", ErrPanic, r)
+		}
+	}()
+	return p.ask(ctx, lease, step), nil
+}
+
+// ask is Done, then Do for what is definitely pending.
+func (p *Pool) ask(ctx context.Context, lease store.Lease, step flow.Step) []store.Verdict {
 	transfers := make([]tokens.Transfer, len(lease.Jobs))
 	for i, j := range lease.Jobs {
 		transfers[i] = j.Transfer
