@@ -3,6 +3,7 @@ SHELL := /bin/bash
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FORGE := node_modules/.bin/forge
 REPORT ?= devnet-report.json
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 KILLS ?= 50
 
 .PHONY: help setup build demo test lint bench contracts bindings chaos
@@ -14,7 +15,7 @@ setup: ## install redis-server and the npm parts where missing
 	@.ci/setup
 
 build: ## bin/causeway
-	go build -o bin/causeway ./cmd/causeway
+	go build -ldflags '-X main.version=0.1.0+$(COMMIT)' -o bin/causeway ./cmd/causeway
 
 demo: setup build ## a whole bridge on this machine: both directions, then a report
 	bin/causeway devnet --once --report $(REPORT)
@@ -29,8 +30,8 @@ lint: setup ## format, vet, staticcheck, forge fmt and lint
 	cd contracts && $(FORGE) fmt --check
 	cd contracts && $(FORGE) lint
 
-bench: setup ## benchmarks
-	go test -run '^$$' -bench . -benchmem $$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
+bench: setup ## rates, latencies and gas as JSON, also in bench/; BENCH=-short takes two minutes
+	@go run ./test/bench -out bench/bench.json $(BENCH)
 
 contracts: setup ## compile the contracts and run their tests
 	node contracts/build.js

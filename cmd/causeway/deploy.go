@@ -24,8 +24,8 @@ func newDeploy(g *globals) *cobra.Command {
 		Short: "Put the contracts on a root chain and create the subnet",
 		Long: "Deploy the contract set on a root chain, create and bootstrap the subnet (join, preFund, recordBootstrap) and fill --home:\n" +
 			"keys, genesis, a validator's home, node.yaml and causeway.yaml. After that `causeway node --home` and `causeway run --home` start from it alone.\n" +
-			"Killed anywhere and run again it goes on. The deployer, HOME/keys/validator.json and HOME/keys/relayer.json need coins on the root;\n" +
-			"without --flt and --usdc dev tokens are deployed, owned by the deployer.",
+			"Killed anywhere and run again it goes on. The deployer pays: it also sends the new validator its collateral and both accounts coins for gas.\n" +
+			"Without --flt and --usdc dev tokens are deployed, owned by the deployer; with --flt the relayer's account must hold the --prefund first.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if rootURL == "" || keystore == "" || password == "" {

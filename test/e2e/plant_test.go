@@ -22,6 +22,7 @@ func TestOneUnitOfErrorIsFoundToTheUnit(t *testing.T) {
 		{"message", "USDC", "7"},
 	} {
 		t.Run(c.plant, func(t *testing.T) {
+			t.Parallel()
 			report := filepath.Join(t.TempDir(), "report.json")
 			cmd := exec.CommandContext(t.Context(), binary, "devnet", "--once", "--plant", c.plant, "--home", t.TempDir(), "--report", report)
 			out, err := cmd.CombinedOutput()

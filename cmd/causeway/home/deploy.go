@@ -49,7 +49,8 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 	if err != nil {
 		return none, err
 	}
-	if _, err := d.Key("relayer", o.Strength); err != nil {
+	carrier, err := d.Key("relayer", o.Strength)
+	if err != nil {
 		return none, err
 	}
 	client, err := ethclient.DialContext(ctx, o.RootURL)
@@ -59,6 +60,18 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 	defer client.Close()
 	env := deploy.Env{Backend: client, StateFile: d.path("deploy-state.json"), Log: o.Log}
 
+	// A coin pays for the validator's own calls, ten for the relayer's first
+	// weeks.
+	needs := []need{
+		{"deployer", o.Deployer.Address(), Ether(1)},
+		{"validator", crypto.PubkeyToAddress(validator.PublicKey), new(big.Int).Add(o.Settings.MinActivationCollateral.Int(), Ether(1))},
+		{"relayer", crypto.PubkeyToAddress(carrier.PublicKey), Ether(10)},
+	}
+	if !exists(d.Deployment()) {
+		if err := fund(ctx, client, o.Deployer, exists(env.StateFile), needs); err != nil {
+			return none, err
+		}
+	}
 	o.Step("deploying the contracts on the root")
 	set, err := deploy.Root(ctx, env, o.Deployer, deploy.RootParams{Flt: o.FLT, Usdc: o.USDC, Settings: o.Settings})
 	if err != nil {
