@@ -9,7 +9,8 @@ import (
 // The kinds of transaction whose broadcast is timed, in the order of a
 // transfer's way.
 const (
-	spellStatement = iota
+	spellAnswer = iota
+	spellStatement
 	spellDeliver
 	spellDeliverReady
 	spellDeliverJournal
@@ -27,9 +28,12 @@ const (
 
 // described says what each spell is.
 var described = [spells]Spell{
+	spellAnswer: {Transaction: "every answer that the relayer alone decides on: deliver, once it could go, and execBottomUpMsgBatch", To: "the transaction enters its node's pool",
+		From:  "the last final event that it needs",
+		Waits: "nothing else when transfers come one at a time; in a burst, the batches before it"},
 	spellStatement: {Transaction: "commitParentFinality", To: inSubnetPool,
 		From:  "the root block of the first message that only this statement covers is final",
-		Waits: "the validators, who see the final block themselves and sign in a vote of a subnet block, and the block that carries the votes"},
+		Waits: "the validators, who see the final block for themselves, sign in the votes of a subnet block and publish them with the next"},
 	spellDeliver: {Transaction: "deliver, per message", To: inSubnetPool,
 		From:  "the root block of the message is final",
 		Waits: "the same, then a subnet block with the statement; in a burst, the batches before it"},
@@ -40,7 +44,7 @@ var described = [spells]Spell{
 		From: "the message's event is ingested", Waits: "as deliver, per message"},
 	spellSubmit: {Transaction: "submitCheckpoint", To: inRootPool,
 		From:  "the subnet block at the checkpoint's height, final at once, is announced",
-		Waits: "the validators, who sign in the votes of the next blocks, and the checkpoint before it"},
+		Waits: "the validators, who sign in the votes of the next subnet block and publish them with the one after; the checkpoint before it"},
 	spellSubmitJournal: {Transaction: "submitCheckpoint, by the journal alone", To: stamped,
 		From: "the checkpoint's event is ingested", Waits: "as submitCheckpoint"},
 	spellExec: {Transaction: "execBottomUpMsgBatch, first of its checkpoint", To: inRootPool,
@@ -103,6 +107,7 @@ func (r *rig) broadcasts(h *history) []timed {
 		from, final := r.finalAt(accepted)
 		to, seen := t.at.poolAt(t.first().Hash)
 		add(spellExec, from, ok && final, to, seen)
+		add(spellAnswer, from, ok && final, to, seen)
 	}
 	return out
 }
@@ -127,6 +132,7 @@ func (r *rig) deliveries(h *history, t relayed, statements []statement, add func
 		ready = at
 	}
 	add(spellDeliverReady, ready, final && ok && known, to, seen)
+	add(spellAnswer, ready, final && ok && known, to, seen)
 }
 
 // acceptedIn is the root block in which a checkpoint was accepted.

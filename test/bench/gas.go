@@ -66,7 +66,7 @@ func (r *rig) gasTable(h *history, batches []int) Gas {
 		}
 	}
 	return Gas{
-		Conditions: "gasUsed of devnet receipts: 1 validator, 1 signature, period 10, solc and optimizer as in contracts/foundry.toml; recipients that held nothing " +
+		Conditions: "gasUsed of devnet receipts: 1 validator, 1 signature, solc and optimizer as in contracts/foundry.toml; recipients that held nothing " +
 			"before; allowances given once; messages of more than one asset in a batch are \"mixed\"; batches other than those asked for are left out, but for " +
 			"the largest; a message into the subnet also needs its share of one commitParentFinality, one out of it its share of one submitCheckpoint",
 		Published: publishedSource,

@@ -133,14 +133,11 @@ func (r *rig) trickle(ctx context.Context, n int) (span, error) {
 // transaction: deposits of one root block, withdrawals of one checkpoint
 // period. What came out otherwise is grouped as it came out.
 func (r *rig) gasPhase(ctx context.Context, s size) error {
-	period := r.net.Dep.Settings.CheckPeriod
+	var used uint64
 	for _, n := range s.batches {
 		for _, asset := range []tokens.Asset{tokens.FLT, tokens.USDC} {
 			r.say("gas: %d deposits and %d withdrawals of %s", n, n, asset.Symbol)
-			// Early in a period, so that all of a batch is in the same one. The block
-			// that follows the announced head is the one they enter.
-			err := r.subnet.until(ctx, func(h uint64) bool { return h%period < period/3 })
-			if err != nil {
+			if err := r.newPeriod(ctx, &used); err != nil {
 				return err
 			}
 			if _, _, err := r.subnet.send(ctx, same(n, asset, r.withdraw)); err != nil {
@@ -153,15 +150,12 @@ func (r *rig) gasPhase(ctx context.Context, s size) error {
 				return fmt.Errorf("deposit: %w", err)
 			}
 			r.want += 2 * n
-			if err := r.nextPeriod(ctx); err != nil {
-				return err
-			}
 		}
 		if !s.releases {
 			continue
 		}
 		r.say("gas: %d releases", n)
-		if err := r.subnet.until(ctx, func(h uint64) bool { return h%period < period/3 }); err != nil {
+		if err := r.newPeriod(ctx, &used); err != nil {
 			return err
 		}
 		calls := make([]call, n)
@@ -173,9 +167,6 @@ func (r *rig) gasPhase(ctx context.Context, s size) error {
 			return fmt.Errorf("release: %w", err)
 		}
 		r.released = append(r.released, txs...)
-		if err := r.nextPeriod(ctx); err != nil {
-			return err
-		}
 	}
 	if err := r.settle(ctx, 5*time.Minute); err != nil {
 		return err
@@ -183,14 +174,17 @@ func (r *rig) gasPhase(ctx context.Context, s size) error {
 	return r.executed(ctx)
 }
 
-// nextPeriod waits for the block that begins a period.
-func (r *rig) nextPeriod(ctx context.Context) error {
-	period, began := r.net.Dep.Settings.CheckPeriod, uint64(0)
+// newPeriod waits for a head early in a checkpoint period that was not used
+// yet, so that all of a batch is in that one: what is sent now enters the next
+// block.
+func (r *rig) newPeriod(ctx context.Context, used *uint64) error {
+	period := r.net.Dep.Settings.CheckPeriod
 	return r.subnet.until(ctx, func(h uint64) bool {
-		if began == 0 {
-			began = h / period
+		if h%period >= period/3 || h/period == *used {
+			return false
 		}
-		return h/period > began
+		*used = h / period
+		return true
 	})
 }
 

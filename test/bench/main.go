@@ -131,16 +131,17 @@ type size struct {
 	events   int // of a burst, per direction
 	trickle  int // transfers sent one at a time, per direction
 	batches  []int
-	releases bool // gas of raw releases too
+	releases bool   // gas of raw releases too
+	period   uint64 // subnet blocks between checkpoints
 }
 
 var (
 	full = size{
 		name: "full", queue: 5 * time.Second, runs: []queueRun{{1, 1}, {32, 1}, {32, 16}},
-		events: 1000, trickle: 60, batches: []int{1, 10, 50}, releases: true,
+		events: 1000, trickle: 60, batches: []int{1, 10, 50}, releases: true, period: 10,
 	}
 	short = size{
 		name: "short", queue: 1500 * time.Millisecond, runs: []queueRun{{1, 1}, {32, 1}},
-		events: 40, trickle: 0, batches: []int{1, 10},
+		events: 40, trickle: 0, batches: []int{1, 10}, period: 5,
 	}
 )

@@ -48,7 +48,7 @@ type side struct {
 }
 
 // startRig brings everything up; stop ends it.
-func startRig(ctx context.Context, o options, say progress) (_ *rig, err error) {
+func startRig(ctx context.Context, o options, s size, say progress) (_ *rig, err error) {
 	r := &rig{say: say}
 	defer func() {
 		if err != nil {
@@ -66,9 +66,10 @@ func startRig(ctx context.Context, o options, say progress) (_ *rig, err error) 
 			return nil, err
 		}
 	}
-	at := home.Dir(filepath.Join(dir, "home"))
+	at, settings := home.Dir(filepath.Join(dir, "home")), deploy.Default()
+	settings.CheckPeriod = s.period
 	r.net, err = devnet.Start(ctx, devnet.Options{
-		Home: at, Program: o.program, Settings: deploy.Default(), LogLevel: "info", Log: slog.New(slog.DiscardHandler), Say: say,
+		Home: at, Program: o.program, Settings: settings, LogLevel: "info", Log: slog.New(slog.DiscardHandler), Say: say,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start devnet: %w", err)
