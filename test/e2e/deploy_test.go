@@ -22,9 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// program starts the program and ends it with the test; with a ready file it
+// spawn starts the program and ends it with the test; with a ready file it
 // waits until the child listens.
-func program(t *testing.T, ready string, args ...string) map[string]string {
+func spawn(t *testing.T, ready string, args ...string) map[string]string {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "child.log")
 	f, err := os.Create(log)
@@ -70,7 +70,7 @@ func TestDeployKilledInTheMiddleFillsAHomeThatStartsABridge(t *testing.T) {
 	raw, err := json.Marshal(map[common.Address]string{crypto.PubkeyToAddress(key.PublicKey): home.Ether(1000).String()})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(alloc, raw, 0o600))
-	root := program(t, filepath.Join(tmp, "root.ready"), "devroot", "--alloc", alloc, "--http", "127.0.0.1:0")["http"]
+	root := spawn(t, filepath.Join(tmp, "root.ready"), "devroot", "--alloc", alloc, "--http", "127.0.0.1:0")["http"]
 
 	dir := home.Dir(filepath.Join(tmp, "bridge"))
 	a := operator.Account("deployer")
@@ -98,13 +98,13 @@ func TestDeployKilledInTheMiddleFillsAHomeThatStartsABridge(t *testing.T) {
 	require.NoError(t, err)
 	n.HTTP, n.WS, n.P2P = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	require.NoError(t, home.WriteYAML(dir.NodeConfig(), n))
-	node := program(t, filepath.Join(tmp, "node.ready"), "node", "--home", string(dir))
+	node := spawn(t, filepath.Join(tmp, "node.ready"), "node", "--home", string(dir))
 	c, err := relayer.Read(dir.Config())
 	require.NoError(t, err)
 	c.Redis.URL, c.Subnets[0].URL = redis.URL(), node["http"]
 	c.API = relayer.API{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
 	require.NoError(t, home.WriteYAML(dir.Config(), c))
-	program(t, filepath.Join(tmp, "relayer.ready"), "run", "--home", string(dir))
+	spawn(t, filepath.Join(tmp, "relayer.ready"), "run", "--home", string(dir))
 
 	client, err := ethclient.DialContext(t.Context(), root)
 	require.NoError(t, err)
