@@ -16,6 +16,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// ErrConfig says that the configuration, or a file it names, must be changed.
+var ErrConfig = errors.New("configuration")
+
 // Config is everything one instance of the relayer is told. Paths are relative
 // to the file it was read from. Secrets are never in it: only paths of files.
 type Config struct {
@@ -215,6 +218,9 @@ func (c Config) Check() error {
 	}
 	if (c.Redis.URL == "") == (c.Redis.URLFile == "") {
 		bad("redis: give either url or url_file")
+	}
+	if u := c.Redis.URL; u != "" && !strings.HasPrefix(u, "redis://") && !strings.HasPrefix(u, "rediss://") && !strings.HasPrefix(u, "unix://") {
+		bad("redis.url: redis://host:port/db, rediss://host:port/db or unix://path")
 	}
 	if c.Redis.Namespace == "" || strings.ContainsAny(c.Redis.Namespace, "{}: ") {
 		bad("redis.namespace: letters without braces, colons or spaces")

@@ -33,6 +33,30 @@ func LoadKey(a Account) (*ecdsa.PrivateKey, error) {
 	return key.PrivateKey, nil
 }
 
+// loadKeys decrypts every account's keystore, once per process.
+func loadKeys(cfg Config) (map[Account]evm.Signer, error) {
+	keys := map[Account]evm.Signer{}
+	var errs []error
+	load := func(name string, accounts []Account) {
+		for _, a := range accounts {
+			if keys[a] != nil {
+				continue
+			}
+			key, err := LoadKey(a)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("account of %s: %w", name, err))
+				continue
+			}
+			keys[a] = Signer(key)
+		}
+	}
+	load("root", cfg.Root.Accounts)
+	for _, s := range cfg.Subnets {
+		load(s.Name, s.Accounts)
+	}
+	return keys, errors.Join(errs...)
+}
+
 // privateFile refuses a file that others can read: what is in it moves money.
 func privateFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)

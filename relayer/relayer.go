@@ -44,6 +44,16 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	if err := cfg.Check(); err != nil {
 		return err
 	}
+	// What the configuration points at, before anything is asked of the world.
+	keys, err := loadKeys(cfg)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	for _, s := range cfg.Subnets {
+		if _, err := deploy.ReadDeployment(s.Deployment); err != nil {
+			return fmt.Errorf("%w: subnet %s: %w", ErrConfig, s.Name, err)
+		}
+	}
 	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
 		return fmt.Errorf("make state folder: %w", err)
 	}
@@ -60,7 +70,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	// Alerts first: everything below may raise one.
 	manager, err := newAlerts(cfg, log)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 
 	// The listeners answer from now on: alive, not ready.
@@ -82,7 +92,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	// The journal.
 	redisURL, err := secretOf(cfg.Redis.URL, cfg.Redis.URLFile)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: redis: %w", ErrConfig, err)
 	}
 	db, err := store.Open(ctx, store.Options{
 		URL: redisURL, Namespace: cfg.Redis.Namespace, AllowUnsafe: cfg.Redis.AllowVolatile,
@@ -105,7 +115,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	// One session after another: a Redis that was restarted may have lost its
 	// last moments, so everything that trusted it is stopped, the journal is
 	// opened again, and the signed transactions on local disk are put back.
-	shared := shared{cfg: cfg, db: db, metrics: metrics, txMetrics: evm.NewMetrics(reg), health: health, alerts: manager, status: status, version: version, log: log}
+	shared := shared{cfg: cfg, keys: keys, db: db, metrics: metrics, txMetrics: evm.NewMetrics(reg), health: health, alerts: manager, status: status, version: version, log: log}
 	for {
 		err := shared.session(ctx)
 		if ctx.Err() != nil {
@@ -124,6 +134,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 // shared is what outlives a session.
 type shared struct {
 	cfg       Config
+	keys      map[Account]evm.Signer
 	db        *store.DB
 	metrics   *metrics
 	txMetrics *evm.Metrics
@@ -239,7 +250,7 @@ func newAlerts(cfg Config, log *slog.Logger) (*alerts.Manager, error) {
 	if cfg.Alerts.WebhookFile != "" {
 		url, err := secretOf("", cfg.Alerts.WebhookFile)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("webhook: %w", err)
 		}
 		sink, err := webhook.New(url)
 		if err != nil {
@@ -286,11 +297,7 @@ func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, e
 func (s *shared) accounts(name string, c Chain, client *evm.Client) (*evm.TxManager, error) {
 	var signers []evm.Signer
 	for _, a := range c.Accounts {
-		key, err := LoadKey(a)
-		if err != nil {
-			return nil, fmt.Errorf("account of %s: %w", name, err)
-		}
-		signers = append(signers, Signer(key))
+		signers = append(signers, s.keys[a])
 	}
 	tx, err := evm.NewTxManager(client, s.db, signers, evm.TxConfig{
 		MaxInFlight: c.Fees.MaxPending, Tick: 500 * time.Millisecond, Idle: 5 * time.Second, RebroadcastAfter: 5 * time.Second,

@@ -44,7 +44,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &u):
+	case errors.As(err, &u), errors.Is(err, relayer.ErrConfig):
 		return exitUsage
 	case errors.Is(err, chains.ErrUnavailable), errors.Is(err, store.ErrDown):
 		return exitUnavailable
