@@ -1,8 +1,8 @@
 package watch
 
 import (
-	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/relayer/flow"
@@ -12,10 +12,16 @@ import (
 
 // Translate reads events into the jobs they begin and the facts they are. It
 // fails with ErrHalted when an event of our own contract cannot be read.
-func Translate(chain string, flows []flow.Flow, events []chains.Event) ([]store.NewJob, []store.Fact, error) {
-	var jobs []store.NewJob
-	var facts []store.Fact
-	for _, e := range events {
+func Translate(chain string, flows []flow.Flow, events []chains.Event) (jobs []store.NewJob, facts []store.Fact, err error) {
+	// A decoder that panics stops this chain, not the process with the others.
+	var e chains.Event
+	defer func() {
+		if r := recover(); r != nil {
+			jobs, facts = nil, nil
+			err = fmt.Errorf("%w: [BUG] block %d, log %d: %v\n%s", ErrHalted, e.Block, e.Index, r, debug.Stack())
+		}
+	}()
+	for _, e = range events {
 		for _, f := range flows {
 			if f.Chain != chain {
 				continue
@@ -51,7 +57,7 @@ func effects(chain string, flows []flow.Flow, e chains.Event) ([]store.Fact, err
 			case dup && prev == out.Kind:
 				continue
 			case dup:
-				return nil, errors.New("[BUG] one event decides " + string(key) + " in two ways")
+				return nil, fmt.Errorf("%w: [BUG] block %d, log %d decides %s in two ways", ErrHalted, e.Block, e.Index, key)
 			}
 			seen[key] = out.Kind
 			facts = append(facts, store.Fact{

@@ -138,10 +138,25 @@ func (w *Watcher) step(ctx context.Context) (progress bool, err error) {
 	if last.Number < cur.Next || last.Number > head.Number {
 		return false, fmt.Errorf("[BUG] source answered up to %d for [%d, %d]", last.Number, cur.Next, head.Number)
 	}
+	if err := inOrder(cur, last, events); err != nil {
+		return false, err
+	}
 	if err := w.ingest(ctx, cur, last, events); err != nil {
 		return false, err
 	}
 	return last.Number < head.Number, nil
+}
+
+// inOrder refuses events that a cursor could not stand between.
+func inOrder(cur chains.Cursor, last chains.Block, events []chains.Event) error {
+	at := cur.Next
+	for _, e := range events {
+		if e.Chain != cur.Chain || e.Block < at || e.Block > last.Number {
+			return fmt.Errorf("[BUG] source gave an event of chain %s, block %d, after block %d of [%d, %d]", e.Chain, e.Block, at, cur.Next, last.Number)
+		}
+		at = e.Block
+	}
+	return nil
 }
 
 // ingest writes the events in groups of whole blocks. A death between two
