@@ -67,8 +67,8 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 		{"validator", crypto.PubkeyToAddress(validator.PublicKey), new(big.Int).Add(o.Settings.MinActivationCollateral.Int(), Ether(1))},
 		{"relayer", crypto.PubkeyToAddress(carrier.PublicKey), Ether(10)},
 	}
-	if !exists(d.Deployment()) {
-		if err := fund(ctx, client, o.Deployer, exists(env.StateFile), needs); err != nil {
+	if !exists(env.StateFile) {
+		if err := fund(ctx, client, o.Deployer, needs); err != nil {
 			return none, err
 		}
 	}

@@ -24,8 +24,8 @@ type need struct {
 // fund sends from the deployer what the accounts of a new home lack. It runs
 // before the deployment has a record, so that it takes none of the nonces
 // written there; killed in the middle it may send a second time, to accounts of
-// ours. Once a record exists it only says what is missing.
-func fund(ctx context.Context, client *ethclient.Client, from deploy.Signer, begun bool, needs []need) error {
+// ours.
+func fund(ctx context.Context, client *ethclient.Client, from deploy.Signer, needs []need) error {
 	for _, n := range needs {
 		have, err := client.BalanceAt(ctx, n.at, nil)
 		if err != nil {
@@ -35,7 +35,7 @@ func fund(ctx context.Context, client *ethclient.Client, from deploy.Signer, beg
 		if missing.Sign() <= 0 {
 			continue
 		}
-		if begun || n.at == from.Address() {
+		if n.at == from.Address() {
 			return fmt.Errorf("the %s %s holds %s wei on the root and needs %s: send it %s wei, then run this again", n.who, n.at.Hex(), have, n.amount, missing)
 		}
 		if err := transfer(ctx, client, from, n.at, missing); err != nil {
