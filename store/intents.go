@@ -64,8 +64,13 @@ func encodeIntent(in chains.Intent) ([]byte, error) {
 	return json.Marshal(intentJSON{
 		Key: in.Key, To: in.To, Value: value.String(), Gas: strconv.FormatUint(in.Gas, 10), Members: members, Fence: in.Fence,
 		Created: in.CreatedAt.Unix(), Nanos: int64(in.CreatedAt.Nanosecond()),
-		Print: crypto.Keccak256Hash(in.To[:], common.LeftPadBytes(value.Bytes(), 32), in.Data),
+		Print: printOf(in.To, value, in.Data),
 	})
+}
+
+// printOf names a payload.
+func printOf(to common.Address, value *big.Int, data []byte) common.Hash {
+	return crypto.Keccak256Hash(to[:], common.LeftPadBytes(value.Bytes(), 32), data)
 }
 
 func encodeOutcome(in chains.Intent) ([]byte, error) {
@@ -317,6 +322,12 @@ func decodeIntent(row, body, data, st string, attempts []string) (chains.Intent,
 			a.Raw = []byte(raw)
 		}
 		in.Attempts = append(in.Attempts, a)
+	}
+	// A payload that Redis lost (its row dropped) is never signed as another one:
+	// with nothing signed yet the nonce goes to a no-op, and what is signed is
+	// sent again as it is.
+	if !in.State.Decided() && len(in.Attempts) == 0 && b.Print != printOf(in.To, value, in.Data) {
+		in.Abandoned = true
 	}
 	return in, nil
 }

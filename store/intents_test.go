@@ -255,3 +255,20 @@ func TestAReplayPutsBackOnlyWhatIsMissing(t *testing.T) {
 	kept.Data = []byte{2}
 	require.ErrorIs(t, other.Replay(ctx, kept), store.ErrConflict)
 }
+
+func TestAPayloadThatRedisLostIsNeverSignedAsAnother(t *testing.T) {
+	s := storetest.StartRedis(t)
+	db, _ := open(t, s)
+	in, _, err := db.Reserve(ctx, chainID, alice, chains.Tx{Key: "k", To: common.Address{7}, Data: []byte("pay")}, 9, 0)
+	require.NoError(t, err)
+	keys, err := s.Client().Keys(ctx, "*txdata").Result()
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+	require.NoError(t, s.Client().Del(ctx, keys[0]).Err())
+
+	got, ok, err := db.Intent(ctx, chainID, alice, in.Nonce)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Empty(t, got.Data)
+	require.True(t, got.Abandoned, "its nonce goes to a no-op")
+}
