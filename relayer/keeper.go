@@ -11,6 +11,7 @@ import (
 	"github.com/causeway-bridge/causeway/relayer/audit"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 )
 
@@ -147,11 +148,11 @@ func (k *keeper) journal(ctx context.Context) error {
 	k.metrics.memory.Set(stats.MemoryRatio)
 	if stats.Parked > 0 {
 		k.alerts.Raise(alerts.Alert{
-			Name: alerts.TransferParked, Key: "any", Severity: alerts.Ticket,
+			Name: alerts.TransferParked, Key: anyTransfer, Severity: alerts.Ticket,
 			Summary: fmt.Sprintf("%d transfers are parked: `causeway queue ls --status parked`", stats.Parked),
 		})
 	} else {
-		k.alerts.Resolve(alerts.TransferParked, "any")
+		k.alerts.Resolve(alerts.TransferParked, anyTransfer)
 	}
 	return nil
 }
@@ -181,7 +182,7 @@ func (k *keeper) accounts() {
 					Summary: fmt.Sprintf("%d nonces of %s on %s were used by transactions that are not ours: someone else has the key", a.ForeignNonces, a.Address.Hex(), name),
 				})
 			}
-			if a.Pending > 0 && time.Since(a.Oldest) > stuckAfter {
+			if a.Pending > 0 && !a.Oldest.IsZero() && time.Since(a.Oldest) > stuckAfter {
 				k.alerts.Raise(alerts.Alert{
 					Name: alerts.StuckTx, Key: key, Severity: alerts.Page,
 					Summary: fmt.Sprintf("the oldest of %d transactions of %s on %s is %s old", a.Pending, a.Address.Hex(), name, time.Since(a.Oldest).Truncate(time.Second)),
@@ -193,14 +194,19 @@ func (k *keeper) accounts() {
 	}
 }
 
-// lanes tells of paused lanes and mends orphaned rows.
+// anyTransfer is the key of the alert that counts parked transfers.
+const anyTransfer = "any"
+
+// lanes tells of paused lanes, and closes the alerts of lanes and transfers that
+// go on.
 func (k *keeper) lanes(ctx context.Context) {
 	lanes, err := k.db.Lanes(ctx)
 	if err != nil {
 		return
 	}
-	paused := 0
+	paused, troubled := 0, map[string]bool{}
 	for _, l := range lanes {
+		troubled[l.Name] = l.LastErr != ""
 		if l.Paused != "" {
 			paused++
 			k.alerts.Raise(alerts.Alert{Name: alerts.LanePaused, Key: l.Name, Severity: alerts.Ticket,
@@ -210,6 +216,17 @@ func (k *keeper) lanes(ctx context.Context) {
 		}
 	}
 	k.metrics.paused.Set(float64(paused))
+	for _, a := range k.alerts.Open() {
+		switch {
+		case a.Name == alerts.LaneStuck && !troubled[a.Key]:
+			k.alerts.Resolve(a.Name, a.Key)
+		case a.Name == alerts.TransferParked && a.Key != anyTransfer:
+			job, ok, err := k.db.Get(ctx, common.HexToHash(a.Key))
+			if err == nil && (!ok || job.Status != tokens.Parked || job.Discarded) {
+				k.alerts.Resolve(a.Name, a.Key)
+			}
+		}
+	}
 }
 
 func (k *keeper) invariants(ctx context.Context, name string, a *audit.Auditor) {

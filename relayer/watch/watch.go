@@ -21,6 +21,9 @@ import (
 // ingested whole: a cursor stands only between blocks.
 const maxIngest = 256
 
+// maxWait bounds the pause after an error: with full jitter, twice as long.
+const maxWait = 4 * time.Second
+
 // ErrHalted says that an event of our own contract cannot be read. The watcher
 // stays where it is, since going on would lose a transfer.
 var ErrHalted = errors.New("watcher halted")
@@ -78,7 +81,7 @@ func New(cfg Config) (*Watcher, error) {
 // backoff; nothing is skipped.
 func (w *Watcher) Run(ctx context.Context) error {
 	wait := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(w.cfg.Tick), backoff.WithMaxInterval(30*time.Second),
+		backoff.WithInitialInterval(w.cfg.Tick), backoff.WithMaxInterval(maxWait),
 		backoff.WithRandomizationFactor(1), backoff.WithMaxElapsedTime(0))
 	for {
 		progress, err := w.step(ctx)
@@ -91,6 +94,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 
 		pause := w.cfg.Tick
 		switch {
+		case errors.Is(err, store.ErrCursor):
+			// Another instance was quicker: what it wrote is what we would have
+			// written, so only the next cursor is of interest.
+			w.cfg.Log.DebugContext(ctx, "watch: another instance moved the cursor", "chain", w.cfg.Chain)
+			pause = wait.NextBackOff()
 		case err != nil:
 			w.cfg.Log.WarnContext(ctx, "watch: will retry", "chain", w.cfg.Chain, "err", err)
 			pause = wait.NextBackOff()

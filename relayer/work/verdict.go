@@ -17,6 +17,14 @@ const maxReverts = 5
 // maxPanics is how often a loose transfer may make its handler panic.
 const maxPanics = 3
 
+// unavailableDelay bounds the pause after a chain gave no answer: uniform in
+// [0, 4 s]. After maxUnavailable of them in a row, about half a minute, a
+// person is called.
+const (
+	unavailableDelay = 2
+	maxUnavailable   = 15
+)
+
 // busyWait is the pause while another transaction of the lane is undecided.
 const busyWait = 300 * time.Millisecond
 
@@ -49,7 +57,13 @@ func (p *Pool) verdict(job store.Job, step flow.Step, err error) store.Verdict {
 	} else {
 		v.RetryAt = delay(attempts)
 	}
-	if p.cfg.Trouble != nil && (v.Park || job.Strict && (panicked || attempts >= maxReverts)) {
+	// A chain that does not answer says nothing about the transfer: it is asked
+	// again soon, so that work goes on soon after it is back.
+	patience := maxReverts
+	if errors.Is(err, chains.ErrUnavailable) {
+		v.RetryAt, patience = delay(min(attempts, unavailableDelay)), maxUnavailable
+	}
+	if p.cfg.Trouble != nil && (v.Park || job.Strict && (panicked || attempts >= patience)) {
 		p.cfg.Trouble(Trouble{
 			Flow: job.Transfer.Route, Step: step.Name, Lane: job.Lane, Transfer: job.Transfer.ID,
 			Parked: v.Park, Attempts: attempts, Reason: reason, Err: err,

@@ -300,7 +300,7 @@ func TestWhatAnErrorOfDoMeans(t *testing.T) {
 }
 
 func TestPausesGrowWithFullJitterUpToAMinute(t *testing.T) {
-	r := &run{q: &queue{}, h: &handler{done: says(flow.Pending), do: does(chains.ErrUnavailable)}}
+	r := &run{q: &queue{}, h: &handler{done: says(flow.Pending), do: does(errors.New("no"))}}
 	for attempts := range 20 {
 		for range 40 {
 			r.q.leases = append(r.q.leases, lease(true, attempts, 1))
@@ -318,6 +318,18 @@ func TestPausesGrowWithFullJitterUpToAMinute(t *testing.T) {
 			low, high = low || at < bound*2/3, high || at > bound/3
 		}
 		require.True(t, low && high, "attempt %d: the pauses are spread over all of it", attempts)
+	}
+}
+
+func TestAChainThatWasAwayIsAskedAgainWithinSeconds(t *testing.T) {
+	r := &run{q: &queue{}, h: &handler{done: says(flow.Pending), do: does(chains.ErrUnavailable)}}
+	for range 200 {
+		r.q.leases = append(r.q.leases, lease(true, 1000, 1))
+	}
+	r.until(t, nil)
+	require.Len(t, r.q.settled, 200)
+	for _, v := range r.q.settled {
+		require.LessOrEqual(t, v[0].RetryAt, 4*time.Second)
 	}
 }
 
