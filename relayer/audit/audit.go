@@ -80,7 +80,7 @@ type Source struct {
 // integers by name.
 type Invariant struct {
 	ID     string            `json:"id"`
-	Token  string            `json:"token,omitempty"`
+	Token  string            `json:"token"` // "" where it is not about one
 	Drift  string            `json:"drift"` // decimal, may be negative; see the package's doc
 	OK     bool              `json:"ok"`
 	Terms  map[string]string `json:"terms"`

@@ -80,6 +80,9 @@ func (n *Net) Report(ctx context.Context, version string, began time.Time, trans
 		{"subnet", n.Dep.Subnet.ChainID, found.SubnetBlock.Number},
 	}
 	r.Invariants, r.OK, r.Seconds = found.Invariants, found.OK, time.Since(began).Seconds()
+	if len(found.Skipped) > 0 {
+		return r, fmt.Errorf("not every invariant could be evaluated: %v", found.Skipped)
+	}
 	return r, nil
 }
 
