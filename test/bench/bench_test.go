@@ -187,6 +187,16 @@ func TestGasIsPerMessageTheMedianOfEachBatchSize(t *testing.T) {
 	require.Nil(t, rows[2].Published)
 }
 
+func TestABatchCutALittleShorterStandsBesideTheOneAskedFor(t *testing.T) {
+	p, ok := beside(row{"exec", "FLT", 47}, full.batches)
+	require.True(t, ok)
+	require.Equal(t, published[row{"exec", "FLT", 50}], p)
+	for _, n := range []int{2, 9, 11, 44, 51} {
+		p, ok := beside(row{"exec", "FLT", n}, full.batches)
+		require.Equal(t, n == 9, ok, "%d: %v", n, p)
+	}
+}
+
 func TestEveryPublishedFigureStandsBesideARowOfAFullRun(t *testing.T) {
 	for k, p := range published {
 		require.GreaterOrEqual(t, order(k.operation), 0, "%s is no operation of the table", k.operation)

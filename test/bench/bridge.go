@@ -41,11 +41,13 @@ func measureBridge(ctx context.Context, o options, s size, say progress) (_ *Bri
 		return nil, fmt.Errorf("withdrawals: %w", err)
 	}
 	var quiet span
+	var slowIn, slowOut burst
 	if s.trickle > 0 {
 		say("one at a time: %d deposits and %d withdrawals", s.trickle, s.trickle)
-		if quiet, err = r.trickle(ctx, s.trickle); err != nil {
+		if slowIn, slowOut, err = r.trickle(ctx, s.trickle); err != nil {
 			return nil, fmt.Errorf("one at a time: %w", err)
 		}
+		quiet = slowIn.span()
 	}
 	before := time.Now()
 	if err := r.gasPhase(ctx, s); err != nil {
@@ -70,8 +72,14 @@ func measureBridge(ctx context.Context, o options, s size, say progress) (_ *Bri
 		return nil, err
 	}
 	b.Deposits, b.Withdrawals = directionOf(h, in), directionOf(h, out)
+	b.Deposits.Measured, b.Withdrawals.Measured = "sent in one burst, signed ahead. "+clocked, "sent in one burst, signed ahead. "+clocked
+	if s.trickle > 0 {
+		slow := fmt.Sprintf("one sent every %s, both directions at once. %s", trickleEvery, clocked)
+		b.SlowDeposits, b.SlowWithdrawals = new(directionOf(h, slowIn)), new(directionOf(h, slowOut))
+		b.SlowDeposits.Measured, b.SlowWithdrawals.Measured = slow, slow
+	}
 	timed := r.broadcasts(h)
-	b.Broadcast = Broadcast{Clocks: clocks, OneOff: within(timed, quiet), Burst: within(timed, span{in.began, in.ended}, span{out.began, out.ended})}
+	b.Broadcast = Broadcast{Clocks: clocks, OneOff: within(timed, quiet), Burst: within(timed, in.span(), out.span())}
 	b.Gas = r.gasTable(h, s.batches)
 	b.Invariants, b.Sound = report.Invariants, report.OK && allDone(h)
 	b.Load[1] = load()
@@ -97,12 +105,12 @@ func allDone(h *history) bool {
 	return true
 }
 
-const directionMeasured = "sent in one burst, signed ahead. Wall clock: from when the sending node had taken a transaction to when the journal recorded " +
+const clocked = "Wall clock: from when the sending node had taken a transaction to when the journal recorded " +
 	"its final destination event (a terminal status). Block time: time of the block with the destination event, in whole seconds; sent is the time of the origin block"
 
 // directionOf reads the ends of a burst's transfers.
 func directionOf(h *history, b burst) Direction {
-	d := Direction{Measured: directionMeasured, Events: len(b.txs), Routes: map[string]int{}, Statuses: map[string]int{}}
+	d := Direction{Events: len(b.txs), Routes: map[string]int{}, Statuses: map[string]int{}}
 	var wall, block, origin ends
 	var latencies []time.Duration
 	blocks := map[uint64]bool{}

@@ -168,7 +168,7 @@ func (g gasRows) table(batches []int) []GasRow {
 			Operation: k.operation, Asset: k.asset, Batch: k.batch, Samples: len(used),
 			Total: median, PerMessage: median / n, Min: used[0] / n, Max: used[len(used)-1] / n,
 		}
-		if p, ok := published[k]; ok {
+		if p, ok := beside(k, batches); ok {
 			line.Published = &p
 		}
 		out = append(out, line)
@@ -177,6 +177,18 @@ func (g gasRows) table(batches []int) []GasRow {
 		return cmp.Or(cmp.Compare(order(a.Operation), order(b.Operation)), cmp.Compare(a.Operation, b.Operation), cmp.Compare(a.Asset, b.Asset), cmp.Compare(a.Batch, b.Batch))
 	})
 	return out
+}
+
+// beside is the published figure of this batch size, or of the one asked for
+// that the relayer had to cut a little shorter to keep its transactions small.
+func beside(k row, batches []int) (Published, bool) {
+	for _, b := range batches {
+		if k.batch <= b && k.batch*10 >= b*9 {
+			p, ok := published[row{k.operation, k.asset, b}]
+			return p, ok
+		}
+	}
+	return Published{}, false
 }
 
 // order is the order of a transfer's way: in, then out, then what has no

@@ -100,33 +100,43 @@ type span struct{ from, to time.Time }
 
 func (s span) has(t time.Time) bool { return !t.Before(s.from) && t.Before(s.to) }
 
-// trickle sends n transfers each way, one at a time, at moments that do not
-// keep step with the blocks, and waits until the last has ended.
-func (r *rig) trickle(ctx context.Context, n int) (span, error) {
-	began := time.Now()
-	tick := time.NewTicker(1370 * time.Millisecond)
+func (b burst) span() span { return span{b.began, b.ended} }
+
+// trickleEvery is the pause between two transfers of a direction. It keeps no
+// step with the blocks.
+const trickleEvery = 1370 * time.Millisecond
+
+// trickle sends n transfers each way, one at a time, and waits until the last
+// has ended.
+func (r *rig) trickle(ctx context.Context, n int) (in, out burst, err error) {
+	in.began = time.Now()
+	out.began = in.began
+	tick := time.NewTicker(trickleEvery)
 	defer tick.Stop()
 	for i := range n {
 		asset := []tokens.Asset{tokens.FLT, tokens.USDC}[i%2]
-		for _, one := range []struct {
-			at *side
-			of call
-		}{{r.root, r.deposit(asset)}, {r.subnet, r.withdraw(asset)}} {
-			if _, _, err := one.at.send(ctx, []call{one.of}); err != nil {
-				return span{}, err
-			}
-			r.want++
+		_, down, err := r.root.send(ctx, []call{r.deposit(asset)})
+		if err != nil {
+			return in, out, fmt.Errorf("deposit: %w", err)
 		}
+		_, up, err := r.subnet.send(ctx, []call{r.withdraw(asset)})
+		if err != nil {
+			return in, out, fmt.Errorf("withdraw: %w", err)
+		}
+		in.txs, out.txs = append(in.txs, down...), append(out.txs, up...)
+		r.want += 2
 		select {
 		case <-ctx.Done():
-			return span{}, ctx.Err()
+			return in, out, ctx.Err()
 		case <-tick.C:
 		}
 	}
 	if err := r.settle(ctx, 5*time.Minute); err != nil {
-		return span{}, err
+		return in, out, err
 	}
-	return span{began, time.Now()}, nil
+	in.ended = time.Now()
+	out.ended = in.ended
+	return in, out, nil
 }
 
 // gasPhase sends batches of each size and kind so that each rides in one

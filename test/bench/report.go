@@ -100,15 +100,18 @@ type QueueResult struct {
 // Bridge is everything measured over a devnet: root, node of one validator,
 // Redis and relayer as processes.
 type Bridge struct {
-	Conditions  string            `json:"conditions"`
-	StartUp     float64           `json:"devnet_start_seconds"`
-	Deposits    Direction         `json:"deposits"`
-	Withdrawals Direction         `json:"withdrawals"`
-	Broadcast   Broadcast         `json:"broadcast"`
-	Gas         Gas               `json:"gas"`
-	Invariants  []audit.Invariant `json:"invariants"`
-	Sound       bool              `json:"sound"` // every transfer done, every invariant holds
-	Load        [2]float64        `json:"load_1m"`
+	Conditions  string    `json:"conditions"`
+	StartUp     float64   `json:"devnet_start_seconds"`
+	Deposits    Direction `json:"deposits"`
+	Withdrawals Direction `json:"withdrawals"`
+	// One transfer at a time; null in a short run.
+	SlowDeposits    *Direction        `json:"deposits_one_at_a_time"`
+	SlowWithdrawals *Direction        `json:"withdrawals_one_at_a_time"`
+	Broadcast       Broadcast         `json:"broadcast"`
+	Gas             Gas               `json:"gas"`
+	Invariants      []audit.Invariant `json:"invariants"`
+	Sound           bool              `json:"sound"` // every transfer done, every invariant holds
+	Load            [2]float64        `json:"load_1m"`
 }
 
 func (b *Bridge) sound() error {
@@ -118,7 +121,7 @@ func (b *Bridge) sound() error {
 	return nil
 }
 
-// Direction is a burst of transfers one way.
+// Direction is what was sent one way in one phase.
 type Direction struct {
 	Measured string         `json:"measured"`
 	Events   int            `json:"events"`
