@@ -84,7 +84,7 @@ func (m *TxManager) step(ctx context.Context, a *account) error {
 	}
 	a.mu.Lock()
 	early := len(live) == 0 && m.now().Before(a.nextLook)
-	a.status.Pending = len(live)
+	a.status.Pending, a.status.Oldest = len(live), oldest(live)
 	a.mu.Unlock()
 	if early {
 		return nil

@@ -108,11 +108,7 @@ func (m *TxManager) tidy(ctx context.Context, a *account, live []chains.Intent, 
 	a.nextLook = m.now().Add(m.cfg.Idle)
 	s := &a.status
 	s.NextNonce, s.AtCeiling, s.LastLook = next, ceiling, m.now()
-	if len(live) > 0 {
-		s.Oldest = live[0].CreatedAt
-	} else {
-		s.Oldest = time.Time{}
-	}
+	s.Oldest = oldest(live)
 	a.mu.Unlock()
 
 	if m.file != nil && m.file.size() > compactAbove {
@@ -124,4 +120,12 @@ func (m *TxManager) tidy(ctx context.Context, a *account, live []chains.Intent, 
 			m.log.WarnContext(ctx, "intents file not compacted; will retry", "error", err)
 		}
 	}
+}
+
+// oldest is when the first of the undecided intents was made; zero if none is.
+func oldest(live []chains.Intent) time.Time {
+	if len(live) == 0 {
+		return time.Time{}
+	}
+	return live[0].CreatedAt
 }
