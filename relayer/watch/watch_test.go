@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/big"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +39,7 @@ type chain struct {
 	width  uint64
 	events []chains.Event
 	fork   uint64 // part of every hash
+	mu     sync.Mutex
 	err    map[string]error
 	last   func(from, to uint64) uint64 // what it claims to have read
 	alter  func([]chains.Event) []chains.Event
@@ -48,13 +50,26 @@ func (c *chain) block(n uint64) chains.Block {
 	return chains.Block{Number: n, Hash: hash(c.fork + n), Parent: hash(c.fork + n - 1), Time: 1000 + n}
 }
 
+// fails is what a call ends with; heal makes it well while a watcher runs.
+func (c *chain) fails(call string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err[call]
+}
+
+func (c *chain) heal(call string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.err, call)
+}
+
 func (c *chain) Head(context.Context) (chains.Block, error) {
 	c.asked++
-	return c.block(c.head), c.err["head"]
+	return c.block(c.head), c.fails("head")
 }
 
 func (c *chain) Events(_ context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
-	if err := c.err["events"]; err != nil {
+	if err := c.fails("events"); err != nil {
 		return chains.Block{}, nil, err
 	}
 	if q.From.Parent != (common.Hash{}) && q.From.Parent != c.block(q.From.Next).Parent {
@@ -381,7 +396,7 @@ func TestAfterAFailureTheWatcherCatchesUp(t *testing.T) {
 	b.run(t, time.Minute, func() {
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		b.c.err["head"] = nil
+		b.c.heal("head")
 	})
 	require.Len(t, b.j.jobs, 1)
 	require.NoError(t, b.failed[len(b.failed)-1])
