@@ -95,14 +95,14 @@ func (c *Client) StartBlock() uint64 { return c.cfg.StartBlock }
 // RPC sends one request and decodes its result into result (a pointer; nil to
 // drop it). Errors are *Error.
 func (c *Client) RPC(ctx context.Context, result any, method string, args ...any) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	bounded, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	began := time.Now()
-	err := c.wrap(method, c.rpc.CallContext(ctx, result, method, args...))
+	err := c.wrap(method, c.rpc.CallContext(bounded, result, method, args...))
 	c.cfg.Metrics.rpc(c.cfg.Name, began, err)
 	// An endpoint that was reconnected to may be another chain: its errors are
 	// no more to be believed than its results.
-	if fresh := c.checkChain(ctx); fresh != nil {
+	if fresh := c.checkChain(ctx, err); fresh != nil {
 		return fresh
 	}
 	return err
@@ -129,16 +129,16 @@ func (c *Client) batch(ctx context.Context, reqs []*request) error {
 }
 
 func (c *Client) batchOnce(ctx context.Context, reqs []*request) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	bounded, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	elems := make([]rpc.BatchElem, len(reqs))
 	for i, r := range reqs {
 		elems[i] = rpc.BatchElem{Method: r.method, Args: r.args, Result: &r.result}
 	}
 	began := time.Now()
-	err := c.wrap("batch", c.rpc.BatchCallContext(ctx, elems))
+	err := c.wrap("batch", c.rpc.BatchCallContext(bounded, elems))
 	c.cfg.Metrics.rpc(c.cfg.Name, began, err)
-	if fresh := c.checkChain(ctx); fresh != nil {
+	if fresh := c.checkChain(ctx, err); fresh != nil {
 		return fresh
 	}
 	if err != nil {
@@ -151,8 +151,12 @@ func (c *Client) batchOnce(ctx context.Context, reqs []*request) error {
 }
 
 // checkChain asks for the chain id again when a connection was opened since it
-// was last asked.
-func (c *Client) checkChain(ctx context.Context) error {
+// was last asked. An answer that never came (err) needs no such check, and
+// nobody who stops wants to wait for another one.
+func (c *Client) checkChain(ctx context.Context, err error) error {
+	if class := ClassOf(err); class == ClassTimeout || class == ClassCanceled {
+		return nil
+	}
 	if c.dialer.opened.Load() == c.checked.Load() {
 		return nil
 	}
@@ -162,7 +166,7 @@ func (c *Client) checkChain(ctx context.Context) error {
 // verify compares chain id and genesis hash with the configuration, until no
 // connection was opened while it asked.
 func (c *Client) verify(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	for range 4 {
 		opened := c.dialer.opened.Load()

@@ -1,6 +1,7 @@
 package evm
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -556,6 +557,35 @@ func TestAnotherChainIsNoticedAtStartAndAtEveryReconnect(t *testing.T) {
 	n.SetChainID(testChain)
 	_, err = c.NonceAt(t.Context(), ours, AtLatest)
 	require.NoError(t, err)
+}
+
+// An endpoint that was reconnected to and does not answer costs one timeout,
+// not a second one for its chain id, and none when we stop.
+func TestAnEndpointThatHangsIsLeftAfterOneTimeout(t *testing.T) {
+	n := fake.NewNode(t, testChain)
+	n.MineN(5)
+	cfg := config(n)
+	cfg.Timeout = 400 * time.Millisecond
+	c := dial(t, cfg)
+	over := make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	n.Raw(func(http.ResponseWriter, []byte) bool { <-over; return true })
+	for _, ask := range []func(context.Context) error{
+		func(ctx context.Context) error { _, err := c.NonceAt(ctx, ours, AtLatest); return err },
+		func(ctx context.Context) error { _, err := c.Head(ctx); return err },
+	} {
+		n.CloseConnections()
+		began := time.Now()
+		require.ErrorIs(t, ask(t.Context()), chains.ErrUnavailable)
+		require.Less(t, time.Since(began), 750*time.Millisecond)
+
+		n.CloseConnections()
+		ctx, stop := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, stop)
+		began = time.Now()
+		require.ErrorIs(t, ask(ctx), context.Canceled)
+		require.Less(t, time.Since(began), 300*time.Millisecond)
+	}
 }
 
 func TestNullRoundsAreEmptyHeights(t *testing.T) {
