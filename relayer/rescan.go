@@ -113,6 +113,9 @@ func Rescan(ctx context.Context, cfg Config, o RescanOptions, log *slog.Logger) 
 			if err != nil {
 				return append(out, r), fmt.Errorf("rescan %s from %d: %w", c.name, cur.Next, err)
 			}
+			if last.Number < cur.Next || last.Number > to {
+				return append(out, r), fmt.Errorf("rescan %s: answered up to %d from %d: %w", c.name, last.Number, cur.Next, chains.ErrUnavailable)
+			}
 			jobs, facts, err := watch.Translate(c.name, flows, events)
 			if err != nil {
 				return append(out, r), err

@@ -1,12 +1,13 @@
 package subnet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
+	"slices"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -58,7 +59,9 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 // maxStatements bounds one answer.
 const maxStatements = 64
 
-// Statements are those with a quorum above a parent height, ascending.
+// Statements are those with a quorum above a parent height, ascending. Their
+// signatures are the node's word, in the order that the gateway wants; it is
+// the gateway that recovers them.
 func (c *Client) Statements(ctx context.Context, after uint64) ([]SignedStatement, error) {
 	var wire []struct {
 		Statement struct {
@@ -82,16 +85,41 @@ func (c *Client) Statements(ctx context.Context, after uint64) ([]SignedStatemen
 		if err != nil {
 			return nil, err
 		}
+		if w.Statement.ParentHeight <= after {
+			continue
+		}
+		signatories, signatures, err := ascending(w.Signatories, signatures)
+		if err != nil {
+			return nil, err
+		}
 		out = append(out, SignedStatement{
 			Statement: ipc.ParentFinality{
 				SignerConfig: w.Statement.SignerConfig, ParentHeight: w.Statement.ParentHeight, ParentHash: w.Statement.ParentHash,
 				TopDownNonce: w.Statement.TopDownNonce, TopDownHash: w.Statement.TopDownHash,
 				PowerChangeNonce: w.Statement.PowerChangeNonce, PowerChangeHash: w.Statement.PowerChangeHash,
 			},
-			Signatories: w.Signatories, Signatures: signatures,
+			Signatories: signatories, Signatures: signatures,
 		})
 	}
+	slices.SortStableFunc(out, func(a, b SignedStatement) int { return cmp.Compare(a.Statement.ParentHeight, b.Statement.ParentHeight) })
 	return out, nil
+}
+
+// ascending orders signatures by their signatories, the first of each.
+func ascending(who []common.Address, signatures [][]byte) ([]common.Address, [][]byte, error) {
+	seen := map[common.Address]bool{}
+	var signed []ipc.Signed
+	for i, a := range who {
+		if !seen[a] {
+			seen[a] = true
+			signed = append(signed, ipc.Signed{Signer: a, Signature: signatures[i]})
+		}
+	}
+	ordered, err := ipc.SortSignatures(signed)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ipc.Split(ordered)
 }
 
 type wireCheckpoint struct {
@@ -160,21 +188,14 @@ func (c *Client) Checkpoint(ctx context.Context, height uint64) (SignedCheckpoin
 // Bad and repeated ones are dropped.
 func sortSigned(cp ipc.BottomUpCheckpoint, signatures [][]byte) (SignedCheckpoint, error) {
 	hash := cp.Hash()
-	seen := map[common.Address]bool{}
-	var signed []ipc.Signed
+	var signers []common.Address
+	var good [][]byte
 	for _, sig := range signatures {
-		who, err := ipc.Recover(hash, sig)
-		if err != nil || seen[who] {
-			continue
+		if who, err := ipc.Recover(hash, sig); err == nil {
+			signers, good = append(signers, who), append(good, sig)
 		}
-		seen[who] = true
-		signed = append(signed, ipc.Signed{Signer: who, Signature: sig})
 	}
-	ordered, err := ipc.SortSignatures(signed)
-	if err != nil {
-		return SignedCheckpoint{}, err
-	}
-	signatories, sorted, err := ipc.Split(ordered)
+	signatories, sorted, err := ascending(signers, good)
 	if err != nil {
 		return SignedCheckpoint{}, err
 	}
@@ -214,7 +235,7 @@ func (c *Client) node(ctx context.Context, out any, method string, args ...any) 
 	if err == nil {
 		return nil
 	}
-	if strings.Contains(err.Error(), "does not exist") || strings.Contains(err.Error(), "-32601") {
+	if evm.ClassOf(err) == evm.ClassUnsupported {
 		return fmt.Errorf("%s: %w", method, ErrForeignNode)
 	}
 	return fmt.Errorf("%s: %w", method, err)

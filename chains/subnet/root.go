@@ -102,6 +102,7 @@ func (r *Root) Accepts(ctx context.Context, at chains.Block, in SignedCheckpoint
 		if !ok || w.Sign() == 0 {
 			continue
 		}
+		delete(weights, who) // counts once
 		weight.Add(weight, w)
 		out.Signatories = append(out.Signatories, who)
 		out.Signatures = append(out.Signatures, in.Signatures[i])

@@ -2,10 +2,12 @@ package subnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/ethereum/go-ethereum/common"
 )
 
@@ -49,6 +51,9 @@ func Find(ctx context.Context, r Reader, s Search) ([]chains.Event, error) {
 		if err != nil {
 			return nil, fmt.Errorf("search: %w", err)
 		}
+		if last.Number < cur.Next || last.Number > head.Number {
+			return nil, fmt.Errorf("search: answered up to %d from %d: %w", last.Number, cur.Next, chains.ErrUnavailable)
+		}
 		for _, e := range events {
 			if len(e.Topics) > s.Position && slices.Contains(s.Values, e.Topics[s.Position]) {
 				found = append(found, e)
@@ -69,14 +74,21 @@ func firstSince(ctx context.Context, r Reader, head chains.Block, since uint64) 
 	since -= slackSeconds
 	for lo < hi {
 		mid := lo + (hi-lo)/2
-		b, err := r.BlockByNumber(ctx, mid)
-		if err != nil {
-			return 0, err
+		at := mid
+		b, err := r.BlockByNumber(ctx, at)
+		for errors.Is(err, evm.ErrNullRound) && at > lo {
+			at--
+			b, err = r.BlockByNumber(ctx, at)
 		}
-		if b.Time < since {
+		switch {
+		case errors.Is(err, evm.ErrNullRound):
+			lo = mid + 1 // no block from lo to here
+		case err != nil:
+			return 0, err
+		case b.Time < since:
 			lo = mid + 1
-		} else {
-			hi = mid
+		default:
+			hi = at
 		}
 	}
 	return lo, nil

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"sync/atomic"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -38,8 +39,9 @@ type Config struct {
 // Client reads one subnet through one endpoint.
 type Client struct {
 	*evm.Client
-	cfg Config
-	gw  abi.ABI
+	cfg  Config
+	gw   abi.ABI
+	ours atomic.Bool // the endpoint has answered as one of our nodes
 }
 
 // New wraps a client of the subnet's endpoint.
@@ -70,12 +72,16 @@ func (c *Client) Head(ctx context.Context) (chains.Block, error) {
 		return chains.Block{}, err
 	}
 	status, err := c.Status(ctx)
-	if errors.Is(err, ErrForeignNode) {
+	switch {
+	case errors.Is(err, ErrForeignNode) && !c.ours.Load():
 		return tagged, nil
-	}
-	if err != nil {
+	case errors.Is(err, ErrForeignNode):
+		// A node of ours does not become another make: something answers for it.
+		return chains.Block{}, fmt.Errorf("%w: %w", err, chains.ErrUnavailable)
+	case err != nil:
 		return chains.Block{}, err
 	}
+	c.ours.Store(true)
 	if status.Height >= tagged.Number {
 		return tagged, nil
 	}
@@ -231,6 +237,9 @@ func (c *Client) Batch(ctx context.Context, epoch uint64) ([]ipc.IpcEnvelope, er
 				return nil, fmt.Errorf("read batch %d: %w", epoch, err)
 			}
 			msgs = append(msgs, m)
+		}
+		if last.Number < cur.Next || last.Number >= epoch {
+			return nil, fmt.Errorf("read batch %d: answered up to %d from %d: %w", epoch, last.Number, cur.Next, chains.ErrUnavailable)
 		}
 		cur = chains.Cursor{Chain: c.ChainID(), Next: last.Number + 1, Parent: last.Hash}
 	}
