@@ -40,8 +40,8 @@ interface ILinkedTokenController {
         bytes32 r,
         bytes32 s
     ) external returns (IpcEnvelope memory committed);
-    /// @notice Pulls a refund that could not be paid; only its depositor may,
-    /// to any address.
+    /// @notice Pulls a refund that could not be paid: its depositor to any
+    /// address, anyone else to the depositor.
     function claimRefund(bytes32 id, address to) external;
 
     /// @dev FastWithdrawals only. `reserve` returns false (and changes nothing)

@@ -67,6 +67,9 @@ error NothingToWithdraw();
 error NotQuarantined();
 /// @dev The message still cannot be applied.
 error StillQuarantined();
+/// @dev Contracts exchanged calls with the subnet: they may owe what circulates in
+/// no book of the gateway, a token in escrow for instance.
+error SubnetInUse();
 error PowerTooLarge();
 /// @dev No checkpoint for longer than the gateway tolerates (PROTOCOL 27).
 error SubnetSilent(uint256 lastActive);

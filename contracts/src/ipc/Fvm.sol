@@ -64,13 +64,14 @@ library Fvm {
     }
 
     /// @notice True for addresses that can never be a recipient: zero,
-    /// precompiles and burn (below 2^16), masked ids (0xff + 11 zero bytes) and
-    /// their id space, and the predeployed gateway and registry of a subnet.
-    /// Contracts add their own gateway.
+    /// precompiles and burn (below 2^16), masked ids (0xff + 11 zero bytes), the
+    /// FVM's precompiles (0xfe + 11 zero bytes), and the predeployed gateway and
+    /// registry of a subnet. Contracts add their own gateway.
     function isForbidden(address account) internal pure returns (bool) {
         uint160 a = uint160(account);
         if (a <= type(uint16).max) return true;
-        if (a >> 64 == uint160(0xff) << 88) return true;
+        uint160 prefix = a >> 64;
+        if (prefix == uint160(0xff) << 88 || prefix == uint160(0xfe) << 88) return true;
         return account == 0x77Aa40B105843728088c0132e43FC44348881DA8
             || account == 0x74539671A1D2F1c8f200826bAbA665179F53a1b7;
     }

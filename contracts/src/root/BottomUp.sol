@@ -184,6 +184,7 @@ abstract contract BottomUp is Ledger {
         private
         returns (OutcomeType outcome, Disposition, bytes memory ret)
     {
+        _markCalled(s);
         (bool known, address to) = _recipient(e.to);
         if (!known) {
             outcome = OutcomeType.SystemErr;

@@ -19,6 +19,7 @@ import {
     NotEnoughFunds,
     NotEnoughFundsToRelease,
     NotRegisteredSubnet,
+    SubnetInUse,
     SubnetNotFound,
     AmountOutOfBounds
 } from "../ipc/Errors.sol";
@@ -106,11 +107,14 @@ contract Gateway is TopDown, BottomUp, Ownable2Step {
         if (!Calls.tryPay(s.collateralToken, msg.sender, amount, gasleft())) revert NotEnoughBalance();
     }
 
-    /// @notice The calling subnet actor ends its subnet, once nothing circulates
-    /// in it. Credits and collateral stay claimable.
+    /// @notice The calling subnet actor ends its subnet. Nothing may circulate in
+    /// it, and no contract may ever have exchanged calls with it: what those owe
+    /// (tokens in escrow, refunds on their way) we cannot see, and nothing could
+    /// bring it back. Credits and collateral stay claimable.
     function kill() external {
         State storage s = _caller();
         if (_circSupply(s) != 0) revert NotEmptySubnetCircSupply();
+        if (s.called) revert SubnetInUse();
         s.registered = false;
         emit SubnetDestroyed(_child(msg.sender));
     }

@@ -33,6 +33,7 @@ abstract contract Ledger is IGateway {
         address token; // zero: native supply
         bool registered; // false again once killed
         bool open; // the bootstrap is recorded
+        bool called; // a contract called into it, or out of it
         // Then.
         bytes32 topDownHash; // rolling hash before topDownNonce
         Counters counters;
@@ -45,6 +46,9 @@ abstract contract Ledger is IGateway {
     /// @dev Neither counter of value coming in may pass this, so no sum can
     /// overflow later, while a message is applied.
     uint256 internal constant MAX_LOCKED = type(uint128).max;
+    /// @dev Below it a fifth would not cover what a call with value costs before
+    /// its gas is counted, and handlers could get less than promised.
+    uint256 private constant MIN_MESSAGE_GAS = 200_000;
     bytes32 private constant NEW_TOP_DOWN_MESSAGE = NewTopDownMessage.selector;
 
     uint256 internal immutable MESSAGE_GAS;
@@ -75,7 +79,9 @@ abstract contract Ledger is IGateway {
         uint256 maxSilence
     ) {
         if (networkName.root == 0 || networkName.route.length > 1) revert InvalidSubnet();
-        if (messageGas_ == 0) revert AmountOutOfBounds(messageGas_, 1, type(uint256).max);
+        if (messageGas_ < MIN_MESSAGE_GAS) {
+            revert AmountOutOfBounds(messageGas_, MIN_MESSAGE_GAS, type(uint256).max);
+        }
         if (maxSilence == 0) revert AmountOutOfBounds(maxSilence, 1, type(uint256).max);
         if (fundMin > fundMax || fundMax > MAX_LOCKED) {
             revert AmountOutOfBounds(fundMax, fundMin, MAX_LOCKED);
@@ -178,6 +184,11 @@ abstract contract Ledger is IGateway {
         assembly ("memory-safe") {
             log3(add(encoded, 0x20), mload(encoded), topic, actor, id)
         }
+    }
+
+    /// @dev From the first Call on, either way, the subnet cannot be killed.
+    function _markCalled(State storage s) internal {
+        if (!s.called) s.called = true;
     }
 
     function _assetKind(address token) internal pure returns (AssetKind) {

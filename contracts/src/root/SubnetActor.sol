@@ -41,6 +41,9 @@ contract SubnetActor is Checkpoints, Ownable2Step {
     GenesisSeat[] private genesisSeats; // frozen at the bootstrap
     address[] private genesisAccounts;
     mapping(address account => uint256) private genesisBalance;
+    /// @dev In genesisAccounts, from 1: anyone may lengthen that list, so nobody
+    /// searches it.
+    mapping(address account => uint256) private genesisPosition;
     /// @notice Supply that exists in the subnet from its first block.
     uint256 public override genesisCircSupply;
     /// @notice What signatures and rolling hashes of this deployment begin with;
@@ -137,9 +140,10 @@ contract SubnetActor is Checkpoints, Ownable2Step {
         _give(COLLATERAL_TOKEN, msg.sender, amount);
     }
 
-    /// @notice Ends the subnet, once nothing circulates in it and every batch is
-    /// executed: by the only validator who is not leaving, or by the owner of a
-    /// federated subnet. All collateral becomes claimable.
+    /// @notice Ends the subnet, if nothing circulates in it, every batch is
+    /// executed, and no contract ever exchanged calls with it (see Gateway.kill):
+    /// by the only validator who is not leaving, or by the owner of a federated
+    /// subnet. All collateral becomes claimable.
     function kill() external nonReentrant {
         _requireNotKilled();
         if (!bootstrapped) revert SubnetNotBootstrapped();
@@ -160,7 +164,10 @@ contract SubnetActor is Checkpoints, Ownable2Step {
         if (amount == 0) revert NotEnoughFunds();
         if (bootstrapped) revert SubnetAlreadyBootstrapped();
         _take(SUPPLY_TOKEN, amount);
-        if (genesisBalance[msg.sender] == 0) genesisAccounts.push(msg.sender);
+        if (genesisBalance[msg.sender] == 0) {
+            genesisAccounts.push(msg.sender);
+            genesisPosition[msg.sender] = genesisAccounts.length;
+        }
         genesisBalance[msg.sender] += amount;
         genesisCircSupply += amount;
     }
@@ -327,13 +334,10 @@ contract SubnetActor is Checkpoints, Ownable2Step {
         genesisBalance[account] = left;
         genesisCircSupply -= amount;
         if (left != 0) return;
-        uint256 last = genesisAccounts.length - 1;
-        for (uint256 i = 0; i < last; i++) {
-            if (genesisAccounts[i] == account) {
-                genesisAccounts[i] = genesisAccounts[last];
-                break;
-            }
-        }
+        uint256 position = genesisPosition[account];
+        address last = genesisAccounts[genesisAccounts.length - 1];
+        genesisAccounts[position - 1] = last;
+        genesisPosition[last] = position;
         genesisAccounts.pop();
     }
 

@@ -74,6 +74,7 @@ abstract contract TopDown is Ledger {
         committed.from = IPCAddress({subnetId: _here(), rawAddress: Fvm.from(msg.sender)});
         committed.message = envelope.message;
         committed.value = _lockForCall(s, envelope.value);
+        _markCalled(s);
         _commitTopDown(s, actor, committed);
     }
 

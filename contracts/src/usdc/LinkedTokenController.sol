@@ -111,12 +111,13 @@ contract LinkedTokenController is ILinkedTokenController, PeerLink, ReentrancyGu
 
     /// @inheritdoc IIpcHandler
     /// @dev Only Results of our own deposits. An entry is cleared before its
-    /// refund is paid, so a repeated Result is unknown.
+    /// refund is paid, so a repeated Result is unknown. Not nonReentrant: nothing
+    /// repeats a Result, so whoever had it executed while we are locked (from a
+    /// hook of the token) would make its refund fail for ever.
     function handleIpcMessage(IpcEnvelope calldata envelope)
         external
         payable
         onlyGateway
-        nonReentrant
         returns (bytes memory)
     {
         if (envelope.kind != IpcMsgKind.Result) revert UnsupportedMsgKind();
@@ -134,7 +135,8 @@ contract LinkedTokenController is ILinkedTokenController, PeerLink, ReentrancyGu
     /// @inheritdoc ILinkedTokenController
     function claimRefund(bytes32 id, address to) external nonReentrant {
         Deposit memory deposit = _credits[id];
-        if (deposit.sender == address(0) || deposit.sender != msg.sender) revert NothingToClaim();
+        if (deposit.sender == address(0)) revert NothingToClaim();
+        if (msg.sender != deposit.sender && to != deposit.sender) revert NothingToClaim();
         _checkReceiver(to);
 
         delete _credits[id];
