@@ -54,13 +54,24 @@ func ParseUnits(s string) (Amount, error) {
 // and refuses more fractional digits than the token has.
 func ParseDecimal(s string, decimals uint8) (Amount, error) {
 	whole, frac, _ := strings.Cut(s, ".")
+	if whole == "" && frac == "" {
+		return Amount{}, fmt.Errorf("%q is no amount such as 1.5", truncate(s, 80))
+	}
 	if whole == "" {
 		whole = "0"
 	}
 	if len(frac) > int(decimals) {
 		return Amount{}, fmt.Errorf("%q has more than %d decimal places", truncate(s, 80), decimals)
 	}
-	return ParseUnits(whole + frac + strings.Repeat("0", int(decimals)-len(frac)))
+	if strings.Trim(whole+frac, "0123456789") != "" {
+		return Amount{}, fmt.Errorf("%q is no amount such as 1.5", truncate(s, 80))
+	}
+	// Zeros in front are not what makes a number too large.
+	digits := strings.TrimLeft(whole+frac+strings.Repeat("0", int(decimals)-len(frac)), "0")
+	if digits == "" {
+		return Amount{}, nil
+	}
+	return ParseUnits(digits)
 }
 
 // Big is a copy of the number.
