@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -171,8 +173,15 @@ func Read(path string) (Config, error) {
 	cfg := Default()
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
-	if err := dec.Decode(&cfg); err != nil {
+	err = dec.Decode(&cfg)
+	switch {
+	case errors.Is(err, io.EOF):
+		return Config{}, fmt.Errorf("read configuration %s: the file is empty", filepath.Base(path))
+	case err != nil:
 		return Config{}, fmt.Errorf("read configuration %s: %w", filepath.Base(path), err)
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return Config{}, fmt.Errorf("read configuration %s: one document per file; there is more behind ---", filepath.Base(path))
 	}
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
@@ -209,6 +218,15 @@ func (c *Chain) resolve(abs func(*string)) {
 	}
 }
 
+var (
+	// plainName is part of file names, lanes and Redis keys.
+	plainName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+	finality  = regexp.MustCompile(`^(finalized|depth:[0-9]{1,9})$`)
+)
+
+// Endpoint is the URL of the chain, from its file where it has one.
+func (c Chain) Endpoint() (string, error) { return secretOf(c.URL, c.URLFile) }
+
 // Check lists everything that is wrong, not only the first thing.
 func (c Config) Check() error {
 	var errs []error
@@ -222,8 +240,8 @@ func (c Config) Check() error {
 	if u := c.Redis.URL; u != "" && !strings.HasPrefix(u, "redis://") && !strings.HasPrefix(u, "rediss://") && !strings.HasPrefix(u, "unix://") {
 		bad("redis.url: redis://host:port/db, rediss://host:port/db or unix://path")
 	}
-	if c.Redis.Namespace == "" || strings.ContainsAny(c.Redis.Namespace, "{}: ") {
-		bad("redis.namespace: letters without braces, colons or spaces")
+	if !plainName.MatchString(c.Redis.Namespace) {
+		bad("redis.namespace: 1 to 64 letters, digits, '.', '_' or '-'")
 	}
 	c.Root.check("root", bad)
 	if len(c.Subnets) == 0 {
@@ -232,8 +250,8 @@ func (c Config) Check() error {
 	names := map[string]bool{"root": true}
 	for i, s := range c.Subnets {
 		at := fmt.Sprintf("subnets[%d]", i)
-		if s.Name == "" || names[s.Name] || strings.ContainsAny(s.Name, "/:{} ") {
-			bad("%s.name: a unique name other than root, without / : { } or spaces", at)
+		if names[s.Name] || !plainName.MatchString(s.Name) {
+			bad("%s.name: a unique name other than root, of letters, digits, '.', '_' or '-'", at)
 		}
 		names[s.Name] = true
 		if s.Deployment == "" {
@@ -241,9 +259,9 @@ func (c Config) Check() error {
 		}
 		s.Chain.check(at, bad)
 	}
-	for name, addr := range map[string]string{"api.listen": c.API.Listen, "api.admin": c.API.Admin} {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			bad("%s: host:port, port 0 for any free one", name)
+	for _, l := range []struct{ name, addr string }{{"api.listen", c.API.Listen}, {"api.admin", c.API.Admin}} {
+		if _, _, err := net.SplitHostPort(l.addr); err != nil {
+			bad("%s: host:port, port 0 for any free one", l.name)
 		}
 	}
 	if c.Alerts.Repeat <= 0 {
@@ -269,6 +287,9 @@ func (c Chain) check(at string, bad func(string, ...any)) {
 	}
 	if c.ChainID == 0 {
 		bad("%s.chain_id: the chain's id, to refuse an endpoint of another chain", at)
+	}
+	if !finality.MatchString(c.Finality) {
+		bad("%s.finality: finalized, or depth:N for N blocks below the newest", at)
 	}
 	if len(c.Accounts) == 0 {
 		bad("%s.accounts: at least one keystore, to pay for transactions", at)

@@ -264,7 +264,7 @@ func newAlerts(cfg Config, log *slog.Logger) (*alerts.Manager, error) {
 // dial connects to a chain. An endpoint that is down is waited for; one of
 // another chain ends the start.
 func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, error) {
-	url, err := secretOf(c.URL, c.URLFile)
+	url, err := c.Endpoint()
 	if err != nil {
 		return nil, err
 	}
