@@ -99,6 +99,11 @@ func Bootstrap(ctx context.Context, env Env, set RootSet, recorder Signer, p Boo
 	if err := preFund(ctx, j, set, p.PreFund); err != nil {
 		return Bootstrapped{}, fmt.Errorf("prefund: %w", err)
 	}
+	// The last join closes pre-funding, from another account: a reorg could put it
+	// in front.
+	if err := j.settle(ctx); err != nil {
+		return Bootstrapped{}, fmt.Errorf("wait until the genesis balances are final: %w", err)
+	}
 	if err := join(ctx, j, set, p.Joiners); err != nil {
 		return Bootstrapped{}, fmt.Errorf("join: %w", err)
 	}

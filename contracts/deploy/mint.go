@@ -17,7 +17,7 @@ type Grant struct {
 }
 
 // Mint gives dev tokens away, once per token and recipient of a state file. owner owns the
-// tokens. It returns once the grants are mined.
+// tokens. It returns once the grants are final.
 func Mint(ctx context.Context, env Env, owner Signer, grants []Grant) error {
 	j, err := openJournal(ctx, env)
 	if err != nil {
@@ -34,6 +34,11 @@ func Mint(ctx context.Context, env Env, owner Signer, grants []Grant) error {
 	}
 	if _, err := j.send(ctx, calls...); err != nil {
 		return fmt.Errorf("mint: %w", err)
+	}
+	// Who is granted tokens spends them from another account: a reorg could put
+	// the spending in front of the grant, so the grant is final first.
+	if err := j.settle(ctx); err != nil {
+		return fmt.Errorf("wait until the grants are final: %w", err)
 	}
 	return nil
 }
