@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"crypto/ecdsa"
-	"encoding/binary"
 	"math/big"
 	"testing"
 	"time"
@@ -41,7 +40,7 @@ func assemble(items ...any) []byte {
 		}
 	}
 	for hole, name := range holes {
-		binary.BigEndian.PutUint16(code[hole:], uint16(at[name]))
+		code[hole], code[hole+1] = byte(at[name]>>8), byte(at[name])
 	}
 	return code
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/store/storetest"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
@@ -235,14 +236,17 @@ type world struct {
 	hook        *receiver
 	relayer     *child
 	starts      int
+	db          *store.DB // the test's own view of the journal
 
 	bad   *stranger // on the root
 	worse *stranger // in the subnet
 	// bulk is how the transfers of a transaction must end, where it made
 	// several: "route amount status" to a count.
 	bulk map[common.Hash]map[string]int
-	on   struct{ logger, puppet, refuser, burner, bomb common.Address }
-	in   struct{ logger, puppet, refuser, burner, bomb, megabomb, refuseBomb common.Address }
+	// forged are transactions with nothing but forged events in them.
+	forged []common.Hash
+	on     struct{ logger, puppet, refuser, burner, bomb common.Address }
+	in     struct{ logger, puppet, refuser, burner, bomb, megabomb, refuseBomb common.Address }
 }
 
 func newWorld(t *testing.T) *world {
@@ -257,6 +261,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(net.Stop)
 	w.rig = &rig{t: t, net: net, dir: dir, sent: map[common.Hash]want{}}
 	t.Cleanup(func() {
+		w.close()
 		if w.relayer != nil {
 			w.relayer.kill()
 		}
@@ -323,10 +328,10 @@ func (w *world) ready() (int, string) {
 }
 
 // amber waits until /readyz says no, with these words, while the relayer lives.
-func (w *world) amber(words string) {
+func (w *world) amber(words string, limit time.Duration) {
 	w.t.Helper()
 	last := ""
-	w.eventually(15*time.Second, "readyz says "+words, func() bool {
+	w.eventually(limit, "readyz says "+words, func() bool {
 		code, body := w.ready()
 		last = fmt.Sprint(code, " ", body)
 		return code == http.StatusServiceUnavailable && strings.Contains(body, words)
@@ -412,7 +417,7 @@ func (w *world) all(limit time.Duration) map[common.Hash]api.Transfer {
 	defer cancel()
 	last := ""
 	for {
-		found, err := w.net.Transfers(ctx)
+		found, err := w.transfers(ctx)
 		pending := 0
 		for _, t := range found {
 			if !t.Status.Terminal() {
@@ -436,7 +441,9 @@ func (w *world) all(limit time.Duration) map[common.Hash]api.Transfer {
 			require.Len(w.t, got, len(expect))
 			return rows
 		}
-		last = fmt.Sprintf("%d expected, %d seen, %d pending (%v)", total, len(found), pending, err)
+		if err == nil || last == "" {
+			last = fmt.Sprintf("%d expected, %d seen, %d pending (%v)", total, len(found), pending, err)
+		}
 		if ctx.Err() != nil {
 			w.t.Fatalf("not settled after %s: %s\n%s", limit, last, w.lanes())
 		}
@@ -483,4 +490,42 @@ func (w *world) variant(t *testing.T, change func(*relayer.Config)) string {
 	path := filepath.Join(dir, "causeway.yaml")
 	require.NoError(t, home.WriteYAML(path, cfg))
 	return path
+}
+
+// journal opens the relayer's journal anew, as an operator's command does.
+func (w *world) journal(ctx context.Context) (*store.DB, error) {
+	return store.Open(ctx, store.Options{URL: w.redis.URL(), Namespace: "causeway", Instance: "test", RetryFor: time.Second})
+}
+
+// transfers reads all of them from the journal: the API counts questions.
+func (w *world) transfers(ctx context.Context) ([]api.Transfer, error) {
+	if w.db == nil {
+		db, err := w.journal(ctx)
+		if err != nil {
+			return nil, err
+		}
+		w.db = db
+	}
+	var out []api.Transfer
+	for cursor := ""; ; {
+		jobs, next, err := w.db.List(ctx, store.Filter{Limit: 200, Cursor: cursor})
+		if err != nil {
+			w.close()
+			return nil, err
+		}
+		for _, j := range jobs {
+			out = append(out, api.View(j))
+		}
+		if next == "" {
+			return out, nil
+		}
+		cursor = next
+	}
+}
+
+func (w *world) close() {
+	if w.db != nil {
+		_ = w.db.Close()
+	}
+	w.db = nil
 }
