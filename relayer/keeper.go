@@ -132,6 +132,13 @@ func (k *keeper) journal(ctx context.Context) error {
 		k.alerts.Raise(alerts.Alert{Name: alerts.RedisUndurable, Key: "redis", Severity: alerts.Page, Summary: err.Error()})
 	}
 
+	// Watchers stand still meanwhile: nothing is lost, and nothing new begins.
+	if k.db.Full() {
+		k.alerts.Raise(alerts.Alert{Name: alerts.RedisUndurable, Key: "memory", Severity: alerts.Page, Summary: store.ErrFull.Error()})
+	} else {
+		k.alerts.Resolve(alerts.RedisUndurable, "memory")
+	}
+
 	stats, err := k.db.Stats(ctx)
 	if err != nil {
 		return err

@@ -153,6 +153,10 @@ func (db *DB) Durable(ctx context.Context) error {
 	return nil
 }
 
+// Full says whether memory was nearly full when Durable last looked: then new
+// work is refused with ErrFull, and what is recorded goes on.
+func (db *DB) Full() bool { return db.full.Load() }
+
 // forgot closes the store for every verb until Reopen.
 func (db *DB) forgot(err error) error {
 	db.broken.CompareAndSwap(nil, &err)
