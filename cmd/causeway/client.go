@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 
@@ -33,14 +34,24 @@ func (g *globals) place() (place, error) {
 			account: relayer.Account{Keystore: info.UserKeystore, PasswordFile: info.UserPassword},
 		}, nil
 	}
-	cfg, cerr := g.config("")
-	if cerr != nil {
+	cfg, err := g.config("")
+	if errors.Is(err, fs.ErrNotExist) {
 		return place{}, usage("%s holds neither a running devnet nor a configuration: give --home", g.home)
+	}
+	if err != nil {
+		return place{}, err
 	}
 	if len(cfg.Subnets) != 1 {
 		return place{}, usage("the configuration has %d subnets; this command needs one", len(cfg.Subnets))
 	}
-	return place{rootURL: cfg.Root.URL, subnetURL: cfg.Subnets[0].URL, api: "http://" + cfg.API.Listen, deployment: cfg.Subnets[0].Deployment}, nil
+	p := place{api: "http://" + cfg.API.Listen, deployment: cfg.Subnets[0].Deployment}
+	if p.rootURL, err = cfg.Root.Endpoint(); err == nil {
+		p.subnetURL, err = cfg.Subnets[0].Endpoint()
+	}
+	if err != nil {
+		return place{}, usageError{err}
+	}
+	return p, nil
 }
 
 // bridge opens the user's wallet on both sides.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
@@ -103,8 +104,8 @@ func deployOptions(ctx context.Context, g *globals, url string, a relayer.Accoun
 // With dev tokens the FLT is minted first; with real ones the relayer's account
 // must hold it.
 func addPreFund(g *globals, o *home.DeployOptions, amount string) error {
-	var whole int64
-	if _, err := fmt.Sscanf(amount, "%d", &whole); err != nil || whole < 1 {
+	whole, err := strconv.ParseInt(amount, 10, 64)
+	if err != nil || whole < 1 {
 		return usage("--prefund: a whole number of FLT, at least 1")
 	}
 	if err := g.dir().Make(); err != nil {

@@ -68,6 +68,9 @@ func newQueue(g *globals) *cobra.Command {
 			if st != "" && st != tokens.Pending && !st.Terminal() {
 				return usage("--status: pending, done, refunded, credited or parked")
 			}
+			if limit < 1 {
+				return usage("--limit: at least 1")
+			}
 			db, err := g.journal(c.Context(), config)
 			if err != nil {
 				return err

@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/spf13/cobra"
 )
 
@@ -31,10 +33,10 @@ func newRescan(g *globals) *cobra.Command {
 				return err
 			}
 			o := relayer.RescanOptions{AcceptForgotten: accept}
-			if o.From, err = heights("--from", from); err != nil {
+			if o.From, err = heights("--from", from, cfg); err != nil {
 				return err
 			}
-			if o.To, err = heights("--to", to); err != nil {
+			if o.To, err = heights("--to", to, cfg); err != nil {
 				return err
 			}
 			told := time.Now()
@@ -63,13 +65,21 @@ func newRescan(g *globals) *cobra.Command {
 	return c
 }
 
-func heights(flag string, in []string) (map[string]uint64, error) {
+// heights reads CHAIN=HEIGHT of chains that the configuration names.
+func heights(flag string, in []string, cfg relayer.Config) (map[string]uint64, error) {
+	known := []string{flow.Root}
+	for _, s := range cfg.Subnets {
+		known = append(known, s.Name)
+	}
 	out := map[string]uint64{}
 	for _, s := range in {
 		name, text, ok := strings.Cut(s, "=")
 		n, err := strconv.ParseUint(text, 10, 63)
 		if !ok || err != nil || name == "" {
 			return nil, usage("%s: CHAIN=HEIGHT, such as root=1200", flag)
+		}
+		if !slices.Contains(known, name) {
+			return nil, usage("%s: there is no chain %q, but %s", flag, name, strings.Join(known, " and "))
 		}
 		out[name] = n
 	}

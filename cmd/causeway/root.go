@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -79,23 +80,35 @@ func newRoot() *cobra.Command {
 	f.BoolVar(&g.json, "json", false, "print JSON")
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&g.logText, "log-text", false, "log lines of text instead of JSON")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage("%w: see `%s --help`", err, c.CommandPath())
+	})
 	root.AddCommand(
 		newRun(g), newNode(g), newDevnet(g), newDevroot(g), newDeploy(g), newTransfer(g), newWithdraw(g), newStatus(g),
 		newCredits(g), newQueue(g), newLane(g), newRescan(g), newConfig(g), newVersion(g),
 	)
-	for _, c := range root.Commands() {
-		asUsage(c)
-	}
+	asUsage(root)
 	return root
 }
 
-// asUsage makes wrong arguments a usage error.
+// asUsage makes wrong arguments, and verbs that do not exist, a usage error.
 func asUsage(c *cobra.Command) {
+	if c.HasSubCommands() && c.Run == nil && c.RunE == nil {
+		c.Args, c.SuggestionsMinimumDistance = cobra.ArbitraryArgs, 2
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+				return usage("%q is no command of `%s`: did you mean %s?", args[0], c.CommandPath(), strings.Join(like, " or "))
+			}
+			return usage("%q is no command: see `%s --help`", args[0], c.CommandPath())
+		}
+	}
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
-				return usageError{err}
+				return usage("%w: see `%s --help`", err, c.CommandPath())
 			}
 			return nil
 		}
@@ -136,6 +149,9 @@ func (g *globals) config(path string) (relayer.Config, error) {
 		path = g.dir().Config()
 	}
 	cfg, err := relayer.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return cfg, usage("%w: give --config or --home; `causeway deploy` writes one", err)
+	}
 	if err != nil {
 		return cfg, usageError{err}
 	}

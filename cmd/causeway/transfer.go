@@ -100,6 +100,9 @@ func send(c *cobra.Command, g *globals, s *sendFlags, token, verb string) error 
 	if err != nil {
 		return usage("--amount: %w", err)
 	}
+	if amount.IsZero() {
+		return usage("--amount: more than nothing")
+	}
 	b, p, err := g.bridge(ctx, s.keystore, s.password)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/causeway-bridge/causeway/chains/crash"
@@ -27,20 +28,28 @@ func newVersion(g *globals) *cobra.Command {
 	return c
 }
 
-// redact hides whatever in a URL may be a secret: user info, path and query.
+// redact hides whatever in a URL may be a secret: user info, path, query and
+// fragment; all of a text that is no URL, since nobody knows what it holds.
 func redact(raw string) string {
+	if raw == "" {
+		return ""
+	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {
-		return raw
+		return "xxxxx"
 	}
+	shown := url.URL{Scheme: u.Scheme, Host: u.Host}
 	if u.User != nil {
-		u.User = url.User("***")
+		shown.User = url.User("xxxxx")
 	}
-	if len(u.Path) > 1 && u.Scheme != "redis" && u.Scheme != "rediss" {
-		u.Path = "/***"
+	if db := strings.TrimPrefix(u.Path, "/"); db != "" {
+		shown.Path = "/xxxxx"
+		if _, err := strconv.ParseUint(db, 10, 16); err == nil && strings.HasPrefix(u.Scheme, "redis") {
+			shown.Path = u.Path // the number of a database
+		}
 	}
 	if u.RawQuery != "" {
-		u.RawQuery = "***"
+		shown.RawQuery = "xxxxx"
 	}
-	return u.String()
+	return shown.String()
 }

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/crash"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+)
+
+// cli runs one command line with a home of its own.
+func cli(t *testing.T, home string, args ...string) (out string, code int, err error) {
+	t.Helper()
+	root := newRoot()
+	var stdout, stderr bytes.Buffer
+	root.SetOut(&stdout)
+	root.SetErr(&stderr)
+	if home != "" {
+		args = append([]string{"--home", home}, args...)
+	}
+	root.SetArgs(args)
+	err = root.ExecuteContext(t.Context())
+	return stdout.String(), exitCode(err), err
+}
+
+const goodConfig = `
+single_source: true
+redis: {url: "redis://:hunter2@127.0.0.1:1/3", namespace: test}
+root:
+  url: http://user:hunter2@127.0.0.1:1/key/hunter2?token=hunter2
+  chain_id: 1
+  accounts: [{keystore: k, password_file: p}]
+subnets:
+  - name: subnet
+    deployment: d.json
+    url: ws://127.0.0.1:1
+    chain_id: 2
+    accounts: [{keystore: k, password_file: p}]
+`
+
+// homeWith is a home with this configuration; none for "".
+func homeWith(t *testing.T, config string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if config != "" {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "causeway.yaml"), []byte(config), 0o600))
+	}
+	return dir
+}
+
+func TestAWrongCommandLineExitsWith2AndSaysWhatToDo(t *testing.T) {
+	id := "0x" + strings.Repeat("1", 64)
+	key := filepath.Join(t.TempDir(), "none")
+	for _, c := range []struct {
+		line   string
+		config string
+		want   string
+	}{
+		{"nothing", "", `"nothing" is no command`},
+		{"nothing", "", "see `causeway --help`"},
+		{"statu", "", "did you mean status?"},
+		{"queue retyr " + id, "", "did you mean retry?"},
+		{"queue nothing", "", "see `causeway queue --help`"},
+		{"lane nothing", "", "see `causeway lane --help`"},
+		{"config nothing", "", "see `causeway config --help`"},
+		{"credits nothing", "", "see `causeway credits --help`"},
+		{"--nothing", "", "unknown flag: --nothing: see `causeway --help`"},
+		{"queue ls --nothing", "", "see `causeway queue ls --help`"},
+		{"version extra", "", "see `causeway version --help`"},
+		{"status a b", "", "accepts at most 1 arg(s), received 2"},
+		{"queue show", "", "accepts 1 arg(s), received 0: see `causeway queue show --help`"},
+		{"queue retry", "", "accepts 1 arg(s)"},
+		{"queue discard " + id, goodConfig, "--why is required"},
+		{"queue discard " + id + " --why=", goodConfig, "--why is required"},
+		{"queue ls --status nothing", goodConfig, "pending, done, refunded, credited or parked"},
+		{"queue ls --limit 0", goodConfig, "--limit: at least 1"},
+		{"queue ls --limit many", goodConfig, "invalid argument"},
+		{"queue ls", "", "give --config or --home; `causeway deploy` writes one"},
+		{"lane pause", "", "accepts 1 arg(s)"},
+		{"lane ls", "", "give --config or --home"},
+		{"run", "", "give --config or --home"},
+		{"run --config " + key, "", "give --config or --home"},
+		{"run", "state: [", "read configuration"},
+		{"run", "unknown: 1", "field unknown not found"},
+		{"run", "state: x", "subnets: at least one is needed"},
+		{"run --log-level loud", goodConfig, "--log-level: debug, info, warn or error"},
+		{"node", "", ""},
+		{"rescan", "", "give --config or --home"},
+		{"rescan --from 12", goodConfig, "--from: CHAIN=HEIGHT, such as root=1200"},
+		{"rescan --from root=x", goodConfig, "--from: CHAIN=HEIGHT"},
+		{"rescan --from root=-1", goodConfig, "--from: CHAIN=HEIGHT"},
+		{"rescan --from =1", goodConfig, "--from: CHAIN=HEIGHT"},
+		{"rescan --to root=99999999999999999999", goodConfig, "--to: CHAIN=HEIGHT"},
+		{"rescan --to rot=5", goodConfig, `--to: there is no chain "rot", but root and subnet`},
+		{"transfer", "", "accepts 1 arg(s)"},
+		{"transfer doge --amount 1", "", "is no token of this bridge: usdc or flt"},
+		{"transfer usdc", "", "--amount is required"},
+		{"transfer usdc --amount 1.0000001", "", "more than 6 decimal places"},
+		{"transfer usdc --amount .", "", "is no amount such as 1.5"},
+		{"transfer usdc --amount 0.0", "", "--amount: more than nothing"},
+		{"transfer usdc --amount=-1", "", "--amount"},
+		{"transfer flt --amount 1 --from subnet --to subnet", "", "there is no route"},
+		{"transfer flt --amount 1 --from mars", "", "--from root --to subnet, or --from subnet --to root"},
+		{"transfer flt --amount 1", "", "neither a running devnet nor a configuration: give --home"},
+		{"transfer flt --amount 1", goodConfig, "give --keystore and --password-file"},
+		{"transfer flt --amount 1 --keystore " + key + " --password-file " + key, goodConfig, "read keystore"},
+		{"transfer flt --amount 1", "unknown: 1", "field unknown not found"},
+		{"withdraw flt", "", "--amount is required"},
+		{"withdraw usd --amount 1", "", "usdc or flt"},
+		{"status", "", "give --home"},
+		{"credits ls", "", "give --home"},
+		{"credits claim", "", "accepts 1 arg(s)"},
+		{"deploy", "", "--root-url, --keystore and --password-file are required"},
+		{"deploy --root-url x --keystore " + key + " --password-file " + key, "", "read keystore"},
+		{"config check", "", "give --config or --home"},
+		{"config check", "state: ''", "state: give a folder"},
+		{"config print", "state: ''", "root.chain_id"},
+		{"devnet extra", "", "see `causeway devnet --help`"},
+	} {
+		t.Run(c.line, func(t *testing.T) {
+			_, code, err := cli(t, homeWith(t, c.config), strings.Fields(c.line)...)
+			require.Error(t, err)
+			require.Equal(t, exitUsage, code, err)
+			require.ErrorContains(t, err, c.want)
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+func TestAWholeNumberOfFLTIsWhole(t *testing.T) {
+	for _, bad := range []string{"0", "-1", "1.5", "12abc", "1e3", " 1", "", "99999999999999999999"} {
+		err := addPreFund(&globals{home: t.TempDir()}, nil, bad)
+		require.ErrorContains(t, err, "--prefund: a whole number of FLT", bad)
+		require.Equal(t, exitUsage, exitCode(err))
+	}
+}
+
+func TestWhatCannotBeReachedExitsWith3(t *testing.T) {
+	for _, line := range []string{"status", "status 0x" + strings.Repeat("1", 64)} {
+		_, code, err := cli(t, homeWith(t, goodConfig+"api: {listen: '127.0.0.1:1', admin: '127.0.0.1:2'}\n"), strings.Fields(line)...)
+		require.ErrorIs(t, err, chains.ErrUnavailable)
+		require.ErrorContains(t, err, "is `causeway run` up?")
+		require.Equal(t, exitUnavailable, code)
+	}
+	for err, want := range map[error]int{
+		nil: 0, errors.New("x"): 1, usage("x"): 2, fmt.Errorf("y: %w", usage("x")): 2, fmt.Errorf("y: %w", chains.ErrUnavailable): 3,
+		store.ErrDown: 3, store.ErrUnfit: 1, context.Canceled: 1,
+	} {
+		require.Equal(t, want, exitCode(err), "%v", err)
+	}
+}
+
+func TestTheRelayersAnswersAreReadByTheirStatus(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+		code   int
+		want   string
+	}{
+		{404, `{"detail":"none"}`, exitFailed, "the relayer knows no such transfer"},
+		{400, `{"detail":"an id is 0x and 64 hex digits"}`, exitFailed, "answered 400: an id is 0x"},
+		{429, `{"detail":"slow down"}`, exitFailed, "slow down"},
+		{503, `{"detail":"try again in a moment"}`, exitUnavailable, "answered 503: try again"},
+		{502, `<html>`, exitUnavailable, "answered 502"},
+		{200, `rubbish`, exitFailed, "invalid character"},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			_, _ = w.Write([]byte(c.body))
+		}))
+		host := strings.TrimPrefix(s.URL, "http://")
+		_, code, err := cli(t, homeWith(t, goodConfig+"api: {listen: '"+host+"', admin: '127.0.0.1:2'}\n"), "status", "0x1")
+		s.Close()
+		require.ErrorContains(t, err, c.want)
+		require.Equal(t, c.code, code)
+	}
+}
+
+// every visits a command and all below it.
+func every(c *cobra.Command, do func(*cobra.Command)) {
+	do(c)
+	for _, sub := range c.Commands() {
+		every(sub, do)
+	}
+}
+
+func TestEveryCommandHelps(t *testing.T) {
+	count := 0
+	every(newRoot(), func(c *cobra.Command) {
+		count++
+		path := strings.Fields(c.CommandPath())[1:]
+		t.Run(c.CommandPath(), func(t *testing.T) {
+			require.NotEmpty(t, c.Short, "a line that says what it does")
+			require.False(t, strings.HasSuffix(c.Short, "."))
+			out, code, err := cli(t, "", append(path, "--help")...)
+			require.NoError(t, err)
+			require.Equal(t, exitOK, code)
+			require.Contains(t, out, "Usage:")
+			require.Contains(t, out, "--json")
+			for line := range strings.Lines(c.LocalFlags().FlagUsages()) {
+				require.Regexp(t, `^ +(-\w, )?--[a-z0-9-]+( [a-z]+\S*)? {2,}\S`, line, "a flag without a word about it")
+			}
+			if c.HasSubCommands() {
+				out, code, err = cli(t, "", path...)
+				require.NoError(t, err)
+				require.Equal(t, exitOK, code)
+				require.Contains(t, out, "Available Commands:")
+			}
+		})
+	})
+	require.Greater(t, count, 20)
+}
+
+func TestVersionTellsTheBuildAndTheCrashPoints(t *testing.T) {
+	out, _, err := cli(t, "", "version")
+	require.NoError(t, err)
+	require.Regexp(t, `^causeway \S+ \(commit \S+, store schema \d+\)\n$`, out)
+
+	out, _, err = cli(t, "", "--json", "version")
+	require.NoError(t, err)
+	var v struct {
+		Version, Commit string
+		Schema          int `json:"store_schema"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &v))
+	require.Equal(t, store.Schema, v.Schema)
+	require.NotEmpty(t, v.Version)
+
+	out, _, err = cli(t, "", "version", "--crash-points")
+	require.NoError(t, err)
+	require.Equal(t, strings.Join(crash.Points(), "\n")+"\n", out)
+	out, _, err = cli(t, "", "--json", "version", "--crash-points")
+	require.NoError(t, err)
+	var points []string
+	require.NoError(t, json.Unmarshal([]byte(out), &points))
+	require.Equal(t, crash.Points(), points)
+	require.NotEmpty(t, points)
+}
+
+func TestAGoodConfigurationIsFineAndPrintedWithoutSecrets(t *testing.T) {
+	home := homeWith(t, goodConfig)
+	out, code, err := cli(t, home, "config", "check")
+	require.NoError(t, err)
+	require.Zero(t, code)
+	require.Equal(t, "the configuration is fine\n", out)
+	out, _, err = cli(t, home, "--json", "config", "check")
+	require.NoError(t, err)
+	require.JSONEq(t, `{"ok":true}`, out)
+
+	text, _, err := cli(t, home, "config", "print")
+	require.NoError(t, err)
+	jsonText, _, err := cli(t, home, "--json", "config", "print")
+	require.NoError(t, err)
+	for _, out := range []string{text, jsonText} {
+		require.NotContains(t, out, "hunter2")
+		require.Contains(t, out, "redis://xxxxx@127.0.0.1:1/3", "the database stays")
+		require.Contains(t, out, "http://xxxxx@127.0.0.1:1/xxxxx?xxxxx")
+		require.Contains(t, out, "ws://127.0.0.1:1")
+		require.Contains(t, out, "max_pending", "defaults are filled in")
+	}
+	var v map[string]any
+	require.NoError(t, json.Unmarshal([]byte(jsonText), &v))
+	require.Equal(t, "30s", v["work"].(map[string]any)["lease"])
+
+	// Given by its path it needs no home.
+	_, code, err = cli(t, t.TempDir(), "config", "check", "--config", filepath.Join(home, "causeway.yaml"))
+	require.NoError(t, err)
+	require.Zero(t, code)
+}
+
+func TestABadConfigurationListsEveryComplaint(t *testing.T) {
+	_, code, err := cli(t, homeWith(t, "root: {url: 'ftp://x:hunter2@y'}\nredis: {url: ''}\n"), "config", "check")
+	require.Equal(t, exitUsage, code)
+	for _, want := range []string{"redis: give either", "root.url:", "root.chain_id:", "subnets: at least one", "single_source:", "causeway.yaml"} {
+		require.ErrorContains(t, err, want)
+	}
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestRedactHidesWhateverMayBeASecret(t *testing.T) {
+	for raw, want := range map[string]string{
+		"":                                 "",
+		"http://127.0.0.1:8545":            "http://127.0.0.1:8545",
+		"http://127.0.0.1:8545/":           "http://127.0.0.1:8545",
+		"https://node/v1/hunter2":          "https://node/xxxxx",
+		"https://node/?key=hunter2":        "https://node?xxxxx",
+		"https://u:hunter2@node":           "https://xxxxx@node",
+		"https://hunter2@node":             "https://xxxxx@node",
+		"https://node/#hunter2":            "https://node",
+		"redis://u:hunter2@h:6379/5":       "redis://xxxxx@h:6379/5",
+		"rediss://:hunter2@h:6379/5?x=y":   "rediss://xxxxx@h:6379/5?xxxxx",
+		"redis://h:6379/hunter2":           "redis://h:6379/xxxxx",
+		"unix:///run/redis.sock?p=hunter2": "xxxxx",
+		"redis://u:hunter%zz2@h/0":         "xxxxx",
+		"redis:hunter2@h":                  "xxxxx",
+		"hunter2":                          "xxxxx",
+		"http://h:hunter2/":                "xxxxx",
+		"://hunter2":                       "xxxxx",
+	} {
+		require.Equal(t, want, redact(raw), raw)
+	}
+}
+
+func FuzzRedactNeverShowsAPassword(f *testing.F) {
+	f.Add("redis", "user", "host:1", "/0", "a=b")
+	f.Add("http", "", "[::1]:5", "/x", "")
+	f.Add("", "@", "%", "?", "#")
+	f.Fuzz(func(t *testing.T, scheme, user, host, path, query string) {
+		const secret = "hunter2-hunter2"
+		for _, s := range []string{scheme, user, host, path, query} {
+			if strings.Contains(s, "hunter") {
+				return
+			}
+		}
+		require.NotContains(t, redact(scheme+"://"+user+":"+secret+"@"+host+path+"?"+query), secret)
+	})
+}
