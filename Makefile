@@ -30,7 +30,7 @@ lint: setup ## format, vet, staticcheck, forge fmt and lint
 	cd contracts && $(FORGE) fmt --check
 	cd contracts && $(FORGE) lint
 
-bench: setup ## rates, latencies and gas as JSON, also in bench/; BENCH=-short takes two minutes
+bench: setup ## rates, latencies and gas as JSON, also in bench/; BENCH=-short takes under two minutes
 	@go run ./test/bench -out bench/bench.json $(BENCH)
 
 contracts: setup ## compile the contracts and run their tests

@@ -121,7 +121,7 @@ func TestARateIsNullWhereAllTransfersEndInOneMoment(t *testing.T) {
 func TestADirectionCountsWhatDidNotEndWell(t *testing.T) {
 	began := time.Unix(1_700_000_000, 0)
 	h := &history{byTx: map[common.Hash]store.Job{}}
-	b := burst{began: began}
+	b := &burst{began: began}
 	for i := range 5 {
 		tx := common.Hash{byte(i + 1)}
 		b.txs = append(b.txs, sent{tx, began.Add(time.Millisecond)})

@@ -30,36 +30,9 @@ func measureBridge(ctx context.Context, o options, s size, say progress) (_ *Bri
 	if err := r.warmUp(ctx); err != nil {
 		return nil, fmt.Errorf("warm up: %w", err)
 	}
-	say("burst: %d deposits", s.events)
-	in, err := r.burst(ctx, r.root, alternating(s.events, r.deposit))
+	phases, err := r.phases(ctx, s)
 	if err != nil {
-		return nil, fmt.Errorf("deposits: %w", err)
-	}
-	say("burst: %d withdrawals", s.events)
-	if err := r.newPeriod(ctx, new(uint64)); err != nil {
 		return nil, err
-	}
-	out, err := r.burst(ctx, r.subnet, alternating(s.events, r.withdraw))
-	if err != nil {
-		return nil, fmt.Errorf("withdrawals: %w", err)
-	}
-	var quiet span
-	var slowIn, slowOut burst
-	if s.trickle > 0 {
-		say("one at a time: %d deposits and %d withdrawals", s.trickle, s.trickle)
-		if slowIn, slowOut, err = r.trickle(ctx, s.trickle); err != nil {
-			return nil, fmt.Errorf("one at a time: %w", err)
-		}
-		quiet = slowIn.span()
-	}
-	before := time.Now()
-	if err := r.gasPhase(ctx, s); err != nil {
-		return nil, fmt.Errorf("gas: %w", err)
-	}
-	if s.trickle == 0 {
-		// A short run has no phase of single transfers; the small batches of the
-		// gas phase are the nearest to it.
-		quiet = span{before, time.Now()}
 	}
 
 	say("checking invariants and reading receipts")
@@ -74,21 +47,61 @@ func measureBridge(ctx context.Context, o options, s size, say progress) (_ *Bri
 	if err := errors.Join(r.root.failed(), r.subnet.failed()); err != nil {
 		return nil, err
 	}
-	b.Deposits, b.Withdrawals = directionOf(h, in), directionOf(h, out)
+	p, timed := phases, r.broadcasts(h)
+	b.Deposits, b.Withdrawals = directionOf(h, p.in), directionOf(h, p.out)
 	b.Deposits.Measured = "sent in one burst, signed ahead. " + clocked
 	b.Withdrawals.Measured = "sent in one burst, signed ahead, early in a checkpoint period, so that all are of one checkpoint if they fit. " + clocked
-	if s.trickle > 0 {
+	b.Broadcast = Broadcast{Clocks: clocks, Burst: within(timed, p.in.span(), p.out.span())}
+	if p.slowIn != nil {
+		b.SlowDeposits, b.SlowWithdrawals = new(directionOf(h, p.slowIn)), new(directionOf(h, p.slowOut))
 		slow := fmt.Sprintf("one sent every %s, both directions at once. %s", trickleEvery, clocked)
-		b.SlowDeposits, b.SlowWithdrawals = new(directionOf(h, slowIn)), new(directionOf(h, slowOut))
 		b.SlowDeposits.Measured, b.SlowWithdrawals.Measured = slow, slow
+		b.Broadcast.OneOff = within(timed, p.slowIn.span())
 	}
-	timed := r.broadcasts(h)
-	b.Broadcast = Broadcast{Clocks: clocks, OneOff: within(timed, quiet), Burst: within(timed, in.span(), out.span())}
 	b.Gas = r.gasTable(h, s.batches)
 	b.Invariants, b.Sound = report.Invariants, report.OK && allDone(h)
 	b.Load[1] = load()
 	say("deposits %s/s, withdrawals %s/s by wall clock, first to last", show(b.Deposits.Wall.PerSecond), show(b.Withdrawals.Wall.PerSecond))
 	return b, nil
+}
+
+// phases are what was sent; slowIn and slowOut are nil in a short run.
+type phases struct{ in, out, slowIn, slowOut *burst }
+
+// phases sends everything. A short run does not wait for its withdrawals before
+// it goes on with the batches for the gas table.
+func (r *rig) phases(ctx context.Context, s size) (p phases, err error) {
+	r.say("burst: %d deposits", s.events)
+	if p.in, err = r.burst(ctx, r.root, alternating(s.events, r.deposit)); err == nil {
+		err = r.end(ctx, p.in)
+	}
+	if err != nil {
+		return p, fmt.Errorf("deposits: %w", err)
+	}
+	r.say("burst: %d withdrawals", s.events)
+	var used uint64 // checkpoint period
+	if err := r.newPeriod(ctx, &used); err != nil {
+		return p, err
+	}
+	if p.out, err = r.burst(ctx, r.subnet, alternating(s.events, r.withdraw)); err == nil && s.trickle > 0 {
+		err = r.end(ctx, p.out)
+	}
+	if err != nil {
+		return p, fmt.Errorf("withdrawals: %w", err)
+	}
+	if s.trickle > 0 {
+		r.say("one at a time: %d deposits and %d withdrawals", s.trickle, s.trickle)
+		if p.slowIn, p.slowOut, err = r.trickle(ctx, s.trickle); err != nil {
+			return p, fmt.Errorf("one at a time: %w", err)
+		}
+	}
+	if err := r.gasPhase(ctx, s, &used); err != nil {
+		return p, fmt.Errorf("gas: %w", err)
+	}
+	if p.out.ended.IsZero() {
+		err = r.end(ctx, p.out)
+	}
+	return p, err
 }
 
 func show(v *float64) string {
@@ -113,7 +126,7 @@ const clocked = "Wall clock: from when the sending node had taken a transaction 
 	"its final destination event (a terminal status). Block time: time of the block with the destination event, in whole seconds; sent is the time of the origin block"
 
 // directionOf reads the ends of a burst's transfers.
-func directionOf(h *history, b burst) Direction {
+func directionOf(h *history, b *burst) Direction {
 	d := Direction{Events: len(b.txs), Routes: map[string]int{}, Statuses: map[string]int{}}
 	var wall, block, origin ends
 	var latencies []time.Duration

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"time"
@@ -82,17 +83,17 @@ type burst struct {
 	txs   []sent
 }
 
-// burst sends n transfers at once and waits until the last has ended.
-func (r *rig) burst(ctx context.Context, s *side, calls []call) (burst, error) {
+// burst sends many transfers at once; end waits until the last has ended.
+func (r *rig) burst(ctx context.Context, s *side, calls []call) (*burst, error) {
 	began, txs, err := s.send(ctx, calls)
-	if err != nil {
-		return burst{}, err
-	}
 	r.want += len(calls)
-	if err := r.settle(ctx, 10*time.Minute); err != nil {
-		return burst{}, err
-	}
-	return burst{began, time.Now(), txs}, nil
+	return &burst{began: began, txs: txs}, err
+}
+
+func (r *rig) end(ctx context.Context, b *burst) error {
+	err := r.settle(ctx, 10*time.Minute)
+	b.ended = time.Now()
+	return err
 }
 
 // span is a stretch of time.
@@ -100,7 +101,7 @@ type span struct{ from, to time.Time }
 
 func (s span) has(t time.Time) bool { return !t.Before(s.from) && t.Before(s.to) }
 
-func (b burst) span() span { return span{b.began, b.ended} }
+func (b *burst) span() span { return span{b.began, b.ended} }
 
 // trickleEvery is the pause between two transfers of a direction. It keeps no
 // step with the blocks.
@@ -108,9 +109,8 @@ const trickleEvery = 1370 * time.Millisecond
 
 // trickle sends n transfers each way, one at a time, and waits until the last
 // has ended.
-func (r *rig) trickle(ctx context.Context, n int) (in, out burst, err error) {
-	in.began = time.Now()
-	out.began = in.began
+func (r *rig) trickle(ctx context.Context, n int) (in, out *burst, err error) {
+	in, out = &burst{began: time.Now()}, &burst{began: time.Now()}
 	tick := time.NewTicker(trickleEvery)
 	defer tick.Stop()
 	for i := range n {
@@ -131,23 +131,17 @@ func (r *rig) trickle(ctx context.Context, n int) (in, out burst, err error) {
 		case <-tick.C:
 		}
 	}
-	if err := r.settle(ctx, 5*time.Minute); err != nil {
-		return in, out, err
-	}
-	in.ended = time.Now()
-	out.ended = in.ended
-	return in, out, nil
+	return in, out, errors.Join(r.end(ctx, in), r.end(ctx, out))
 }
 
 // gasPhase sends batches of each size and kind so that each rides in one
 // transaction: deposits of one root block, withdrawals of one checkpoint
 // period. What came out otherwise is grouped as it came out.
-func (r *rig) gasPhase(ctx context.Context, s size) error {
-	var used uint64
+func (r *rig) gasPhase(ctx context.Context, s size, used *uint64) error {
 	for _, n := range s.batches {
 		for _, asset := range []tokens.Asset{tokens.FLT, tokens.USDC} {
 			r.say("gas: %d deposits and %d withdrawals of %s", n, n, asset.Symbol)
-			if err := r.newPeriod(ctx, &used); err != nil {
+			if err := r.newPeriod(ctx, used); err != nil {
 				return err
 			}
 			if _, _, err := r.subnet.send(ctx, same(n, asset, r.withdraw)); err != nil {
@@ -165,7 +159,7 @@ func (r *rig) gasPhase(ctx context.Context, s size) error {
 			continue
 		}
 		r.say("gas: %d releases", n)
-		if err := r.newPeriod(ctx, &used); err != nil {
+		if err := r.newPeriod(ctx, used); err != nil {
 			return err
 		}
 		calls := make([]call, n)

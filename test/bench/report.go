@@ -161,8 +161,10 @@ func ratesOf(n int, sent, first, last time.Time) Rates {
 // Broadcast is how long the relayer takes to answer an event.
 type Broadcast struct {
 	Clocks string  `json:"clocks"`
-	OneOff []Spell `json:"one_at_a_time"` // transfers sent one by one
-	Burst  []Spell `json:"burst"`
+	OneOff []Spell `json:"one_at_a_time"` // transfers sent one by one; null in a short run
+	// Burst is both bursts; in a short run also the batches sent for the gas
+	// table while the withdrawals are on their way.
+	Burst []Spell `json:"burst"`
 }
 
 // Spell is one kind of transaction.
