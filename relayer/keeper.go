@@ -211,20 +211,21 @@ func (k *keeper) lanes(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	paused, troubled := 0, map[string]bool{}
+	paused, troubled := map[string]bool{}, map[string]bool{}
 	for _, l := range lanes {
 		troubled[l.Name] = l.LastErr != ""
 		if l.Paused != "" {
-			paused++
+			paused[l.Name] = true
 			k.alerts.Raise(alerts.Alert{Name: alerts.LanePaused, Key: l.Name, Severity: alerts.Ticket,
 				Summary: fmt.Sprintf("lane %s was paused by %s with %d transfers: `causeway lane resume %s`", l.Name, l.Paused, l.Depth, l.Name)})
-		} else {
-			k.alerts.Resolve(alerts.LanePaused, l.Name)
 		}
 	}
-	k.metrics.paused.Set(float64(paused))
+	k.metrics.paused.Set(float64(len(paused)))
 	for _, a := range k.alerts.Open() {
 		switch {
+		// An empty lane is not listed once it runs again.
+		case a.Name == alerts.LanePaused && !paused[a.Key]:
+			k.alerts.Resolve(a.Name, a.Key)
 		case a.Name == alerts.LaneStuck && !troubled[a.Key]:
 			k.alerts.Resolve(a.Name, a.Key)
 		case a.Name == alerts.TransferParked && a.Key != anyTransfer:
