@@ -428,3 +428,11 @@ func FuzzAQueryNeverPanicsAndOnlyGoodOnesReachTheJournal(f *testing.F) {
 		}
 	})
 }
+
+func TestInAListAFinishedTransferDoesNotGrowOlder(t *testing.T) {
+	j := job(1, "usdc_deposit", false)
+	j.Status, j.History = tokens.Done, nil
+	j.Transfer.At = 1_700_000_000
+	j.UpdatedAt = time.Unix(1_700_000_042, 0)
+	require.EqualValues(t, 42, api.View(j).Seconds)
+}

@@ -62,6 +62,9 @@ func View(j store.Job) Transfer {
 		}
 	}
 	end := time.Now()
+	if j.Status.Terminal() && !j.UpdatedAt.IsZero() {
+		end = j.UpdatedAt // in lists, which come without the history
+	}
 	for _, e := range j.History {
 		if e.Outcome == "" {
 			continue // an operator's act, not the chain's
