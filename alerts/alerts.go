@@ -175,6 +175,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
+// Flush delivers what is due once more, after Run has ended: what ends a
+// program is worth telling before it is gone.
+func (m *Manager) Flush(ctx context.Context) { m.deliver(ctx) }
+
 // deliver sends what is due, outside the lock.
 func (m *Manager) deliver(ctx context.Context) {
 	for i, sink := range m.sinks {

@@ -91,3 +91,18 @@ func TestASinkThatIsDownIsTriedAgainAndDoesNotHoldBackTheOthers(t *testing.T) {
 		require.Len(t, up.all(), 1)
 	})
 }
+
+func TestWhatIsRaisedAtTheVeryEndIsStillTold(t *testing.T) {
+	s := &sink{}
+	m := New(slog.New(slog.DiscardHandler), time.Hour, s)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	m.Raise(Alert{Name: RedisForgot, Key: "redis"})
+	require.NoError(t, m.Run(ctx), "stopped before it delivers")
+	m.Flush(t.Context())
+	got := s.all()
+	require.NotEmpty(t, got)
+	require.Equal(t, RedisForgot, got[len(got)-1].Name)
+	m.Flush(t.Context())
+	require.Len(t, s.all(), len(got), "what was told is not told again")
+}

@@ -110,7 +110,14 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	told := make(chan struct{})
 	background, cancel := context.WithCancel(ctx)
 	go func() { defer close(told); _ = manager.Run(background) }()
-	stop.add("alerts", func() error { cancel(); <-told; return nil })
+	stop.add("alerts", func() error {
+		cancel()
+		<-told
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+		manager.Flush(last)
+		return nil
+	})
 
 	// One session after another: a Redis that was restarted may have lost its
 	// last moments, so everything that trusted it is stopped, the journal is
@@ -130,6 +137,9 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 		}
 	}
 }
+
+// lastWords is how long the end waits for alerts that are not delivered yet.
+const lastWords = 3 * time.Second
 
 // shared is what outlives a session.
 type shared struct {
