@@ -17,12 +17,8 @@ func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Addre
 	}
 	// The first one that reaches the message is at most the gateway's limit
 	// ahead of what is applied; a later one may be further.
-	st, ok, err := d.firstReaching(ctx, after, func(s Statement) bool {
-		if verb == "power" {
-			return s.PowerChangeNonce > nonce
-		}
-		return s.TopDownNonce > nonce
-	})
+	q := reachOf(verb)
+	st, ok, err := d.firstReaching(ctx, after, q, nonce)
 	if err != nil {
 		return err
 	}
@@ -42,12 +38,48 @@ func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Addre
 	return fmt.Errorf("%w: the statement on parent %d is on its way", ErrNotYet, st.ParentHeight)
 }
 
-// firstReaching finds the first statement above a parent height that reaches.
+// reach reads a statement for one of the two queues: how far it goes in this
+// one and in the other, and how far ahead of what is applied it may go. The
+// gateway allows 1,024 messages and 256 power changes.
+type reach struct {
+	own, other func(Statement) uint64
+	ahead      uint64
+}
+
+func reachOf(verb string) reach {
+	messages := func(s Statement) uint64 { return s.TopDownNonce }
+	changes := func(s Statement) uint64 { return s.PowerChangeNonce }
+	if verb == "power" {
+		return reach{own: changes, other: messages, ahead: 200}
+	}
+	return reach{own: messages, other: changes, ahead: 512}
+}
+
+// furthest is the newest statement of a page, from the first that reaches on,
+// that the gateway takes in one step: one that covers what many root blocks
+// sent saves a commit for each of them. It goes no further in the other queue
+// than the first does, whose own limit is not known here.
+func (q reach) furthest(page []Statement, first int, nonce uint64) Statement {
+	best := page[first]
+	for _, s := range page[first+1:] {
+		if q.own(s) > nonce+q.ahead || q.other(s) != q.other(page[first]) {
+			break
+		}
+		if q.own(s) > q.own(best) {
+			best = s
+		}
+	}
+	return best
+}
+
+// firstReaching finds the first statement above a parent height that covers
+// message nonce, or a newer one that the gateway takes as well.
 // One statement is made per parent block, moved or not, and a page holds few of
 // them: after a quiet night the one that is wanted lies thousands of pages
 // ahead. Nonces never go down from one to the next, so it is searched for by
 // doubling and halving.
-func (d DeliverDeps) firstReaching(ctx context.Context, after uint64, reaches func(Statement) bool) (Statement, bool, error) {
+func (d DeliverDeps) firstReaching(ctx context.Context, after uint64, q reach, nonce uint64) (Statement, bool, error) {
+	reaches := func(s Statement) bool { return q.own(s) > nonce }
 	// Nothing at or below lo reaches; the first above hi does, or there is none.
 	lo, hi := after, uint64(math.MaxUint64)
 	for step := uint64(0); step < math.MaxUint64/4; {
@@ -65,7 +97,7 @@ func (d DeliverDeps) firstReaching(ctx context.Context, after uint64, reaches fu
 		case len(page) > 0 && page[0].ParentHeight <= at:
 			return Statement{}, false, fmt.Errorf("statements above parent %d begin at %d: %w", at, page[0].ParentHeight, chains.ErrUnavailable)
 		case found < len(page) && (found > 0 || at == lo):
-			return page[found], true, nil
+			return q.furthest(page, found, nonce), true, nil
 		case len(page) > 0 && found == len(page):
 			lo = page[found-1].ParentHeight
 			hi = max(hi, lo)

@@ -172,9 +172,9 @@ func (r *rig) refusals() {
 	}{
 		{[]string{"transfer", "usdc"}, 2, "--amount is required"},
 		{[]string{"transfer", "doge", "--amount", "1"}, 2, "usdc or flt"},
-		{[]string{"transfer", "usdc", "--amount", "-1"}, 2, "whole number"},
+		{[]string{"transfer", "usdc", "--amount", "-1"}, 2, "no amount"},
 		{[]string{"transfer", "usdc", "--amount", "0.0000001"}, 2, "decimal places"},
-		{[]string{"transfer", "usdc", "--amount", "0"}, 1, "more than 0"},
+		{[]string{"transfer", "usdc", "--amount", "0"}, 2, "more than nothing"},
 		{[]string{"transfer", "usdc", "--amount", "99999999999"}, 1, "is needed"},
 		{[]string{"transfer", "usdc", "--amount", "3000000"}, 1, "refuses it"}, // above the controller's maximum
 		{[]string{"transfer", "flt", "--amount", "0.0001"}, 1, "refuses it"},   // below the gateway's minimum
@@ -188,7 +188,7 @@ func (r *rig) refusals() {
 		{[]string{"status", "0x" + strings.Repeat("ab", 32)}, 1, "no such transfer"},
 		{[]string{"queue", "ls", "--status", "lost"}, 2, "--status"},
 		{[]string{"queue", "discard", "0x" + strings.Repeat("ab", 32)}, 2, "--why"},
-		{[]string{"rescan", "--from", "root"}, 2, "CHAIN=HEIGHT"},
+		{[]string{"rescan", "--from", "root"}, 2, "--from"},
 		{[]string{"run", "--config", filepath.Join(string(r.dir), "nothing.yaml")}, 2, "nothing.yaml"},
 	} {
 		_, stderr, code := r.run(c.args...)
