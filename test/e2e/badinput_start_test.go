@@ -3,11 +3,9 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -278,15 +276,19 @@ func TestCtrlCInADevnetLeavesNoProcessBehind(t *testing.T) {
 // childrenOf lists the processes whose parent is pid.
 func childrenOf(t *testing.T, pid int) (out []int) {
 	t.Helper()
-	raw, err := exec.Command("ps", "-o", "pid=", "--ppid", strconv.Itoa(pid)).Output()
-	var none *exec.ExitError
-	if err != nil && !errors.As(err, &none) {
-		t.Fatal(err)
-	}
-	for f := range strings.FieldsSeq(string(raw)) {
-		n, err := strconv.Atoi(f)
-		require.NoError(t, err)
-		out = append(out, n)
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	for _, path := range stats {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		_, rest, _ := strings.Cut(string(raw), ") ")
+		if f := strings.Fields(rest); len(f) > 1 && f[1] == strconv.Itoa(pid) {
+			child, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			require.NoError(t, err)
+			out = append(out, child)
+		}
 	}
 	return out
 }
