@@ -85,14 +85,15 @@ contract StarveTest is TwoChains {
 
 /// @dev Looks at its gas, and gives up at once, cheaply, when it is too little.
 contract Picky {
-    uint256 private immutable NEED;
+    uint256 public need;
 
-    constructor(uint256 need) {
-        NEED = need;
+    function demand(uint256 gas_) external {
+        need = gas_;
     }
 
     receive() external payable {
-        require(gasleft() >= NEED, "starved");
+        uint256 left = gasleft();
+        require(left >= need, "starved");
     }
 }
 
@@ -113,21 +114,28 @@ contract SmallPromiseTest is RootFixture {
         vm.deal(alice, 10 ether);
         vm.prank(alice);
         gateway.fund{value: 10 ether}(subnetId(), FvmAddress(4, _payload(alice)));
-        address picky = address(new Picky(SMALL));
+        Picky recipient = new Picky();
+        address picky = address(recipient);
         // A credit it has already makes another one cheap to book.
-        _push(transferUp(picky, 1 ether));
-        _push(transferUp(picky, 1 ether));
+        recipient.demand(type(uint256).max);
+        _deliver(transferUp(picky, 1 ether));
+        vm.assertEq(credit(picky), 1 ether);
+        recipient.demand(SMALL);
+        _push(transferUp(picky, 2 ether));
         _submit(0);
-        Inclusion[] memory list = inclusions(height, 0, 2);
+        Inclusion[] memory list = inclusions(height, 0, 1);
         uint256 served;
-        for (uint256 g = 100_000; g < 800_000; g += 997) {
+        for (uint256 g = SMALL; g < 600_000; g += 101) {
             uint256 id = vm.snapshotState();
+            vm.cool(address(gateway));
+            vm.cool(address(actor));
+            vm.cool(picky);
             (bool ok,) =
                 address(actor).call{gas: g}(abi.encodeCall(actor.execBottomUpMsgBatch, (height, list)));
             if (ok) {
                 served++;
                 vm.assertEq(picky.balance, 2 ether);
-                vm.assertEq(credit(picky), 0);
+                vm.assertEq(credit(picky), 1 ether);
             }
             vm.revertToState(id);
         }
