@@ -186,6 +186,8 @@ var (
 	ErrReverted = errors.New("execution reverted")
 	// ErrGasLimit says that a transaction needs more gas than one may have.
 	ErrGasLimit = errors.New("needs more gas than one transaction may have")
+	// ErrTooLarge says that a transaction has more bytes than one may have.
+	ErrTooLarge = errors.New("larger than one transaction may be")
 	// ErrWrongChain says that an endpoint answers for another chain.
 	ErrWrongChain = errors.New("endpoint serves another chain")
 	// ErrStale says that a fence is no longer the lane's: someone else owns it.

@@ -191,7 +191,7 @@ func (m *TxManager) check(tx chains.Tx) error {
 	case tx.Value != nil && (tx.Value.Sign() < 0 || tx.Value.BitLen() > 256):
 		return fmt.Errorf("[BUG] transaction %s has value %s", tx.Key, tx.Value)
 	case len(tx.Data) > m.cfg.MaxDataSize:
-		return fmt.Errorf("transaction %s has %d bytes of data, limit %d", tx.Key, len(tx.Data), m.cfg.MaxDataSize)
+		return fmt.Errorf("transaction %s: %w: %d bytes of data, limit %d", tx.Key, chains.ErrTooLarge, len(tx.Data), m.cfg.MaxDataSize)
 	case tx.Gas > m.cfg.MaxGas:
 		return fmt.Errorf("transaction %s wants %d gas, limit %d", tx.Key, tx.Gas, m.cfg.MaxGas)
 	}

@@ -121,3 +121,49 @@ func TestExecutionsTooDearForOneTransactionGoInHalves(t *testing.T) {
 		})
 	}
 }
+
+// TestABacklogUnderOneStatementFitsWithItsHashes: the node was away while a
+// thousand deposits were made, and the first statement after that covers them
+// all.
+func TestABacklogUnderOneStatementFitsWithItsHashes(t *testing.T) {
+	const all = 1024
+	// Of call data, as our sender has it, and as a stricter chain might.
+	for _, limit := range []int{120 << 10, 60 << 10} {
+		chain := &burners{fit: all, inFlight: map[string]int{}}
+		var batch Batch
+		for i := range uint64(256) {
+			batch.Transfers = append(batch.Transfers, tokens.Transfer{ID: common.BigToHash(common.Big1), Nonce: i, Payload: make([]byte, 1056)})
+		}
+		count, size, cut := 0, 0, 0
+		d := DeliverDeps{
+			AppliedLatest: func(context.Context) (Applied, error) { return Applied{Nonce: uint64(chain.applied)}, nil },
+			CommittedAt:   func(context.Context, uint64) (Pair, error) { return Pair{Nonce: all}, nil },
+			Bodies: func(_ context.Context, _ string, from, to uint64) ([][]byte, error) {
+				return make([][]byte, to-from), nil
+			},
+			DeliverTx: func(bodies [][]byte, tail []common.Hash) (chains.Tx, error) {
+				count, size = len(bodies), 32*len(tail)
+				for _, b := range bodies {
+					size += len(b) + 64
+				}
+				return chains.Tx{}, nil
+			},
+			Send: func(_ context.Context, tx chains.Tx) error {
+				if size > limit {
+					cut++
+					return fmt.Errorf("transaction: %w", chains.ErrTooLarge)
+				}
+				return chain.send(tx, count)
+			},
+			MaxBytes: 100 << 10, MaxCount: 100,
+		}
+		do := d.deliver("deliver", common.Address{1})
+		for looks := 0; chain.applied < len(batch.Transfers); looks++ {
+			require.Less(t, looks, 20, "stuck at %d", chain.applied)
+			_, err := do(t.Context(), batch)
+			require.NoError(t, err)
+			chain.mine()
+		}
+		require.Equal(t, limit == 60<<10, cut > 0, "halves are for chains we know too little of")
+	}
+}

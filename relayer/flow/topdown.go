@@ -268,6 +268,13 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 			chunk = chunk[:n]
 		}
 	}
+	if n := q.withTail(chunk, pair.Nonce); n < len(chunk) {
+		chunk = chunk[:n]
+		// A lower pair may prove the shorter chunk, with fewer hashes.
+		if pair, err = q.CommittedAt(ctx, head+uint64(n)); err != nil {
+			return 0, err
+		}
+	}
 	tail, err := q.tail(ctx, b.Fence.Lane, head+uint64(len(chunk)), pair.Nonce)
 	if err != nil {
 		return 0, err
@@ -284,11 +291,32 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 	return len(chunk), classify(q.Send(ctx, tx))
 }
 
+// withTail is how much of the chunk fits together with the hashes of what its
+// pair covers behind it, at least one message. After an outage one statement
+// covers a thousand messages, and their hashes are as long as a third of the
+// bodies.
+func (q queue) withTail(chunk []tokens.Transfer, covered uint64) int {
+	size := 0
+	for _, t := range chunk {
+		size += len(t.Payload)
+	}
+	n, behind := len(chunk), int(covered-chunk[0].Nonce)
+	for n > 1 && size+common.HashLength*(behind-n) > maxData {
+		n--
+		size -= len(chunk[n].Payload)
+	}
+	return n
+}
+
+// maxData is what bodies and hashes may be together: pools refuse transactions
+// above 128 KiB, and the encoding adds some.
+const maxData = 112 << 10
+
 // tooDear says that a batch does not go through in one piece: it needs more
-// gas than a transaction may have, or its simulation failed, which for a batch
-// says nothing of its first message (PROTOCOL 47).
+// gas or bytes than a transaction may have, or its simulation failed, which for
+// a batch says nothing of its first message (PROTOCOL 47).
 func tooDear(err error) bool {
-	return errors.Is(err, chains.ErrGasLimit) || errors.Is(err, chains.ErrReverted)
+	return errors.Is(err, chains.ErrGasLimit) || errors.Is(err, chains.ErrTooLarge) || errors.Is(err, chains.ErrReverted)
 }
 
 // shape remembers with how many messages a head goes through, where that is
