@@ -402,7 +402,7 @@ func (w *world) attack() {
 	}
 	climbed := w.worse.send(&w.in.puppet, total, 6_000_000, calls(upward...))
 	var released []common.Hash
-	for _, to := range []common.Address{w.on.refuser, nobody, w.worse.addr} {
+	for _, to := range []common.Address{w.on.refuser, nobody, w.worse.addr, dep.Root.Gateway} { // the last is quarantined
 		tx, err := w.b.Subnet.Send(ctx, dep.Subnet.Gateway, subnetABI.PackRelease(fvm(to)), plus(fee, milli(250)))
 		require.NoError(w.t, err)
 		released = append(released, tx)
@@ -459,7 +459,17 @@ func (w *world) outage() {
 	w.net.Kill("node")
 	w.root.set(refusing)
 	began := time.Now()
-	w.sendIn(tokens.FLT, w.b.Root.Address, milli(22), tokens.Done) // on the root, which only they cannot see
+	// On the root, which only they cannot see: one deposit, and so many that the
+	// first statement covers more than fits one transaction.
+	w.sendIn(tokens.FLT, w.b.Root.Address, milli(22), tokens.Done)
+	var crowd []call
+	for range 50 {
+		crowd = append(crowd, call{to: w.net.Dep.Root.Gateway, data: gatewayABI.PackFundWithToken(w.subnetID(), fvm(w.b.Root.Address), milli(1))})
+	}
+	for range 16 {
+		tx := w.bad.send(&w.on.puppet, nil, 14_000_000, calls(crowd...))
+		w.bulk[tx] = map[string]int{fmt.Sprint("flt_deposit ", milli(1), " done"): 50}
+	}
 	w.amber("watch/subnet", 10*time.Second)
 	w.amber("watch/root", 10*time.Second)
 	w.root.set(hanging)
@@ -506,11 +516,16 @@ func (w *world) aftermath() {
 		return n.String()
 	}
 	w.eventually(60*time.Second, "the strangers' own messages have come back", func() bool {
-		return flt(w.on.puppet) == milli(999_000).String() && coin(w.in.puppet) == milli(8_000-1_000).String()
+		return flt(w.on.puppet) == milli(999_000-800).String() && coin(w.in.puppet) == milli(8_000-1_000).String()
 	})
 	require.Equal(w.t, milli(1_000).String(), flt(w.on.bomb))
 	require.Equal(w.t, milli(1_500).String(), coin(w.in.bomb))
 	require.Equal(w.t, milli(250).String(), flt(w.on.refuser), "a token asks its holder nothing")
+	raw, err := w.b.Root.Client().CallContract(ctx, callMsg(dep.Root.Gateway, gatewayABI.PackGetCounters(w.subnetID())), nil)
+	require.NoError(w.t, err)
+	counters, err := gatewayABI.UnpackGetCounters(raw)
+	require.NoError(w.t, err)
+	require.Equal(w.t, milli(250).String(), counters.Quarantined.String(), "what is released to the gateway itself is kept apart")
 	for _, a := range []common.Address{w.in.refuser, w.in.burner, w.in.megabomb, w.in.refuseBomb, dep.Subnet.Outbox, dep.Subnet.Replica} {
 		require.Equal(w.t, "0", coin(a), a.Hex())
 	}
@@ -572,6 +587,12 @@ func (w *world) brokenRedis() {
 	require.NoError(w.t, rdb.SlaveOf(ctx, "no", "one").Err())
 	w.green(30 * time.Second)
 	w.told(alerts.RedisUndurable, true, 15*time.Second)
+
+	// Told to forget: said, and green once told otherwise.
+	require.NoError(w.t, rdb.ConfigSet(ctx, "appendfsync", "everysec").Err())
+	w.amber("appendfsync is everysec", 10*time.Second)
+	require.NoError(w.t, rdb.ConfigSet(ctx, "appendfsync", "always").Err())
+	w.green(10 * time.Second)
 
 	// Full: what is known is delivered, what is new waits on its chain.
 	lane, fresh := "topdown/"+w.net.Dep.Root.Actor.Hex(), common.HexToAddress("0x00000000000000000000000000000000f00dcafe")
