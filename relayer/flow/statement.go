@@ -10,7 +10,9 @@ import (
 )
 
 // commit sends the next statement that helps message nonce, if there is one.
-func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Address, nonce uint64) error {
+// Messages below known have been read: a statement beyond them would make the
+// delivery wait for the rest.
+func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Address, nonce, known uint64) error {
 	after, err := d.LatestStatement(ctx)
 	if err != nil {
 		return err
@@ -18,6 +20,7 @@ func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Addre
 	// The first one that reaches the message is at most the gateway's limit
 	// ahead of what is applied; a later one may be further.
 	q := reachOf(verb)
+	q.known = known
 	st, ok, err := d.firstReaching(ctx, after, q, nonce)
 	if err != nil {
 		return err
@@ -44,6 +47,7 @@ func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Addre
 type reach struct {
 	own, other func(Statement) uint64
 	ahead      uint64
+	known      uint64
 }
 
 func reachOf(verb string) reach {
@@ -62,7 +66,7 @@ func reachOf(verb string) reach {
 func (q reach) furthest(page []Statement, first int, nonce uint64) Statement {
 	best := page[first]
 	for _, s := range page[first+1:] {
-		if q.own(s) > nonce+q.ahead || q.other(s) != q.other(page[first]) {
+		if q.own(s) > min(nonce+q.ahead, q.known) || q.other(s) != q.other(page[first]) {
 			break
 		}
 		if q.own(s) > q.own(best) {

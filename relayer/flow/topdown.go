@@ -193,7 +193,7 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 			return nil, err
 		}
 		if pair.Nonce == 0 {
-			return fill(out, first, d.commit(ctx, verb, actor, now.Nonce)), nil
+			return fill(out, first, d.commit(ctx, verb, actor, now.Nonce, rest[len(rest)-1].Nonce+1)), nil
 		}
 		return q.send(ctx, b, out, first)
 	}
