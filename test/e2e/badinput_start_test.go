@@ -228,6 +228,7 @@ func oldRedis(t *testing.T) string {
 // TestCtrlCInADevnetLeavesNoProcessBehind interrupts a devnet in its tour, in
 // order and at once, and one that is still coming up.
 func TestCtrlCInADevnetLeavesNoProcessBehind(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, at string
 		signals  int
@@ -243,7 +244,7 @@ func TestCtrlCInADevnetLeavesNoProcessBehind(t *testing.T) {
 			t.Cleanup(p.kill)
 			pid := p.cmd.Process.Pid
 			children := map[int]bool{}
-			deadline := time.Now().Add(60 * time.Second)
+			deadline := time.Now().Add(120 * time.Second)
 			for !strings.Contains(tail(log, 100_000), c.at) || len(children) < 2 {
 				require.True(t, p.running() && time.Now().Before(deadline), tail(log, 4000))
 				for _, child := range childrenOf(t, pid) {

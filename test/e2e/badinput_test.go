@@ -32,6 +32,7 @@ import (
 // hostile strangers and unlucky operators. Each step ends with every transfer
 // in its right terminal state; the last one compares all money to the unit.
 func TestBadInputAndFailingSurroundingsLoseNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.step("strangers bring their contracts", w.arm)
 	w.step("each source contract refuses amounts out of its bounds", w.bounds)
@@ -318,7 +319,9 @@ func (w *world) attack() {
 		lie(data(word(big.NewInt(1)), word(big.NewInt(1)), common.Hash{}), topicOf("CheckpointAccepted(uint256,bytes32,uint64,uint64)"), word(big.NewInt(h)))
 		lie(data(word(big.NewInt(1)), word(big.NewInt(1))), topicOf("BatchExecuted(uint256,uint64,uint64)"), word(big.NewInt(h)))
 	}
+	told := map[common.Hash]int{}
 	rootLies := w.bad.send(&w.on.puppet, nil, 8_000_000, calls(lies...))
+	told[rootLies] = len(lies)
 	lies = nil
 	lieBelow := func(data []byte, topics ...common.Hash) {
 		lies = append(lies, call{to: w.in.logger, data: emit(data, topics...)})
@@ -341,6 +344,7 @@ func (w *world) attack() {
 	lieBelow(data(word(milli(1_000))), topicOf("WithdrawalReturned(bytes32,uint256)"), outID)
 	lieBelow(data(word(big.NewInt(1<<40))), flow.TopicCheckpointDue)
 	subnetLies := w.worse.send(&w.in.puppet, nil, 8_000_000, calls(lies...))
+	told[subnetLies] = len(lies)
 
 	// Messages down that nobody can handle.
 	send := func(to common.Address, value *big.Int, asked bool, message ipc.CallMsg) call {
@@ -412,15 +416,15 @@ func (w *world) attack() {
 		_, err = w.b.Subnet.Wait(ctx, tx)
 		require.NoError(w.t, err)
 	}
-	for _, tx := range []common.Hash{mixed, rootLies, garbage} {
+	for _, tx := range []common.Hash{mixed, garbage} {
 		w.bad.mined(tx)
 	}
+	require.Len(w.t, w.bad.mined(rootLies).Logs, told[rootLies])
+	require.Len(w.t, w.worse.mined(subnetLies).Logs, told[subnetLies])
 	for tx := range w.bulk {
 		w.bad.mined(tx)
 	}
-	for _, tx := range []common.Hash{subnetLies, climbed} {
-		w.worse.mined(tx)
-	}
+	w.worse.mined(climbed)
 	w.forged = []common.Hash{rootLies, subnetLies}
 }
 
