@@ -24,7 +24,7 @@ type Client struct {
 	log     *slog.Logger
 	rpc     *rpc.Client
 	dialer  *dialer
-	base    *http.Transport // nil for websockets
+	base    *http.Transport // nil unless the network is used by http
 	secrets []string
 	tag     bool   // finality by tag
 	depth   uint64 // else by depth

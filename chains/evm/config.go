@@ -14,6 +14,7 @@ package evm
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -42,6 +43,8 @@ type Config struct {
 	MaxHeadAge time.Duration // a latest block older than this is a frozen endpoint; 0: not checked
 	MaxAhead   time.Duration // a block this far in the future is refused; negative: not checked
 
+	// Transport carries the requests to an http endpoint; nil: the network.
+	Transport    http.RoundTripper
 	CheckHeaders bool // recompute each header's hash (chains whose block hash is Ethereum's)
 	NoBloom      bool // headers of this chain carry no usable logs bloom
 	Metrics      *Metrics

@@ -1,52 +1,37 @@
 package evm
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"math/big"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/gofrs/flock"
 )
 
 // intentsFile is the local copy of what this process signed: one line per
-// attempt, "crc32 json", synced before the attempt is broadcast. It lets a
-// process whose journal has forgotten know which of its nonces carry which
-// bytes. Each line is a chains.Intent with exactly one attempt.
+// attempt, "crc32 json", safe on its disk before the attempt is broadcast. It
+// lets a process whose journal has forgotten know which of its nonces carry
+// which bytes. Each line is a chains.Intent with exactly one attempt.
 type intentsFile struct {
-	path string
-	lock *flock.Flock
-
 	mu    sync.Mutex
-	file  *os.File
+	disk  Disk // nil once closed
 	lines []chains.Intent
 }
 
 // errDamaged says that the file is broken other than by a torn last line.
 var errDamaged = errors.New("intents file is damaged: find out which transactions of its accounts are pending before you move it away")
 
-// openIntentsFile reads the file, cuts off a torn last line (those bytes were
-// never broadcast, since the sync comes first) and locks it against other
-// processes.
-func openIntentsFile(path string) (*intentsFile, error) {
-	f := &intentsFile{path: path, lock: flock.New(path + ".lock")}
-	locked, err := f.lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	if !locked {
-		return nil, errors.New("in use by another process")
-	}
+// newIntentsFile reads what the disk holds and cuts off a torn last line: those
+// bytes were never broadcast, since they are made safe first.
+func newIntentsFile(disk Disk) (*intentsFile, error) {
+	f := &intentsFile{disk: disk}
 	if err := f.load(); err != nil {
 		return nil, errors.Join(err, f.close())
 	}
@@ -54,42 +39,26 @@ func openIntentsFile(path string) (*intentsFile, error) {
 }
 
 func (f *intentsFile) load() error {
-	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	all, err := f.disk.Load()
 	if err != nil {
 		return err
 	}
-	f.file = file
-	if err := syncDir(f.path); err != nil {
-		return err
-	}
-	reader := bufio.NewReader(file)
-	var good int64
-	for {
-		line, err := reader.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			// No line end: torn, or empty.
-			return f.cut(good)
+	for rest := all; len(rest) > 0; {
+		end := bytes.IndexByte(rest, '\n') + 1
+		if end == 0 {
+			// No line end: torn.
+			return f.disk.Replace(all[:len(all)-len(rest)])
 		}
+		in, err := parseLine(rest[:end])
 		if err != nil {
-			return err
-		}
-		in, err := parseLine(line)
-		if err != nil {
-			if _, err := reader.Peek(1); errors.Is(err, io.EOF) {
-				return f.cut(good)
+			if end == len(rest) {
+				return f.disk.Replace(all[:len(all)-len(rest)])
 			}
 			return fmt.Errorf("line %d: %w", len(f.lines)+1, errDamaged)
 		}
-		f.lines = append(f.lines, in)
-		good += int64(len(line))
+		f.lines, rest = append(f.lines, in), rest[end:]
 	}
-}
-
-func (f *intentsFile) cut(to int64) error {
-	if err := f.file.Truncate(to); err != nil {
-		return err
-	}
-	return f.file.Sync()
+	return nil
 }
 
 func formatLine(in chains.Intent) ([]byte, error) {
@@ -136,7 +105,7 @@ func checkAttempt(in chains.Intent, a chains.Attempt) error {
 	return nil
 }
 
-// append adds one attempt and returns after it is on disk.
+// append adds one attempt and returns after it is safe.
 func (f *intentsFile) append(in chains.Intent, a chains.Attempt) error {
 	in.Attempts = []chains.Attempt{a}
 	in.State = chains.IntentSigned
@@ -146,13 +115,10 @@ func (f *intentsFile) append(in chains.Intent, a chains.Attempt) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.file == nil {
+	if f.disk == nil {
 		return os.ErrClosed
 	}
-	if _, err := f.file.Write(line); err != nil {
-		return err
-	}
-	if err := f.file.Sync(); err != nil {
+	if err := f.disk.Append(line); err != nil {
 		return err
 	}
 	f.lines = append(f.lines, in)
@@ -193,12 +159,11 @@ func (f *intentsFile) size() int {
 	return len(f.lines)
 }
 
-// compact keeps the wanted lines only. The new file is complete and synced
-// before it takes the old one's name, so a crash leaves one or the other.
+// compact keeps the wanted lines only.
 func (f *intentsFile) compact(keep func(chains.Intent) bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.file == nil {
+	if f.disk == nil {
 		return os.ErrClosed
 	}
 	var lines []chains.Intent
@@ -217,41 +182,20 @@ func (f *intentsFile) compact(keep func(chains.Intent) bool) error {
 	if len(lines) == len(f.lines) {
 		return nil
 	}
-	next := f.path + ".new"
-	file, err := os.OpenFile(next, os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
-	if err != nil {
+	if err := f.disk.Replace(buf.Bytes()); err != nil {
 		return err
 	}
-	_, err = file.Write(buf.Bytes())
-	if err == nil {
-		err = file.Sync()
-	}
-	if err == nil {
-		err = os.Rename(next, f.path)
-	}
-	if err != nil {
-		return errors.Join(err, file.Close())
-	}
-	old := f.file
-	f.file, f.lines = file, lines
-	return errors.Join(old.Close(), syncDir(f.path))
+	f.lines = lines
+	return nil
 }
 
 func (f *intentsFile) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var err error
-	if f.file != nil {
-		err = f.file.Close()
-		f.file = nil
+	if f.disk == nil {
+		return nil
 	}
-	return errors.Join(err, f.lock.Unlock())
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	err := f.disk.Close()
+	f.disk = nil
+	return err
 }

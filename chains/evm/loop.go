@@ -281,8 +281,10 @@ func (m *TxManager) settle(ctx context.Context, a *account, in chains.Intent, ac
 // or a no-op. It reads the intent again under the send lock, since Send or
 // another instance may have been faster.
 func (m *TxManager) signAgain(ctx context.Context, a *account, seen chains.Intent, act action) error {
-	a.send.Lock()
-	defer a.send.Unlock()
+	if err := a.send.take(ctx); err != nil {
+		return err
+	}
+	defer a.send.give()
 	in, ok, err := m.journal.Intent(ctx, seen.Chain, seen.Account, seen.Nonce)
 	if err != nil {
 		return err

@@ -12,8 +12,10 @@ import (
 // journal, once per process and before any nonce is reserved: a journal that
 // lost its last second would otherwise give the same nonce to another payload.
 func (m *TxManager) recover(ctx context.Context) error {
-	m.recoverMu.Lock()
-	defer m.recoverMu.Unlock()
+	if err := m.recoverTurn.take(ctx); err != nil {
+		return err
+	}
+	defer m.recoverTurn.give()
 	if m.recovered {
 		return nil
 	}

@@ -113,20 +113,25 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 // httpClient is the bounded HTTP client of one endpoint: few connections, no
 // redirects (a redirect could lead to another chain).
 func httpClient(cfg Config, d *dialer) (*http.Client, *http.Transport) {
-	base := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            d.dial,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           16,
-		MaxIdleConnsPerHost:    16,
-		MaxConnsPerHost:        16,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  cfg.Timeout,
-		MaxResponseHeaderBytes: 64 << 10,
+	var base *http.Transport
+	through := cfg.Transport
+	if through == nil {
+		base = &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            d.dial,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConns:           16,
+			MaxIdleConnsPerHost:    16,
+			MaxConnsPerHost:        16,
+			IdleConnTimeout:        90 * time.Second,
+			TLSHandshakeTimeout:    10 * time.Second,
+			ResponseHeaderTimeout:  cfg.Timeout,
+			MaxResponseHeaderBytes: 64 << 10,
+		}
+		through = base
 	}
 	return &http.Client{
-		Transport:     &bounded{base: base, max: cfg.MaxBytes, depth: cfg.MaxDepth},
+		Transport:     &bounded{base: through, max: cfg.MaxBytes, depth: cfg.MaxDepth},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Timeout:       cfg.Timeout,
 	}, base

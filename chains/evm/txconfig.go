@@ -38,8 +38,9 @@ type TxConfig struct {
 	// the same lane was sent says nothing yet.
 	PendingLag time.Duration
 
-	IntentsFile string // local, append-only, fsynced copy of what was signed; "" = none
-	MaxDataSize int    // bytes of call data
+	IntentsFile string                          // local, append-only, synced copy of what was signed; "" = none
+	OpenDisk    func(path string) (Disk, error) // where IntentsFile is; nil: a local file, locked by this process
+	MaxDataSize int                             // bytes of call data
 	Metrics     *Metrics
 }
 
@@ -102,6 +103,9 @@ func (c TxConfig) withDefaults() TxConfig {
 	wei(&c.MinTipWei, d.MinTipWei)
 	if c.MaxGas == 0 {
 		c.MaxGas = d.MaxGas
+	}
+	if c.OpenDisk == nil {
+		c.OpenDisk = openLocalDisk
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)

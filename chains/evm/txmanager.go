@@ -41,12 +41,12 @@ type TxManager struct {
 	file     *intentsFile
 	kick     chan struct{}
 
-	feesMu sync.Mutex
-	fees   Fees
-	feesAt time.Time
+	feesTurn turn
+	fees     Fees
+	feesAt   time.Time
 
-	recoverMu sync.Mutex
-	recovered bool
+	recoverTurn turn
+	recovered   bool
 }
 
 // account is one key with what is remembered about it between looks. Nothing
@@ -57,7 +57,7 @@ type account struct {
 
 	// send is held from reservation to broadcast, so that nonces go out in
 	// their order and a resumed intent is not signed twice at once.
-	send sync.Mutex
+	send turn
 
 	mu        sync.Mutex
 	memos     map[uint64]*memo
@@ -99,9 +99,10 @@ func NewTxManager(client ChainClient, journal Journal, signers []Signer, cfg TxC
 	m := &TxManager{
 		client: client, journal: journal, cfg: cfg, policy: policyOf(cfg),
 		log: log.With("chain", client.Name()), now: time.Now, kick: make(chan struct{}, 1),
+		feesTurn: newTurn(), recoverTurn: newTurn(),
 	}
 	for _, s := range signers {
-		a := &account{signer: s, address: s.Address(), memos: map[uint64]*memo{}}
+		a := &account{signer: s, address: s.Address(), send: newTurn(), memos: map[uint64]*memo{}}
 		a.status.Address = a.address
 		for _, other := range m.accounts {
 			if other.address == a.address {
@@ -111,11 +112,13 @@ func NewTxManager(client ChainClient, journal Journal, signers []Signer, cfg TxC
 		m.accounts = append(m.accounts, a)
 	}
 	if cfg.IntentsFile != "" {
-		file, err := openIntentsFile(cfg.IntentsFile)
+		disk, err := cfg.OpenDisk(cfg.IntentsFile)
+		if err == nil {
+			m.file, err = newIntentsFile(disk)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("open intents file: %w", err)
 		}
-		m.file = file
 	}
 	return m, nil
 }
@@ -275,8 +278,10 @@ func (m *TxManager) estimate(ctx context.Context, call CallArg) (uint64, error) 
 // commit takes the nonce and does what must follow it. From the reservation on
 // the answer is nil: the loop finishes what is left undone here.
 func (m *TxManager) commit(ctx context.Context, a *account, tx chains.Tx, fees price, chainNonce uint64) error {
-	a.send.Lock()
-	defer a.send.Unlock()
+	if err := a.send.take(ctx); err != nil {
+		return fmt.Errorf("wait for the account: %w", err)
+	}
+	defer a.send.give()
 	in, existing, err := m.journal.Reserve(ctx, m.client.ChainID(), a.address, tx, chainNonce, m.cfg.MaxInFlight)
 	if err != nil {
 		return fmt.Errorf("reserve a nonce: %w", err)
@@ -425,8 +430,10 @@ func (a *account) note(f func(*AccountStatus)) {
 const cacheFor = time.Second
 
 func (m *TxManager) currentFees(ctx context.Context) (Fees, error) {
-	m.feesMu.Lock()
-	defer m.feesMu.Unlock()
+	if err := m.feesTurn.take(ctx); err != nil {
+		return Fees{}, fmt.Errorf("wait for fees: %w", err)
+	}
+	defer m.feesTurn.give()
 	if m.fees.BaseFee != nil && m.now().Sub(m.feesAt) < cacheFor {
 		return m.fees, nil
 	}
