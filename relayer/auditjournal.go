@@ -3,6 +3,7 @@ package relayer
 import (
 	"context"
 
+	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/relayer/audit"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/ethereum/go-ethereum/common"
@@ -10,7 +11,15 @@ import (
 
 // auditJournal is the journal as the audit compares it with the chains. It only
 // reads.
-type auditJournal struct{ *store.DB }
+type auditJournal struct{ auditStore }
+
+// auditStore is what of the store is compared.
+type auditStore interface {
+	Cursor(ctx context.Context, chain string) (chains.Cursor, bool, error)
+	Get(ctx context.Context, id common.Hash) (store.Job, bool, error)
+	List(ctx context.Context, f store.Filter) (jobs []store.Job, next string, err error)
+	Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (chains.Intent, bool, error)
+}
 
 var _ audit.Journal = auditJournal{}
 

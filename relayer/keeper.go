@@ -35,7 +35,7 @@ func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*
 	k := &keeper{shared: s, senders: senders, auditors: map[string]*audit.Auditor{}}
 	for _, l := range links {
 		a, err := audit.New(audit.Source{
-			Sub: l.sub, Root: root, Child: l.client, Journal: AuditJournal(s.db), Treasury: l.treasury,
+			Sub: l.sub, Root: root, Child: l.client, Journal: AuditJournal(s.Journal), Treasury: l.treasury,
 			RootAccounts: addresses(senders[flow.Root]), ChildAccounts: addresses(senders[l.sub.Name]),
 		})
 		if err != nil {
@@ -47,7 +47,7 @@ func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*
 }
 
 // AuditJournal is a store as the audit compares it with the chains.
-func AuditJournal(db *store.DB) audit.Journal { return auditJournal{db} }
+func AuditJournal(db auditStore) audit.Journal { return auditJournal{db} }
 
 func addresses(tx *evm.TxManager) (out []common.Address) {
 	for _, a := range tx.Status() {
@@ -60,9 +60,9 @@ func addresses(tx *evm.TxManager) (out []common.Address) {
 // chain must not hold it back.
 func (k *keeper) reap(ctx context.Context) error {
 	return every(ctx, reapEvery, func() error {
-		n, err := k.db.Reap(ctx)
+		n, err := k.Journal.Reap(ctx)
 		if err != nil && ctx.Err() == nil {
-			k.log.Warn("reap leases: will retry", "err", err)
+			k.Log.Warn("reap leases: will retry", "err", err)
 		}
 		k.metrics.reaped.Add(float64(n))
 		return nil
@@ -85,7 +85,7 @@ func (k *keeper) run(ctx context.Context) error {
 // loop, since it reads long stretches of the chains.
 func (k *keeper) audit(ctx context.Context) error {
 	return every(ctx, auditEvery, func() error {
-		if n, err := k.db.Audit(ctx); err == nil {
+		if n, err := k.Journal.Audit(ctx); err == nil {
 			k.metrics.repairs.Add(float64(n))
 		}
 		for name, a := range k.auditors {
@@ -112,7 +112,7 @@ func every(ctx context.Context, d time.Duration, do func() error) error {
 
 // journal checks that Redis still keeps what it acknowledges.
 func (k *keeper) journal(ctx context.Context) error {
-	err := k.db.Durable(ctx)
+	err := k.Journal.Durable(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -120,26 +120,26 @@ func (k *keeper) journal(ctx context.Context) error {
 	k.metrics.durable.Set(1)
 	switch {
 	case err == nil:
-		k.alerts.Resolve(alerts.RedisUndurable, "redis")
+		k.Alerts.Resolve(alerts.RedisUndurable, "redis")
 	case errors.Is(err, store.ErrRestarted):
 		return err // opened again by itself
 	case errors.Is(err, store.ErrForgot):
 		k.metrics.durable.Set(0)
-		k.alerts.Raise(alerts.Alert{Name: alerts.RedisForgot, Key: "redis", Severity: alerts.Page, Summary: err.Error()})
+		k.Alerts.Raise(alerts.Alert{Name: alerts.RedisForgot, Key: "redis", Severity: alerts.Page, Summary: err.Error()})
 		return err
 	default:
 		k.metrics.durable.Set(0)
-		k.alerts.Raise(alerts.Alert{Name: alerts.RedisUndurable, Key: "redis", Severity: alerts.Page, Summary: err.Error()})
+		k.Alerts.Raise(alerts.Alert{Name: alerts.RedisUndurable, Key: "redis", Severity: alerts.Page, Summary: err.Error()})
 	}
 
 	// Watchers stand still meanwhile: nothing is lost, and nothing new begins.
-	if k.db.Full() {
-		k.alerts.Raise(alerts.Alert{Name: alerts.RedisUndurable, Key: "memory", Severity: alerts.Page, Summary: store.ErrFull.Error()})
+	if k.Journal.Full() {
+		k.Alerts.Raise(alerts.Alert{Name: alerts.RedisUndurable, Key: "memory", Severity: alerts.Page, Summary: store.ErrFull.Error()})
 	} else {
-		k.alerts.Resolve(alerts.RedisUndurable, "memory")
+		k.Alerts.Resolve(alerts.RedisUndurable, "memory")
 	}
 
-	stats, err := k.db.Stats(ctx)
+	stats, err := k.Journal.Stats(ctx)
 	if err != nil {
 		return err
 	}
@@ -154,12 +154,12 @@ func (k *keeper) journal(ctx context.Context) error {
 	k.metrics.parked.Set(float64(stats.Parked))
 	k.metrics.memory.Set(stats.MemoryRatio)
 	if stats.Parked > 0 {
-		k.alerts.Raise(alerts.Alert{
+		k.Alerts.Raise(alerts.Alert{
 			Name: alerts.TransferParked, Key: anyTransfer, Severity: alerts.Ticket,
 			Summary: fmt.Sprintf("%d transfers are parked: `causeway queue ls --status parked`", stats.Parked),
 		})
 	} else {
-		k.alerts.Resolve(alerts.TransferParked, anyTransfer)
+		k.Alerts.Resolve(alerts.TransferParked, anyTransfer)
 	}
 	return nil
 }
@@ -176,26 +176,26 @@ func (k *keeper) accounts() {
 		for _, a := range tx.Status() {
 			key := name + "/" + a.Address.Hex()
 			if a.BalanceWei != nil && low != nil && a.BalanceWei.Cmp(low) < 0 {
-				k.alerts.Raise(alerts.Alert{
+				k.Alerts.Raise(alerts.Alert{
 					Name: alerts.GasLow, Key: key, Severity: alerts.Page,
 					Summary: fmt.Sprintf("%s holds %s wei on %s, the alarm is at %s", a.Address.Hex(), a.BalanceWei, name, low),
 				})
 			} else if a.BalanceWei != nil {
-				k.alerts.Resolve(alerts.GasLow, key)
+				k.Alerts.Resolve(alerts.GasLow, key)
 			}
 			if a.ForeignNonces > 0 {
-				k.alerts.Raise(alerts.Alert{
+				k.Alerts.Raise(alerts.Alert{
 					Name: alerts.ForeignNonce, Key: key, Severity: alerts.Page,
 					Summary: fmt.Sprintf("%d nonces of %s on %s were used by transactions that are not ours: someone else has the key", a.ForeignNonces, a.Address.Hex(), name),
 				})
 			}
 			if a.Pending > 0 && !a.Oldest.IsZero() && time.Since(a.Oldest) > stuckAfter {
-				k.alerts.Raise(alerts.Alert{
+				k.Alerts.Raise(alerts.Alert{
 					Name: alerts.StuckTx, Key: key, Severity: alerts.Page,
 					Summary: fmt.Sprintf("the oldest of %d transactions of %s on %s is %s old", a.Pending, a.Address.Hex(), name, time.Since(a.Oldest).Truncate(time.Second)),
 				})
 			} else {
-				k.alerts.Resolve(alerts.StuckTx, key)
+				k.Alerts.Resolve(alerts.StuckTx, key)
 			}
 		}
 	}
@@ -207,7 +207,7 @@ const anyTransfer = "any"
 // lanes tells of paused lanes, and closes the alerts of lanes and transfers that
 // go on.
 func (k *keeper) lanes(ctx context.Context) {
-	lanes, err := k.db.Lanes(ctx)
+	lanes, err := k.Journal.Lanes(ctx)
 	if err != nil {
 		return
 	}
@@ -216,22 +216,22 @@ func (k *keeper) lanes(ctx context.Context) {
 		troubled[l.Name] = l.LastErr != ""
 		if l.Paused != "" {
 			paused[l.Name] = true
-			k.alerts.Raise(alerts.Alert{Name: alerts.LanePaused, Key: l.Name, Severity: alerts.Ticket,
+			k.Alerts.Raise(alerts.Alert{Name: alerts.LanePaused, Key: l.Name, Severity: alerts.Ticket,
 				Summary: fmt.Sprintf("lane %s was paused by %s with %d transfers: `causeway lane resume %s`", l.Name, l.Paused, l.Depth, l.Name)})
 		}
 	}
 	k.metrics.paused.Set(float64(len(paused)))
-	for _, a := range k.alerts.Open() {
+	for _, a := range k.Alerts.Open() {
 		switch {
 		// An empty lane is not listed once it runs again.
 		case a.Name == alerts.LanePaused && !paused[a.Key]:
-			k.alerts.Resolve(a.Name, a.Key)
+			k.Alerts.Resolve(a.Name, a.Key)
 		case a.Name == alerts.LaneStuck && !troubled[a.Key]:
-			k.alerts.Resolve(a.Name, a.Key)
+			k.Alerts.Resolve(a.Name, a.Key)
 		case a.Name == alerts.TransferParked && a.Key != anyTransfer:
-			job, ok, err := k.db.Get(ctx, common.HexToHash(a.Key))
+			job, ok, err := k.Journal.Get(ctx, common.HexToHash(a.Key))
 			if err == nil && (!ok || job.Status != tokens.Parked || job.Discarded) {
-				k.alerts.Resolve(a.Name, a.Key)
+				k.Alerts.Resolve(a.Name, a.Key)
 			}
 		}
 	}
@@ -243,7 +243,7 @@ func (k *keeper) invariants(ctx context.Context, name string, a *audit.Auditor) 
 		return
 	}
 	if err != nil {
-		k.log.Warn("audit: will retry", "subnet", name, "err", err)
+		k.Log.Warn("audit: will retry", "subnet", name, "err", err)
 		return
 	}
 	for _, inv := range report.Invariants {
@@ -254,9 +254,9 @@ func (k *keeper) invariants(ctx context.Context, name string, a *audit.Auditor) 
 		}
 		if inv.OK {
 			ok = 1
-			k.alerts.Resolve(alert, key)
+			k.Alerts.Resolve(alert, key)
 		} else {
-			k.alerts.Raise(alerts.Alert{Name: alert, Key: key, Severity: alerts.Page,
+			k.Alerts.Raise(alerts.Alert{Name: alert, Key: key, Severity: alerts.Page,
 				Summary: fmt.Sprintf("%s %s on %s is off by %s: %s", inv.ID, inv.Token, name, inv.Drift, inv.Detail)})
 		}
 		k.metrics.invariant.WithLabelValues(name, inv.ID, inv.Token).Set(ok)

@@ -63,7 +63,6 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	metrics := newMetrics(reg, version)
 	var stop stopper
 	defer stop.run(log)
 
@@ -74,15 +73,14 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	}
 
 	// The listeners answer from now on: alive, not ready.
-	health := newHealth()
-	status := &statusBoard{instance: cfg.Instance, version: version, singleSource: cfg.SingleSource, health: health, alerts: manager}
+	tools := newTools(cfg, reg, manager, version)
 	lateAPI, lateAdmin := &late{}, &late{}
 	public, err := api.Listen(cfg.API.Listen, lateAPI)
 	if err != nil {
 		return err
 	}
 	stop.add("api", public.Close)
-	lateAdmin.set(api.Admin(reg, health.Ready))
+	lateAdmin.set(api.Admin(reg, tools.health.Ready))
 	admin, err := api.Listen(cfg.API.Admin, lateAdmin)
 	if err != nil {
 		return err
@@ -102,7 +100,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 		return fmt.Errorf("open the journal: %w", err)
 	}
 	stop.add("journal", db.Close)
-	lateAPI.set(api.New(api.Config{DB: db, Status: status.read, Log: log}))
+	lateAPI.set(api.New(api.Config{DB: db, Status: tools.status.read, Log: log}))
 	if ready != nil {
 		ready(Ready{API: public.Addr(), Admin: admin.Addr()})
 	}
@@ -119,23 +117,10 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 		return nil
 	})
 
-	// One session after another: a Redis that was restarted may have lost its
-	// last moments, so everything that trusted it is stopped, the journal is
-	// opened again, and the signed transactions on local disk are put back.
-	shared := shared{cfg: cfg, keys: keys, db: db, metrics: metrics, txMetrics: evm.NewMetrics(reg), health: health, alerts: manager, status: status, version: version, log: log}
-	for {
-		err := shared.session(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !errors.Is(err, store.ErrForgot) {
-			return err
-		}
-		log.Warn("the journal was restarted: opening it again", "err", err)
-		if err := shared.reopen(ctx); err != nil {
-			return err
-		}
-	}
+	s := shared{cfg: cfg, tools: tools, Parts: Parts{
+		Journal: db, Signers: keys, Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: manager, Log: log,
+	}}
+	return s.relay(ctx)
 }
 
 // lastWords is how long the end waits for alerts that are not delivered yet.
@@ -143,16 +128,28 @@ const lastWords = 3 * time.Second
 
 // shared is what outlives a session.
 type shared struct {
-	cfg       Config
-	keys      map[Account]evm.Signer
-	db        *store.DB
-	metrics   *metrics
-	txMetrics *evm.Metrics
-	health    *health
-	alerts    *alerts.Manager
-	status    *statusBoard
-	version   string
-	log       *slog.Logger
+	cfg Config
+	Parts
+	tools
+}
+
+// relay runs one session after another: a Redis that was restarted may have
+// lost its last moments, so everything that trusted it is stopped, the journal
+// is opened again, and the signed transactions on local disk are put back.
+func (s *shared) relay(ctx context.Context) error {
+	for {
+		err := s.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, store.ErrForgot) {
+			return err
+		}
+		s.Log.Warn("the journal was restarted: opening it again", "err", err)
+		if err := s.reopen(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // reopen waits for Redis to come back. One that forgot history ends the
@@ -160,21 +157,21 @@ type shared struct {
 func (s *shared) reopen(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(5*time.Second))
 	return backoff.RetryNotify(func() error {
-		err := s.db.Reopen(ctx)
+		err := s.Journal.Reopen(ctx)
 		s.health.set("journal", err)
 		if errors.Is(err, store.ErrForgot) && !errors.Is(err, store.ErrRestarted) || errors.Is(err, store.ErrSchema) || errors.Is(err, store.ErrUnfit) {
 			return backoff.Permanent(err)
 		}
 		return err
 	}, backoff.WithContext(retry, ctx), func(err error, _ time.Duration) {
-		s.log.Warn("open the journal: will retry", "err", err)
+		s.Log.Warn("open the journal: will retry", "err", err)
 	})
 }
 
 // session runs everything that trusts the journal, until ctx ends or the
 // journal says that it may have forgotten something.
 func (s *shared) session(ctx context.Context) error {
-	cfg, db, health, log := s.cfg, s.db, s.health, s.log
+	cfg, db, health, log := s.cfg, s.Journal, s.health, s.Log
 	var stop stopper
 	defer stop.run(log)
 	group, run := errgroup.WithContext(ctx)
@@ -225,7 +222,7 @@ func (s *shared) session(ctx context.Context) error {
 	pool, err := work.New(work.Config{
 		Queue: db, Flows: flows, Instance: cfg.Instance, Workers: cfg.Work.Workers, Batch: cfg.Work.Batch,
 		Idle: time.Duration(cfg.Work.Idle), LookTime: time.Duration(cfg.Work.Lease), Log: log,
-		Looked: s.metrics.looked, Trouble: troubles(s.alerts),
+		Looked: s.metrics.looked, Trouble: troubles(s.Alerts),
 	})
 	if err != nil {
 		return fail(err)
@@ -280,9 +277,9 @@ func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, e
 	}
 	var client *evm.Client
 	err = backoff.RetryNotify(func() error {
-		client, err = evm.Dial(ctx, evm.Config{
+		client, err = s.Dial(ctx, evm.Config{
 			Name: name, URL: url, ChainID: c.ChainID, Finality: c.Finality, StartBlock: c.StartBlock, MaxRange: c.MaxRange, Metrics: s.txMetrics,
-		}, s.log)
+		}, s.Log)
 		if errors.Is(err, chains.ErrUnavailable) {
 			s.health.set("chain/"+name, err)
 			return err
@@ -293,7 +290,7 @@ func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, e
 		return nil
 	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithMaxInterval(10*time.Second)), ctx),
 		func(err error, wait time.Duration) {
-			s.log.Warn("chain is not reachable: will retry", "chain", name, "err", err)
+			s.Log.Warn("chain is not reachable: will retry", "chain", name, "err", err)
 		})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", name, err)
@@ -307,13 +304,13 @@ func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, e
 func (s *shared) accounts(name string, c Chain, client *evm.Client) (*evm.TxManager, error) {
 	var signers []evm.Signer
 	for _, a := range c.Accounts {
-		signers = append(signers, s.keys[a])
+		signers = append(signers, s.Signers[a])
 	}
-	tx, err := evm.NewTxManager(client, s.db, signers, evm.TxConfig{
+	tx, err := evm.NewTxManager(client, s.Journal, signers, evm.TxConfig{
 		MaxInFlight: c.Fees.MaxPending, Tick: 500 * time.Millisecond, Idle: 5 * time.Second, RebroadcastAfter: 5 * time.Second,
 		BumpAfter: time.Duration(c.Fees.BumpAfter), MaxFeeCapWei: c.Fees.MaxFeeWei.Int, MaxTipWei: c.Fees.MaxTipWei.Int,
-		IntentsFile: filepath.Join(s.cfg.State, "intents-"+name+".log"), Metrics: s.txMetrics,
-	}, s.log)
+		IntentsFile: filepath.Join(s.cfg.State, "intents-"+name+".log"), OpenDisk: s.OpenDisk, Metrics: s.txMetrics,
+	}, s.Log)
 	if err != nil {
 		return nil, fmt.Errorf("accounts of %s: %w", name, err)
 	}
@@ -322,7 +319,7 @@ func (s *shared) accounts(name string, c Chain, client *evm.Client) (*evm.TxMana
 
 // openSubnet joins a subnet to its root; its accounts come later.
 func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client) (*link, error) {
-	d, err := deploy.ReadDeployment(c.Deployment)
+	d, err := s.Deployment(c.Deployment)
 	if err != nil {
 		return nil, err
 	}
@@ -348,7 +345,7 @@ func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client) (*l
 	}
 	return &link{
 		sub: sub, limits: c.Chain, up: s.cfg.Root, root: root, client: wrapped, record: record,
-		db: s.db, toRoot: noSender{}, toChild: noSender{}, outbox: bindings.NewWithdrawalOutbox(), treasury: d.Settings.Treasury.Int(),
+		db: s.Journal, toRoot: noSender{}, toChild: noSender{}, outbox: bindings.NewWithdrawalOutbox(), treasury: d.Settings.Treasury.Int(),
 	}, nil
 }
 
@@ -374,7 +371,7 @@ func (s *shared) newWatchers(root *evm.Client, links []*link, flows []flow.Flow,
 		return watch.New(watch.Config{
 			Chain: name, Source: src, Filter: filter, Flows: flows,
 			Start:   chains.Cursor{Chain: id, Next: start},
-			Journal: s.db, Tick: time.Duration(tick), Log: s.log,
+			Journal: s.Journal, Tick: time.Duration(tick), Log: s.Log,
 			Ingested: func(jobs, facts int, last chains.Block) {
 				s.metrics.ingested(name, jobs, facts, last)
 				if jobs+facts > 0 {
@@ -382,7 +379,7 @@ func (s *shared) newWatchers(root *evm.Client, links []*link, flows []flow.Flow,
 				}
 			},
 			Head:   func(b chains.Block) { s.metrics.head(name, b) },
-			Failed: watchFailed(name, s.health, s.alerts),
+			Failed: watchFailed(name, s.health, s.Alerts),
 		})
 	}
 	first, err := build(flow.Root, root.ChainID(), root, cfg.Root.StartBlock, cfg.Root.Tick, chains.Filter{Addresses: contracts, Topics: flow.RootTopics()})

@@ -9,6 +9,7 @@ import (
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/relayer/watch"
 	"github.com/causeway-bridge/causeway/store"
@@ -63,10 +64,14 @@ func Rescan(ctx context.Context, cfg Config, o RescanOptions, log *slog.Logger) 
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
 	defer db.Close()
-	s := &shared{
-		cfg: cfg, db: db, metrics: newMetrics(prometheus.NewRegistry(), ""), txMetrics: evm.NewMetrics(nil),
-		health: newHealth(), alerts: alerts.New(log, 1), log: log,
-	}
+	return RescanParts(ctx, cfg, o, Parts{
+		Journal: db, Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: alerts.New(log, 1), Log: log,
+	})
+}
+
+// RescanParts is Rescan on given parts.
+func RescanParts(ctx context.Context, cfg Config, o RescanOptions, p Parts) ([]RescanResult, error) {
+	s := &shared{cfg: cfg, Parts: p, tools: newTools(cfg, prometheus.NewRegistry(), p.Alerts, "")}
 	root, err := s.dial(ctx, flow.Root, cfg.Root)
 	if err != nil {
 		return nil, err
@@ -120,7 +125,7 @@ func Rescan(ctx context.Context, cfg Config, o RescanOptions, log *slog.Logger) 
 			if err != nil {
 				return append(out, r), err
 			}
-			created, advanced, err := db.Backfill(ctx, c.name, jobs, facts)
+			created, advanced, err := s.Journal.Backfill(ctx, c.name, jobs, facts)
 			if err != nil {
 				return append(out, r), fmt.Errorf("rescan %s from %d: %w", c.name, cur.Next, err)
 			}

@@ -21,9 +21,16 @@ type statusBoard struct {
 	alerts            *alerts.Manager
 
 	mu      sync.Mutex
-	db      *store.DB
+	db      shown
 	chains  map[string]*chainView
 	senders map[string]*evm.TxManager
+}
+
+// shown is what of the journal the status shows.
+type shown interface {
+	Cursor(ctx context.Context, chain string) (chains.Cursor, bool, error)
+	Stats(ctx context.Context) (store.Stats, error)
+	Lanes(ctx context.Context) ([]store.LaneInfo, error)
 }
 
 type chainView struct {
@@ -31,7 +38,7 @@ type chainView struct {
 	source chains.Source
 }
 
-func (b *statusBoard) set(db *store.DB, links []*link, root *evm.Client, senders map[string]*evm.TxManager) {
+func (b *statusBoard) set(db shown, links []*link, root *evm.Client, senders map[string]*evm.TxManager) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.db, b.senders = db, senders

@@ -26,7 +26,7 @@ type link struct {
 	root    *evm.Client
 	client  *subnet.Client
 	record  *subnet.Root
-	db      *store.DB
+	db      reader
 	toRoot  chains.Sender
 	toChild chains.Sender
 	outbox  *bindings.WithdrawalOutbox
