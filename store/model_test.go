@@ -65,10 +65,11 @@ func (p *pair) both(t require.TestingT, what string, f func(storetest.Store) (st
 	require.Equal(t, kind(wantErr), kind(gotErr), "%s: %v, after %v", what, gotErr, p.log)
 }
 
-// same compares the two stores, with the intents of nonces below a bound.
+// same compares the two stores; with the intents of nonces below a bound, and
+// what readers get page by page, if there is one.
 func (p *pair) same(t require.TestingT, nonces uint64) {
 	of := scope
-	of.Nonces = nonces
+	of.Nonces, of.Pages = nonces, nonces > 0
 	want, err := storetest.Snapshot(p.ctx, p.model, of)
 	require.NoError(t, err)
 	got, err := storetest.Snapshot(p.ctx, p.db, of)

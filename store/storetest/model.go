@@ -35,6 +35,10 @@ type Store interface {
 	ResumeLane(ctx context.Context, lane, who string) error
 	Lanes(ctx context.Context) ([]store.LaneInfo, error)
 	Get(ctx context.Context, id common.Hash) (store.Job, bool, error)
+	List(ctx context.Context, f store.Filter) (jobs []store.Job, next string, err error)
+	LaneJobs(ctx context.Context, lane string, fromSeq uint64, max int) ([]store.Job, error)
+	Stats(ctx context.Context) (store.Stats, error)
+	Audit(ctx context.Context) (repairs int, err error)
 	Reserve(ctx context.Context, chain chains.ID, account common.Address, tx chains.Tx, chainNonce uint64, maxInFlight int) (chains.Intent, bool, error)
 	SaveAttempt(ctx context.Context, in chains.Intent, a chains.Attempt) error
 	Update(ctx context.Context, in chains.Intent) error

@@ -19,6 +19,7 @@ type Scope struct {
 	ChainID  chains.ID
 	Accounts []common.Address
 	Nonces   uint64 // intents of nonces below it
+	Pages    bool   // lanes, lists and counts too
 }
 
 // Snapshot reads everything in scope and writes it as text: two stores that
@@ -50,6 +51,11 @@ func Snapshot(ctx context.Context, s Store, of Scope) ([]string, error) {
 	for _, l := range lanes {
 		say("lane %s strict=%v depth=%d head=%d at=%s leased=%q paused=%q err=%q", l.Name, l.Strict, l.Depth, l.HeadSeq, stampOf(l.NotBefore), l.Leased, l.Paused, l.LastErr)
 	}
+	if of.Pages {
+		if err := readings(ctx, s, lanes, say); err != nil {
+			return nil, err
+		}
+	}
 	for _, a := range of.Accounts {
 		live, err := s.Live(ctx, of.ChainID, a)
 		if err != nil {
@@ -69,6 +75,39 @@ func Snapshot(ctx context.Context, s Store, of Scope) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// readings is what pages and counts say.
+func readings(ctx context.Context, s Store, lanes []store.LaneInfo, say func(string, ...any)) error {
+	for _, l := range lanes {
+		jobs, err := s.LaneJobs(ctx, l.Name, l.HeadSeq+1, 3)
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			say("in %s: %s", l.Name, Describe(j))
+		}
+	}
+	stats, err := s.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	say("stats %v pending=%d parked=%d discarded=%d oldest=%s undecided=%d",
+		stats.Counts, stats.Pending, stats.Parked, stats.Discarded, stampOf(stats.OldestPending), stats.Undecided)
+	f := store.Filter{Hidden: true, Limit: 3}
+	for {
+		jobs, next, err := s.List(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			say("listed %s", Describe(j))
+		}
+		if next == "" {
+			return nil
+		}
+		f.Cursor = next
+	}
 }
 
 func stampOf(t time.Time) string {
