@@ -21,7 +21,7 @@ type auditStore interface {
 	Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (chains.Intent, bool, error)
 }
 
-var _ audit.Journal = auditJournal{}
+var _ audit.Ledger = auditJournal{}
 
 // Missing implements audit.Journal: each transfer is looked up by its id.
 func (j auditJournal) Missing(ctx context.Context, ids []common.Hash) ([]common.Hash, error) {
@@ -62,4 +62,25 @@ func (j auditJournal) Newest(ctx context.Context, subnet common.Address, max int
 		f.Cursor = next
 	}
 	return out, nil
+}
+
+// Each implements audit.Ledger.
+func (j auditJournal) Each(ctx context.Context, subnet common.Address, f func(audit.Standing)) error {
+	for filter := (store.Filter{Hidden: true, Limit: 500}); ; {
+		jobs, next, err := j.List(ctx, filter)
+		if err != nil {
+			return err
+		}
+		for _, job := range jobs {
+			if t := job.Transfer; t.Subnet == subnet {
+				f(audit.Standing{
+					Entry:  audit.Entry{ID: t.ID, Route: t.Route, Chain: t.Origin.Chain, Height: t.Height},
+					Status: job.Status,
+				})
+			}
+		}
+		if filter.Cursor = next; next == "" {
+			return nil
+		}
+	}
 }

@@ -98,6 +98,7 @@ func TestAWrongCommandLineExitsWith2AndSaysWhatToDo(t *testing.T) {
 		{"run --log-level loud", goodConfig, "--log-level: debug, info, warn or error"},
 		{"node", "", ""},
 		{"rescan", "", "give --config or --home"},
+		{"reconcile", "", "give --config or --home"},
 		{"rescan --from 12", goodConfig, "--from: CHAIN=HEIGHT, such as root=1200"},
 		{"rescan --from root=x", goodConfig, "--from: CHAIN=HEIGHT"},
 		{"rescan --from root=-1", goodConfig, "--from: CHAIN=HEIGHT"},

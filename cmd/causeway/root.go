@@ -85,7 +85,7 @@ func newRoot() *cobra.Command {
 	})
 	root.AddCommand(
 		newRun(g), newNode(g), newDevnet(g), newDevroot(g), newDeploy(g), newTransfer(g), newWithdraw(g), newStatus(g),
-		newCredits(g), newQueue(g), newLane(g), newRescan(g), newConfig(g), newVersion(g),
+		newCredits(g), newQueue(g), newLane(g), newRescan(g), newReconcile(g), newConfig(g), newVersion(g),
 	)
 	asUsage(root)
 	return root

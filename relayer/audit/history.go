@@ -51,6 +51,7 @@ type applied struct {
 	id          common.Hash
 	outcome     uint8
 	disposition uint8
+	block       uint64
 }
 
 // tokensSent, refund, settlement, payment and sent are events of the contracts
@@ -67,6 +68,7 @@ type refund struct {
 	sender common.Address
 	amount *big.Int
 	paid   bool
+	block  uint64
 }
 
 type settlement struct {
@@ -74,6 +76,7 @@ type settlement struct {
 	claimant, token common.Address
 	amount, gross   *big.Int
 	paid, short     bool // short: quarantined
+	block           uint64
 }
 
 type payment struct {
@@ -91,6 +94,7 @@ type resultSeen struct {
 	outcome, disposition uint8
 	to                   common.Address
 	value                *big.Int
+	block                uint64
 }
 
 type minting struct {
@@ -224,7 +228,7 @@ func (h *history) takeGateway(e chains.Event) error {
 			h.fault("bottom-up message %d was applied twice", ev.Nonce)
 			return nil
 		}
-		h.upApplied[ev.Nonce] = applied{ev.Id, ev.Outcome, ev.Disposition}
+		h.upApplied[ev.Nonce] = applied{ev.Id, ev.Outcome, ev.Disposition, e.Block}
 	case t["gateway.QuarantineReleased"]:
 		ev, err := h.abis.gateway.UnpackQuarantineReleasedEvent(logOf(e))
 		if err != nil || ev.Subnet != h.sub.Actor {
@@ -244,7 +248,7 @@ func (h *history) takeGateway(e chains.Event) error {
 		if err != nil || ev.Subnet != h.sub.Actor {
 			return err
 		}
-		h.rootResults[ev.Id] = append(h.rootResults[ev.Id], resultSeen{ev.Outcome, ev.Disposition, ev.To, ev.Value})
+		h.rootResults[ev.Id] = append(h.rootResults[ev.Id], resultSeen{ev.Outcome, ev.Disposition, ev.To, ev.Value, e.Block})
 	case t["gateway.SubnetApproved"]:
 		ev, err := h.abis.gateway.UnpackSubnetApprovedEvent(logOf(e))
 		if err != nil {
@@ -274,7 +278,7 @@ func (h *history) takeController(e chains.Event) error {
 		if err != nil {
 			return err
 		}
-		h.refunds[ev.Id] = append(h.refunds[ev.Id], refund{ev.Sender, ev.Amount, ev.Paid})
+		h.refunds[ev.Id] = append(h.refunds[ev.Id], refund{ev.Sender, ev.Amount, ev.Paid, e.Block})
 	case t["controller.RefundClaimed"]:
 		ev, err := c.UnpackRefundClaimedEvent(logOf(e))
 		if err != nil {
@@ -305,13 +309,13 @@ func (h *history) takePayouts(e chains.Event) error {
 		if err != nil {
 			return err
 		}
-		h.settled = append(h.settled, settlement{id: ev.Id, claimant: ev.Claimant, token: ev.Token, amount: ev.Amount, gross: ev.Amount, paid: ev.Paid})
+		h.settled = append(h.settled, settlement{id: ev.Id, claimant: ev.Claimant, token: ev.Token, amount: ev.Amount, gross: ev.Amount, paid: ev.Paid, block: e.Block})
 	case t["payouts.WithdrawalQuarantined"]:
 		ev, err := c.UnpackWithdrawalQuarantinedEvent(logOf(e))
 		if err != nil {
 			return err
 		}
-		h.settled = append(h.settled, settlement{id: ev.Id, claimant: ev.Recipient, token: ev.Token, amount: ev.Claimable, gross: ev.Gross, short: true})
+		h.settled = append(h.settled, settlement{id: ev.Id, claimant: ev.Recipient, token: ev.Token, amount: ev.Claimable, gross: ev.Gross, short: true, block: e.Block})
 	case t["payouts.CreditClaimed"]:
 		ev, err := c.UnpackCreditClaimedEvent(logOf(e))
 		if err != nil {
@@ -363,7 +367,7 @@ func (h *history) takeChild(e chains.Event) error {
 				h.fault("top-down message %d was applied twice", ev.Nonce)
 				return nil
 			}
-			h.downApplied[ev.Nonce] = applied{ev.Id, ev.Outcome, ev.Disposition}
+			h.downApplied[ev.Nonce] = applied{ev.Id, ev.Outcome, ev.Disposition, e.Block}
 		}
 	case h.sub.Replica:
 		switch e.Topics[0] {

@@ -52,16 +52,19 @@ func newJournalMemory() journalMemory {
 
 // expected is a transfer that the journal must know.
 type expected struct {
-	id   common.Hash
-	what string
-	at   uint64
+	id    common.Hash
+	route string
+	nonce uint64
+	at    uint64 // Unix seconds
 }
+
+func (e expected) String() string { return fmt.Sprintf("%s %d", e.route, e.nonce) }
 
 // transferID is the content id of a transfer (PROTOCOL 46), computed apart from
 // the flows.
 func (h *history) transferID(route string, chain chains.ID, contract common.Address, nonce uint64) expected {
 	text := fmt.Sprintf("causeway/1|%s|%d|%s|%s|%d", route, uint64(chain), contract.Hex(), h.sub.Actor.Hex(), nonce)
-	return expected{id: crypto.Keccak256Hash([]byte(text)), what: fmt.Sprintf("%s %d", route, nonce)}
+	return expected{id: crypto.Keccak256Hash([]byte(text)), route: route, nonce: nonce}
 }
 
 // begun lists the transfers that began on the root before one height and in the
@@ -191,7 +194,7 @@ func (a *Auditor) askMissing(ctx context.Context, want []expected, now uint64) e
 	pick := func(e expected) {
 		if _, twice := what[e.id]; !twice && len(ids) < maxAsked && e.at+retentionSeconds > now {
 			ids = append(ids, e.id)
-			what[e.id] = e.what
+			what[e.id] = e.String()
 		}
 	}
 	for _, e := range want {

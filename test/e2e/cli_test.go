@@ -18,8 +18,10 @@ import (
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/relayer/audit"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
 
@@ -151,9 +153,49 @@ func TestANewcomersCommandsWorkAgainstADevnet(t *testing.T) {
 	}
 	require.Equal(t, tokens.Done, st.Status)
 
+	r.reconciles(st.ID)
 	r.refusals()
 	r.listeners()
 	r.sound()
+}
+
+// reconciles compares journal and chains: they agree, until a transfer is lost
+// from the one, which is said, mended on demand, and then agrees again.
+func (r *rig) reconciles(lost common.Hash) {
+	reconcile := func(code int, args ...string) audit.Reconciliation {
+		r.t.Helper()
+		stdout, stderr, got := r.run(append(append([]string{"reconcile"}, args...), "--json")...)
+		require.Equal(r.t, code, got, "%s%s", stdout, stderr)
+		var all []audit.Reconciliation
+		require.NoError(r.t, json.Unmarshal([]byte(stdout), &all), "%s", stdout)
+		require.Len(r.t, all, 1)
+		return all[0]
+	}
+	now := reconcile(0)
+	require.True(r.t, now.OK)
+	require.Greater(r.t, now.Compared, 10)
+
+	options, err := redis.ParseURL(r.net.Info.RedisURL)
+	require.NoError(r.t, err)
+	db := redis.NewClient(options)
+	defer db.Close()
+	for _, key := range []string{"jobs", "transfers", "plans", "ledger"} {
+		require.NoError(r.t, db.HDel(r.t.Context(), "{causeway}:"+key, lost.Hex()).Err())
+	}
+	now = reconcile(1)
+	require.False(r.t, now.OK)
+	require.Equal(r.t, map[string]int{audit.Missing: 1}, now.Counts)
+	require.Equal(r.t, lost, now.Differences[0].ID)
+	text, stderr, code := r.run("reconcile")
+	require.Equal(r.t, 1, code)
+	require.Contains(r.t, text, "causeway rescan")
+	require.Contains(r.t, stderr, "do not agree")
+
+	require.True(r.t, reconcile(0, "--repair").OK)
+	require.True(r.t, reconcile(0).OK)
+	var st api.Transfer
+	r.ok(&st, "status", lost.Hex())
+	require.Equal(r.t, tokens.Done, st.Status)
 }
 
 func (r *rig) usdc() *big.Int {

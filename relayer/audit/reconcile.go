@@ -1,0 +1,320 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Standing is one journaled transfer and what the journal says of it.
+type Standing struct {
+	Entry
+	Status tokens.Status
+}
+
+// Ledger is the whole journal as Reconcile compares it with the chains.
+type Ledger interface {
+	Journal
+	// Each calls f with every transfer of a subnet (by its actor) that the
+	// journal keeps, in no order; one may come twice.
+	Each(ctx context.Context, subnet common.Address, f func(Standing)) error
+}
+
+// Kinds of a Difference.
+const (
+	// Missing: it began in a final block below the cursor, the journal does not
+	// know it. A rescan puts it there.
+	Missing = "missing"
+	// Behind: final blocks below the cursors decided it, the journal waits. A
+	// rescan brings the events.
+	Behind = "behind"
+	// Ahead: the journal says it has ended, no final block does.
+	Ahead = "ahead"
+	// Otherwise: both say it has ended, and not how.
+	Otherwise = "otherwise"
+	// Unfounded: the journal knows it, nothing began on the chains.
+	Unfounded = "unfounded"
+)
+
+// fixes says what to do about each kind.
+var fixes = map[string]string{
+	Missing:   "causeway rescan",
+	Behind:    "causeway rescan",
+	Ahead:     "stop the relayer and compare the endpoints: a final block has changed, or somebody wrote into the journal",
+	Otherwise: "stop the relayer and compare the endpoints: a final block has changed, or somebody wrote into the journal",
+	Unfounded: "stop the relayer and compare the endpoints: a final block has changed, or somebody wrote into the journal",
+}
+
+// Difference is one transfer of which journal and chains say two things.
+type Difference struct {
+	ID      common.Hash   `json:"id"`
+	Route   string        `json:"route"`
+	Kind    string        `json:"kind"`
+	Journal tokens.Status `json:"journal,omitempty"` // "" where it does not know the transfer
+	Chains  tokens.Status `json:"chains,omitempty"`  // "" where nothing began
+	Fix     string        `json:"fix"`
+}
+
+// maxDifferences bounds how many are listed; all are counted.
+const maxDifferences = 1000
+
+// Reconciliation compares every transfer of the journal with what both chains
+// say of it at a pinned pair of final blocks, besides the invariants. OK says
+// that nothing differs and every invariant holds.
+type Reconciliation struct {
+	OK     bool   `json:"ok"`
+	Subnet string `json:"subnet"`
+	// Transfers counts those the chains know below the cursors, Compared those of
+	// the journal that were judged.
+	Transfers int `json:"transfers"`
+	Compared  int `json:"compared"`
+	// Counts are all differences by kind; Differences the first of them.
+	Counts      map[string]int `json:"counts"`
+	Differences []Difference   `json:"differences"`
+	// Parked transfers whose end a final block knows: `causeway queue retry`
+	// brings them there. They break nothing.
+	Parked int    `json:"parked"`
+	Audit  Report `json:"audit"`
+}
+
+// fate is what the chains say of a transfer: its status, and up to which block
+// of either the events go that say so (0 where a chain has no say).
+type fate struct {
+	status      tokens.Status
+	root, child uint64
+}
+
+// Reconcile audits (see Check) and compares every transfer that ledger keeps.
+// Cursors are read first, the chains next and the journal's rows last, so each
+// is at least as new as the one before: what was decided below a cursor must be
+// in the rows, and for what only the rows know the chains are read once more.
+func (a *Auditor) Reconcile(ctx context.Context, ledger Ledger) (Reconciliation, error) {
+	fail := func(what string, err error) (Reconciliation, error) {
+		return Reconciliation{}, fmt.Errorf("reconcile: %s: %w", what, err)
+	}
+	cursors := map[string]uint64{}
+	for _, name := range []string{flow.Root, a.src.Sub.Name} {
+		c, _, err := ledger.Cursor(ctx, name)
+		if err != nil {
+			return fail("read cursor", err)
+		}
+		cursors[name] = c.Next
+	}
+	report, err := a.Check(ctx)
+	if err != nil {
+		return Reconciliation{}, err
+	}
+	root, child := min(cursors[flow.Root], report.RootBlock.Number+1), min(cursors[a.src.Sub.Name], report.SubnetBlock.Number+1)
+
+	rows := map[common.Hash]Standing{}
+	if err := ledger.Each(ctx, a.src.Sub.Actor, func(s Standing) { rows[s.ID] = s }); err != nil {
+		return fail("read journal", err)
+	}
+
+	out := Reconciliation{Subnet: a.src.Sub.Name, Counts: map[string]int{}, Differences: []Difference{}}
+	ends := a.hist.ends()
+	want := a.hist.begun(root, child)
+	out.Transfers = len(want)
+	expected := make(map[common.Hash]fate, len(want))
+	for _, e := range want {
+		f := ends.fate(e)
+		expected[e.id] = f
+		// Rows that ended long ago are pruned.
+		if _, ok := rows[e.id]; !ok && e.at+retentionSeconds > report.SubnetBlock.Time {
+			out.differ(e.id, e.route, Missing, "", f.status)
+		}
+	}
+	var later []Standing // to be judged by newer blocks
+	for _, s := range rows {
+		if !slices.Contains(routes, s.Route) {
+			continue
+		}
+		out.Compared++
+		f, known := expected[s.ID]
+		switch {
+		case !known && a.due(s.Entry):
+			f = ends.checkpoint(s.Height)
+		case !known:
+			later = append(later, s)
+			continue
+		}
+		switch kind := judge(s, f, root, child); kind {
+		case "":
+		case Ahead:
+			later = append(later, s)
+		default:
+			out.differ(s.ID, s.Route, kind, s.Status, f.status)
+		}
+		if s.Status == tokens.Parked && f.status.Terminal() {
+			out.Parked++
+		}
+	}
+	if len(later) > 0 {
+		if report, err = a.Check(ctx); err != nil {
+			return Reconciliation{}, err
+		}
+		a.judgeLater(&out, report, later)
+	}
+	out.Audit = report
+	out.OK = report.OK && len(out.Counts) == 0 && len(report.Skipped) == 0
+	return out, nil
+}
+
+// judgeLater judges the rows that knew more than the chains a moment ago.
+func (a *Auditor) judgeLater(out *Reconciliation, report Report, later []Standing) {
+	ends := a.hist.ends()
+	expected := map[common.Hash]fate{}
+	for _, e := range a.hist.begun(report.RootBlock.Number+1, report.SubnetBlock.Number+1) {
+		expected[e.id] = ends.fate(e)
+	}
+	for _, s := range later {
+		f, known := expected[s.ID]
+		if !known && a.due(s.Entry) {
+			f, known = ends.checkpoint(s.Height), true
+		}
+		height := report.RootBlock.Number
+		if s.Chain == a.src.Sub.ID {
+			height = report.SubnetBlock.Number
+		}
+		switch {
+		case !known && s.Height > height:
+			// An endpoint that has fallen behind: nothing can be said.
+		case !known:
+			out.differ(s.ID, s.Route, Unfounded, s.Status, "")
+		default:
+			if kind := judge(s, f, 0, 0); kind != "" {
+				out.differ(s.ID, s.Route, kind, s.Status, f.status)
+			}
+		}
+	}
+}
+
+// judge compares one row with its fate; root and child are the cursors below
+// which the journal must know everything.
+func judge(s Standing, f fate, root, child uint64) string {
+	switch {
+	case f.status == "" || s.Status == tokens.Parked:
+		return "" // the chains do not say, or a person decides
+	case s.Status == f.status:
+		return ""
+	case !s.Status.Terminal():
+		if f.root < root && f.child < child {
+			return Behind
+		}
+		return "" // decided above the cursor
+	case !f.status.Terminal():
+		return Ahead
+	}
+	return Otherwise
+}
+
+func (r *Reconciliation) differ(id common.Hash, route, kind string, journal, chains tokens.Status) {
+	r.Counts[kind]++
+	if len(r.Differences) < maxDifferences {
+		r.Differences = append(r.Differences, Difference{id, route, kind, journal, chains, fixes[kind]})
+	}
+}
+
+// ends are the events that end transfers, by what names them.
+type ends struct {
+	*history
+	withdrawals map[uint64]common.Hash // by nonce of the outbox
+	settled     map[common.Hash]settlement
+	lastUp      map[uint64]uint64 // last message by epoch
+	accepted    map[uint64]bool   // checkpoints by height
+}
+
+func (h *history) ends() ends {
+	e := ends{
+		history: h, withdrawals: map[uint64]common.Hash{}, settled: map[common.Hash]settlement{},
+		lastUp: map[uint64]uint64{}, accepted: map[uint64]bool{},
+	}
+	for _, w := range h.sent {
+		e.withdrawals[w.Nonce] = w.id
+	}
+	for _, s := range h.settled {
+		if _, twice := e.settled[s.id]; !twice {
+			e.settled[s.id] = s
+		}
+	}
+	for n, m := range h.up {
+		e.lastUp[m.epoch] = max(e.lastUp[m.epoch], n)
+	}
+	for _, height := range h.checkpoints {
+		e.accepted[height] = true
+	}
+	return e
+}
+
+// fate is what the chains say of a transfer that has begun. Its status is empty
+// where they do not say: a power change is decided by a counter.
+func (e ends) fate(x expected) fate {
+	switch x.route {
+	case "topdown":
+		if to, ok := e.downApplied[x.nonce]; ok {
+			return fate{status: tokens.Done, child: to.block}
+		}
+		return fate{status: tokens.Pending}
+	case "flt_deposit", "usdc_deposit":
+		return e.depositFate(x)
+	case "flt_withdraw", "usdc_withdraw":
+		switch s, ok := e.settled[e.withdrawals[x.nonce]]; {
+		case !ok:
+			return fate{status: tokens.Pending}
+		case s.paid:
+			return fate{status: tokens.Done, root: s.block}
+		default:
+			return fate{status: tokens.Credited, root: s.block}
+		}
+	}
+	return fate{}
+}
+
+// depositFate: delivered, or refunded on the root after a failure, or credited
+// where the refund was refused.
+func (e ends) depositFate(x expected) fate {
+	to, ok := e.downApplied[x.nonce]
+	switch {
+	case !ok:
+		return fate{status: tokens.Pending}
+	case to.outcome == ipc.OutcomeOk:
+		return fate{status: tokens.Done, child: to.block}
+	}
+	if x.route == "usdc_deposit" {
+		if back := e.refunds[to.id]; len(back) > 0 {
+			return fate{refundStatus(back[0].paid), back[0].block, to.block}
+		}
+		return fate{status: tokens.Pending}
+	}
+	if back := e.rootResults[to.id]; len(back) > 0 {
+		return fate{refundStatus(back[0].disposition == executed), back[0].block, to.block}
+	}
+	return fate{status: tokens.Pending}
+}
+
+func refundStatus(paid bool) tokens.Status {
+	if paid {
+		return tokens.Refunded
+	}
+	return tokens.Credited
+}
+
+// checkpoint is the fate of the one due at a height: done once the root has
+// accepted it and applied all its messages. When is not kept, so a journal that
+// waits is never called behind.
+func (e ends) checkpoint(height uint64) fate {
+	last, any := e.lastUp[height]
+	if _, applied := e.upApplied[last]; e.accepted[height] && (!any || applied) {
+		return fate{status: tokens.Done, root: ^uint64(0)}
+	}
+	return fate{status: tokens.Pending}
+}
+
+// ErrDiffers says that journal and chains do not agree.
+var ErrDiffers = errors.New("the journal and the chains do not agree")

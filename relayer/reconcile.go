@@ -1,0 +1,128 @@
+package relayer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/causeway-bridge/causeway/alerts"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/causeway-bridge/causeway/relayer/audit"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// ReconcileOptions of a reconciliation.
+type ReconcileOptions struct {
+	// Repair rescans the chains when the journal lacks or has overheard
+	// something, and compares again. What the journal claims beyond the chains is
+	// never taken back by a program.
+	Repair bool
+	// Progress is told what is done next.
+	Progress func(what string)
+}
+
+// Reconcile compares the whole journal with the chains, subnet by subnet, and
+// checks the invariants. It reads through connections of its own and may run
+// beside a relayer; without Repair it writes nothing.
+func Reconcile(ctx context.Context, cfg Config, o ReconcileOptions, log *slog.Logger) ([]audit.Reconciliation, error) {
+	out, err := reconcileOnce(ctx, cfg, o, log)
+	if err != nil || !o.Repair {
+		return out, err
+	}
+	repairable := 0
+	for _, r := range out {
+		repairable += r.Counts[audit.Missing] + r.Counts[audit.Behind]
+	}
+	if repairable == 0 {
+		return out, nil
+	}
+	o.say("%d transfers are missing or behind: reading the chains again", repairable)
+	if _, err := Rescan(ctx, cfg, RescanOptions{}, log); err != nil {
+		return out, err
+	}
+	return reconcileOnce(ctx, cfg, o, log)
+}
+
+func (o ReconcileOptions) say(format string, args ...any) {
+	if o.Progress != nil {
+		o.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+func reconcileOnce(ctx context.Context, cfg Config, o ReconcileOptions, log *slog.Logger) ([]audit.Reconciliation, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	rootAccounts, err := addressesOf(cfg.Root.Accounts)
+	if err != nil {
+		return nil, fmt.Errorf("%w: account of root: %w", ErrConfig, err)
+	}
+	db, err := OpenStore(ctx, cfg, false, log)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	defer db.Close()
+	s := &shared{cfg: cfg, Parts: Parts{
+		Journal: db, Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: alerts.New(log, 1), Log: log,
+	}}
+	s.tools = newTools(cfg, prometheus.NewRegistry(), s.Alerts, "")
+	root, err := s.dial(ctx, flow.Root, cfg.Root)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	var out []audit.Reconciliation
+	for _, c := range cfg.Subnets {
+		o.say("reading %s", c.Name)
+		childAccounts, err := addressesOf(c.Accounts)
+		if err != nil {
+			return out, fmt.Errorf("%w: account of %s: %w", ErrConfig, c.Name, err)
+		}
+		l, err := s.openSubnet(ctx, c, root)
+		if err != nil {
+			return out, err
+		}
+		r, err := l.reconcile(ctx, auditJournal{db}, rootAccounts, childAccounts)
+		l.client.Close()
+		if err != nil {
+			return out, fmt.Errorf("subnet %s: %w", c.Name, err)
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// reconcile reads the chains anew: nothing an earlier look remembered counts.
+func (l *link) reconcile(ctx context.Context, journal audit.Ledger, rootAccounts, childAccounts []common.Address) (audit.Reconciliation, error) {
+	a, err := audit.New(audit.Source{
+		Sub: l.sub, Root: l.root, Child: l.client, Journal: journal, Treasury: l.treasury,
+		RootAccounts: rootAccounts, ChildAccounts: childAccounts,
+	})
+	if err != nil {
+		return audit.Reconciliation{}, err
+	}
+	return a.Reconcile(ctx, journal)
+}
+
+// addressesOf reads the addresses of keystore files; nothing is decrypted.
+func addressesOf(accounts []Account) ([]common.Address, error) {
+	var out []common.Address
+	for _, a := range accounts {
+		raw, err := privateFile(a.Keystore)
+		if err != nil {
+			return nil, fmt.Errorf("read keystore: %w", err)
+		}
+		var file struct {
+			Address string `json:"address"`
+		}
+		if err := json.Unmarshal(raw, &file); err != nil || !common.IsHexAddress(file.Address) {
+			return nil, fmt.Errorf("keystore %s names no address", a.Keystore)
+		}
+		out = append(out, common.HexToAddress(file.Address))
+	}
+	return out, nil
+}
