@@ -37,6 +37,7 @@ func (db *DB) open(ctx context.Context) error {
 		}
 		db.log.Warn("redis may forget; going on because unsafe was allowed", "cause", err.Error())
 	}
+	db.note(info)
 	db.full.Store(info.memoryRatio() > fullAt)
 	db.runID.Store(&info.runID)
 	if err := db.heal(ctx, info); err != nil {
@@ -143,6 +144,7 @@ func (db *DB) Durable(ctx context.Context) error {
 	if !ok || stored.lineage != *db.lineage.Load() || stored.counter < db.epoch.Load() {
 		return db.forgot(ErrForgot)
 	}
+	db.note(info)
 	db.full.Store(info.memoryRatio() > fullAt)
 	if info.role != "master" {
 		return ErrReadOnly
@@ -151,6 +153,23 @@ func (db *DB) Durable(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// MayForget says why the server may forget what it acknowledged, as of Open,
+// Reopen or Durable; nil where it keeps everything. Only a store that was
+// opened with AllowUnsafe goes on with a server that may.
+func (db *DB) MayForget() error {
+	if err := db.forgetful.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (db *DB) note(s server) {
+	db.forgetful.Store(nil)
+	if err := s.durable(); err != nil {
+		db.forgetful.Store(&err)
+	}
 }
 
 // Full says whether memory was nearly full when Durable last looked: then new

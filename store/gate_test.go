@@ -2,23 +2,27 @@ package store_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/store/storetest"
+	"github.com/causeway-bridge/causeway/store/volatile"
 	"github.com/stretchr/testify/require"
 )
 
 var ctx = context.Background()
 
-func tryOpen(t *testing.T, s *storetest.Server, change ...func(*store.Options)) error {
+func tryOpen(t *testing.T, s server, change ...func(*store.Options)) error {
 	t.Helper()
 	o := store.Options{URL: s.URL(), Namespace: "test", RetryFor: 300 * time.Millisecond}
 	for _, f := range change {
@@ -52,6 +56,67 @@ func TestAServerThatMayForgetIsRefusedUnlessAllowed(t *testing.T) {
 			require.NoError(t, tryOpen(t, s, unsafe))
 		})
 	}
+}
+
+func TestTheStandInIsRefusedUnlessAllowedAndSaysThatItForgets(t *testing.T) {
+	s := startStandIn(t)
+	err := tryOpen(t, s)
+	require.ErrorIs(t, err, store.ErrUnfit)
+	require.ErrorContains(t, err, "appendonly is off")
+	r := s.Client()
+	defer r.Close()
+	n, err := r.DBSize(ctx).Result()
+	require.NoError(t, err)
+	require.Zero(t, n, "nothing is written to a server that is refused")
+
+	// Told to look durable, it still does not.
+	require.Error(t, r.ConfigSet(ctx, "appendonly", "yes").Err())
+	require.Error(t, r.ConfigSet(ctx, "appendfsync", "always").Err())
+	require.Error(t, r.BgRewriteAOF(ctx).Err())
+	require.ErrorIs(t, tryOpen(t, s), store.ErrUnfit)
+
+	var log bytes.Buffer
+	db, _ := open(t, s, func(o *store.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	require.Contains(t, log.String(), "redis may forget")
+	require.ErrorContains(t, db.MayForget(), "appendonly is off")
+	require.NoError(t, db.Durable(ctx), "it was allowed")
+	require.ErrorContains(t, db.MayForget(), "appendonly is off")
+}
+
+func TestTheStandInIsNewWheneverItStarts(t *testing.T) {
+	s := startStandIn(t)
+	db, _ := open(t, s, func(o *store.Options) { o.RetryFor = 300 * time.Millisecond })
+	fill(t, db, job(1))
+	_, port, err := net.SplitHostPort(s.Addr())
+	require.NoError(t, err)
+	at, err := strconv.Atoi(port)
+	require.NoError(t, err)
+	s.Close()
+	_, _, err = db.Get(ctx, hash(1))
+	require.ErrorIs(t, err, store.ErrDown)
+
+	again, err := volatile.Start(at)
+	require.NoError(t, err)
+	defer again.Close()
+	_, _, err = db.Get(ctx, hash(1))
+	require.ErrorIs(t, err, store.ErrRestarted)
+	err = db.Reopen(ctx)
+	require.ErrorIs(t, err, store.ErrForgot)
+	require.NotErrorIs(t, err, store.ErrRestarted)
+}
+
+func TestAStoreSaysWhileItsServerMayForget(t *testing.T) {
+	s := storetest.StartRedis(t)
+	db, _ := open(t, s, unsafe)
+	require.NoError(t, db.MayForget())
+	r := s.Client()
+	defer r.Close()
+	require.NoError(t, r.ConfigSet(ctx, "appendfsync", "everysec").Err())
+	require.NoError(t, db.Durable(ctx))
+	require.ErrorContains(t, db.MayForget(), "appendfsync is everysec")
+	require.NoError(t, r.ConfigSet(ctx, "appendfsync", "always").Err())
+	require.NoError(t, db.Durable(ctx))
+	require.NoError(t, db.MayForget())
 }
 
 func TestAMissingServerIsDownAndItsAddressIsNotInTheError(t *testing.T) {

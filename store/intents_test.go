@@ -33,7 +33,7 @@ func decide(t *testing.T, db *store.DB, in chains.Intent, s chains.IntentState) 
 }
 
 func TestANonceIsNeverGivenTwice(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	a := reserve(t, db, "a", 5)
 	require.EqualValues(t, 5, a.Nonce)
 	require.EqualValues(t, 6, reserve(t, db, "b", 5).Nonce)
@@ -59,7 +59,7 @@ func TestANonceIsNeverGivenTwice(t *testing.T) {
 }
 
 func TestAKeyHasOneUndecidedIntent(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	a := reserve(t, db, "k", 0)
 	again, existing, err := db.Reserve(ctx, chainID, common.Address{9}, chains.Tx{Key: "k"}, 50, 1)
 	require.NoError(t, err)
@@ -72,7 +72,7 @@ func TestAKeyHasOneUndecidedIntent(t *testing.T) {
 }
 
 func TestAMemberRidesInOneUndecidedTransaction(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	fill(t, db, job(1), job(2))
 	l := claim(t, db, 10)
 	tx := chains.Tx{Key: "a", Members: []common.Hash{hash(1)}, Fence: l.Fence}
@@ -106,7 +106,7 @@ func TestAMemberRidesInOneUndecidedTransaction(t *testing.T) {
 }
 
 func TestAMemberThatLeftItsStepStaysOut(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	fill(t, db, job(1), job(2))
 	l := claim(t, db, 10)
 	_, _, err := db.Backfill(ctx, "root", nil, []store.Fact{fact("send/1", store.OK, 1)})
@@ -122,7 +122,7 @@ func TestAMemberThatLeftItsStepStaysOut(t *testing.T) {
 }
 
 func TestTooManyInFlightIsBusy(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	reserve(t, db, "a", 0)
 	b := reserve(t, db, "b", 0)
 	_, _, err := db.Reserve(ctx, chainID, alice, chains.Tx{Key: "c"}, 0, 2)
@@ -138,7 +138,7 @@ func TestTooManyInFlightIsBusy(t *testing.T) {
 }
 
 func TestAnIntentComesBackAsItWas(t *testing.T) {
-	db, c := open(t, storetest.StartRedis(t))
+	db, c := open(t, redisFor(t))
 	value, _ := new(big.Int).SetString("115792089237316195423570985008687907853269984665640564039457584007913129639935", 10)
 	data := bytes.Repeat([]byte{0, 10, 13, 255}, 30_000)
 	in, _, err := db.Reserve(ctx, chainID, alice, chains.Tx{Key: "k", To: common.Address{7}, Data: data, Value: value, Gas: 1<<64 - 1}, 9, 0)
@@ -181,7 +181,7 @@ func TestAnIntentComesBackAsItWas(t *testing.T) {
 }
 
 func TestADecidedIntentStaysDecided(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	in := reserve(t, db, "a", 0)
 	decide(t, db, in, chains.IntentSucceeded)
 	decide(t, db, in, chains.IntentSucceeded)
@@ -198,7 +198,7 @@ func TestADecidedIntentStaysDecided(t *testing.T) {
 }
 
 func TestAManagerThatReadTooEarlyDoesNotUnsign(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	in := reserve(t, db, "a", 0)
 	require.NoError(t, db.SaveAttempt(ctx, in, chains.Attempt{Hash: hash(1), Raw: []byte{1}}))
 	in.Abandoned = true
@@ -210,7 +210,7 @@ func TestAManagerThatReadTooEarlyDoesNotUnsign(t *testing.T) {
 }
 
 func TestAReplayPutsBackOnlyWhatIsMissing(t *testing.T) {
-	s := storetest.StartRedis(t)
+	s := redisFor(t)
 	db, c := open(t, s)
 	fill(t, db, job(1))
 	l := claim(t, db, 1)
@@ -227,7 +227,7 @@ func TestAReplayPutsBackOnlyWhatIsMissing(t *testing.T) {
 	require.Equal(t, storetest.DescribeIntent(kept), storetest.DescribeIntent(got))
 
 	// everything was lost: nonce, key and members are frozen again
-	other, err := store.Open(ctx, store.Options{URL: s.URL(), Namespace: "fresh"})
+	other, err := store.Open(ctx, store.Options{URL: s.URL(), Namespace: "fresh", AllowUnsafe: forgets(s)})
 	require.NoError(t, err)
 	defer other.Close()
 	require.NoError(t, other.Replay(ctx, kept))
@@ -257,7 +257,7 @@ func TestAReplayPutsBackOnlyWhatIsMissing(t *testing.T) {
 }
 
 func TestAPayloadThatRedisLostIsNeverSignedAsAnother(t *testing.T) {
-	s := storetest.StartRedis(t)
+	s := redisFor(t)
 	db, _ := open(t, s)
 	in, _, err := db.Reserve(ctx, chainID, alice, chains.Tx{Key: "k", To: common.Address{7}, Data: []byte("pay")}, 9, 0)
 	require.NoError(t, err)

@@ -12,14 +12,13 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/store"
-	"github.com/causeway-bridge/causeway/store/storetest"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
 )
 
 func TestATransferIsFoundByWhateverNamesIt(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	fill(t, db, job(1), job(2))
 	_, _, err := db.Backfill(ctx, "root", nil, []store.Fact{fact("send/1", store.OK, 1)})
 	require.NoError(t, err)
@@ -44,7 +43,7 @@ func TestATransferIsFoundByWhateverNamesIt(t *testing.T) {
 }
 
 func TestListsPageThroughEverythingNewestFirst(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	var jobs []store.NewJob
 	for n := 1; n <= 25; n++ {
 		j := job(n)
@@ -95,7 +94,7 @@ func TestListsPageThroughEverythingNewestFirst(t *testing.T) {
 }
 
 func TestStatsCountEveryTransferOnce(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	empty, err := db.Stats(ctx)
 	require.NoError(t, err)
 	require.Zero(t, empty.Pending)
@@ -128,7 +127,7 @@ func TestStatsCountEveryTransferOnce(t *testing.T) {
 func TestAuditPutsBackWhatALostKeyTook(t *testing.T) {
 	for _, key := range []string{"jobs", "queue", "lanes", "ready", "leases", "leased", "bind", "index", "nonces", "live", "txkeys", "riding", "txstate", "paused"} {
 		t.Run(key, func(t *testing.T) {
-			s := storetest.StartRedis(t)
+			s := redisFor(t)
 			db, c := open(t, s)
 			r := s.Client()
 			defer r.Close()
@@ -180,7 +179,7 @@ func TestAuditPutsBackWhatALostKeyTook(t *testing.T) {
 }
 
 func TestALostTransferIsNotWorkedOnUntilARescanBringsItBack(t *testing.T) {
-	s := storetest.StartRedis(t)
+	s := redisFor(t)
 	db, _ := open(t, s)
 	r := s.Client()
 	defer r.Close()
@@ -197,7 +196,7 @@ func TestALostTransferIsNotWorkedOnUntilARescanBringsItBack(t *testing.T) {
 }
 
 func TestANonceIsNotGivenTwiceEvenWhenTheSetOfNoncesIsLost(t *testing.T) {
-	s := storetest.StartRedis(t)
+	s := redisFor(t)
 	db, _ := open(t, s)
 	r := s.Client()
 	defer r.Close()
@@ -208,7 +207,7 @@ func TestANonceIsNotGivenTwiceEvenWhenTheSetOfNoncesIsLost(t *testing.T) {
 }
 
 func TestPruneForgetsWhatEndedLongAgoAndNothingElse(t *testing.T) {
-	s := storetest.StartRedis(t)
+	s := redisFor(t)
 	db, c := open(t, s)
 	r := s.Client()
 	defer r.Close()
@@ -262,7 +261,7 @@ func TestPruneForgetsWhatEndedLongAgoAndNothingElse(t *testing.T) {
 }
 
 func TestTheJournalTellsEveryChange(t *testing.T) {
-	s := storetest.StartRedis(t)
+	s := redisFor(t)
 	db, _ := open(t, s)
 	r := s.Client()
 	defer r.Close()

@@ -46,7 +46,7 @@ func loose(n int) store.NewJob {
 }
 
 func TestACursorMovesOnlyFromWhereItIs(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	_, ok, err := db.Cursor(ctx, "root")
 	require.NoError(t, err)
 	require.False(t, ok)
@@ -72,7 +72,7 @@ func TestACursorMovesOnlyFromWhereItIs(t *testing.T) {
 }
 
 func TestBigNumbersAreNotRounded(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	j := job(1)
 	j.Transfer.Amount = tokens.MustUnits(new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1)))
 	j.Transfer.Nonce = 1<<63 + 12345
@@ -102,7 +102,7 @@ func TestBigNumbersAreNotRounded(t *testing.T) {
 }
 
 func TestWhatCannotBeStoredIsRefusedWhole(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	for name, change := range map[string]func(*store.NewJob){
 		"no steps":        func(j *store.NewJob) { j.Steps = nil },
 		"no lane":         func(j *store.NewJob) { j.Steps[0].Lane = "" },
@@ -134,7 +134,7 @@ func TestWhatCannotBeStoredIsRefusedWhole(t *testing.T) {
 }
 
 func TestAFactWaitsForItsTransfers(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	_, advanced, err := db.Backfill(ctx, "subnet", nil, []store.Fact{fact("await/1", store.Failed, 1), fact("send/1", store.OK, 2)})
 	require.NoError(t, err)
 	require.Zero(t, advanced)
@@ -162,7 +162,7 @@ func TestAFactWaitsForItsTransfers(t *testing.T) {
 }
 
 func TestATransferNeverGoesBack(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	fill(t, db, job(1))
 	_, n, err := db.Backfill(ctx, "root", nil, []store.Fact{fact("refund/1", store.OK, 1)})
 	require.NoError(t, err)
@@ -178,7 +178,7 @@ func TestATransferNeverGoesBack(t *testing.T) {
 }
 
 func TestEightFactsAreKeptPerKey(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	var facts []store.Fact
 	for n := range 20 {
 		facts = append(facts, fact("send/1", store.OK, n))
@@ -190,7 +190,7 @@ func TestEightFactsAreKeptPerKey(t *testing.T) {
 }
 
 func TestAStrictLaneGoesInOrderAndItsHeadBlocks(t *testing.T) {
-	db, c := open(t, storetest.StartRedis(t))
+	db, c := open(t, redisFor(t))
 	fill(t, db, job(3), job(1), job(2), job(10))
 	l := claim(t, db, 3)
 	require.Equal(t, []int{1, 2, 3}, ids(l.Jobs))
@@ -226,7 +226,7 @@ func TestAStrictLaneGoesInOrderAndItsHeadBlocks(t *testing.T) {
 }
 
 func TestABatchIsOfOneRouteAndStep(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	a, b, c := job(1), job(2), job(3)
 	b.Transfer.Route = "usdc_withdraw"
 	fill(t, db, a, b, c)
@@ -245,7 +245,7 @@ func TestABatchIsOfOneRouteAndStep(t *testing.T) {
 }
 
 func TestALooseLaneStepsRoundWhoIsNotDue(t *testing.T) {
-	db, c := open(t, storetest.StartRedis(t))
+	db, c := open(t, redisFor(t))
 	fill(t, db, loose(1), loose(2))
 	l := claim(t, db, 10)
 	require.NoError(t, db.Settle(ctx, l, []store.Verdict{{ID: hash(1), Step: "pay", RetryAt: time.Minute}}))
@@ -256,7 +256,7 @@ func TestALooseLaneStepsRoundWhoIsNotDue(t *testing.T) {
 }
 
 func TestPoisonIsParkedAloneInALooseLane(t *testing.T) {
-	db, c := open(t, storetest.StartRedis(t))
+	db, c := open(t, redisFor(t))
 	fill(t, db, loose(1), loose(2))
 	die := func(want ...int) {
 		require.ElementsMatch(t, want, ids(claim(t, db, 10).Jobs))
@@ -283,7 +283,7 @@ func TestPoisonIsParkedAloneInALooseLane(t *testing.T) {
 }
 
 func TestAStrictHeadBacksOffAndIsNeverParked(t *testing.T) {
-	db, c := open(t, storetest.StartRedis(t))
+	db, c := open(t, redisFor(t))
 	fill(t, db, job(1), job(2))
 	for n := 1; n <= 10; n++ {
 		l := claim(t, db, 10)
@@ -303,7 +303,7 @@ func TestAStrictHeadBacksOffAndIsNeverParked(t *testing.T) {
 }
 
 func TestAZombieWritesNothing(t *testing.T) {
-	db, c := open(t, storetest.StartRedis(t))
+	db, c := open(t, redisFor(t))
 	fill(t, db, job(1))
 	old := claim(t, db, 1)
 	c.advance(20 * time.Second)
@@ -336,7 +336,7 @@ func TestAZombieWritesNothing(t *testing.T) {
 }
 
 func TestAVerdictOnAStrangerIsRefused(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	fill(t, db, job(1))
 	l := claim(t, db, 1)
 	fill(t, db, loose(2))
@@ -353,7 +353,7 @@ func TestAVerdictOnAStrangerIsRefused(t *testing.T) {
 
 func TestLostRepliesChangeNothing(t *testing.T) {
 	lossy := &storetest.Lossy{}
-	db, _ := open(t, storetest.StartRedis(t), func(o *store.Options) { o.Dial = lossy.Dial })
+	db, _ := open(t, redisFor(t), func(o *store.Options) { o.Dial = lossy.Dial })
 	require.NoError(t, db.InitCursor(ctx, "root", cursor(1)))
 	lossy.Lose(2)
 	require.NoError(t, db.Ingest(ctx, "root", cursor(1), cursor(2), []store.NewJob{loose(1), loose(2)}, []store.Fact{fact("x", store.OK, 1)}))
@@ -383,7 +383,7 @@ func TestLostRepliesChangeNothing(t *testing.T) {
 }
 
 func TestAParkedTransferStaysUntilSomebodySaysOtherwise(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	fill(t, db, job(1))
 	require.ErrorIs(t, db.Retry(ctx, hash(1), "ann"), store.ErrNotParked)
 	require.ErrorIs(t, db.Discard(ctx, hash(1), "ann", "x"), store.ErrNotParked)
@@ -422,7 +422,7 @@ func TestAParkedTransferStaysUntilSomebodySaysOtherwise(t *testing.T) {
 }
 
 func TestAPausedLaneIsNotClaimed(t *testing.T) {
-	db, c := open(t, storetest.StartRedis(t))
+	db, c := open(t, redisFor(t))
 	fill(t, db, job(1))
 	require.NoError(t, db.PauseLane(ctx, "root:send", "ann"))
 	noClaim(t, db)
@@ -449,7 +449,7 @@ func TestAPausedLaneIsNotClaimed(t *testing.T) {
 // TestWorkersNeverShareALaneNorPassItsHead runs many workers, some of which
 // die or sleep through their lease, on the server's own clock.
 func TestWorkersNeverShareALaneNorPassItsHead(t *testing.T) {
-	s := storetest.StartRedis(t)
+	s := redisFor(t)
 	real := func(o *store.Options) { o.Clock, o.LeaseTime = nil, 60*time.Millisecond }
 	db, _ := open(t, s, real)
 	const lanes, each = 5, 20
@@ -539,7 +539,7 @@ func TestWorkersNeverShareALaneNorPassItsHead(t *testing.T) {
 }
 
 func TestABigBacklogDoesNotKeepOtherLanesFromTheirTurn(t *testing.T) {
-	db, c := open(t, storetest.StartRedis(t))
+	db, c := open(t, redisFor(t))
 	for n := 1; n <= 20; n++ {
 		fill(t, db, loose(n))
 	}
@@ -553,7 +553,7 @@ func TestABigBacklogDoesNotKeepOtherLanesFromTheirTurn(t *testing.T) {
 }
 
 func TestAFactToldTwiceIsOneFact(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	j := job(1)
 	j.Steps[2].Key = j.Steps[0].Key // two steps wait for two different events of one key
 	for range 9 {
@@ -568,7 +568,7 @@ func TestAFactToldTwiceIsOneFact(t *testing.T) {
 }
 
 func TestARunEndsBeforeWhoIsNotDue(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	fill(t, db, job(1), job(2), job(3))
 	require.NoError(t, db.Settle(ctx, claim(t, db, 3), []store.Verdict{{ID: hash(2), Step: "send", RetryAt: time.Hour}}))
 	require.Equal(t, []int{1}, ids(claim(t, db, 3).Jobs))

@@ -79,6 +79,8 @@ type DB struct {
 	epoch   atomic.Uint64
 	broken  atomic.Pointer[error] // set once the server is no longer the one opened
 	full    atomic.Bool           // memory is nearly full: no new work
+
+	forgetful atomic.Pointer[error] // why the server may forget; nil: it does not
 }
 
 var namespaceRE = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)

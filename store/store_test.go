@@ -9,7 +9,6 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/store"
-	"github.com/causeway-bridge/causeway/store/storetest"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
@@ -24,10 +23,10 @@ type clock struct{ t time.Time }
 func (c *clock) now() time.Time          { return c.t }
 func (c *clock) advance(d time.Duration) { c.t = c.t.Add(d) }
 
-func open(t *testing.T, s *storetest.Server, change ...func(*store.Options)) (*store.DB, *clock) {
+func open(t *testing.T, s server, change ...func(*store.Options)) (*store.DB, *clock) {
 	t.Helper()
 	c := &clock{time.Unix(1_760_000_000, 0)}
-	o := store.Options{URL: s.URL(), Namespace: "test", Instance: "a", Clock: c.now, RetryFor: 5 * time.Second}
+	o := store.Options{URL: s.URL(), Namespace: "test", Instance: "a", Clock: c.now, RetryFor: 5 * time.Second, AllowUnsafe: forgets(s)}
 	for _, f := range change {
 		f(&o)
 	}
@@ -84,7 +83,7 @@ func get(t *testing.T, db *store.DB, n int) store.Job {
 }
 
 func TestATransferWalksItsStepsToTheEnd(t *testing.T) {
-	db, c := open(t, storetest.StartRedis(t))
+	db, c := open(t, redisFor(t))
 	ctx := context.Background()
 	require.NoError(t, db.InitCursor(ctx, "root", cursor(1)))
 	require.NoError(t, db.Ingest(ctx, "root", cursor(1), cursor(5), []store.NewJob{job(1), job(2)}, nil))

@@ -41,6 +41,7 @@ var layers = map[string]int{
 	"chains/subnet":      3,
 	"chains/subnet/node": 3,
 	"store":              3,
+	"store/volatile":     3,
 	"store/storetest":    4,
 
 	"relayer/flow": 4,
@@ -73,6 +74,7 @@ var never = []struct{ from, to string }{
 // owned lists outside modules that only some rooms may use.
 var owned = map[string][]string{
 	"github.com/redis/go-redis":         {"store"},
+	"github.com/alicebob/miniredis":     {"store/volatile"},
 	"github.com/filecoin-project/lotus": {"chains/filecoin", "chains/devchain"},
 	"github.com/cometbft/cometbft":      {"chains/subnet/node"},
 }
@@ -111,6 +113,9 @@ func complaints(p pkg) (out []string) {
 		}
 		if to == "store/storetest" {
 			say(from, "imports the store's test suite outside a test")
+		}
+		if to == "store/volatile" && from != "cmd/causeway" {
+			say(from, "imports the Redis that forgets, which is a devnet's")
 		}
 		if layers[to] >= height {
 			say(from, "imports", to, "which is not below it")
@@ -165,6 +170,9 @@ func TestTheLayersTestCanFail(t *testing.T) {
 		{ImportPath: module + "relayer/api", Imports: []string{"github.com/redis/go-redis/v9"}},
 		{ImportPath: module + "chains/evm", Imports: []string{module + "test/fake"}},
 		{ImportPath: module + "relayer/api", Imports: []string{module + "store/storetest"}},
+		{ImportPath: module + "relayer", Imports: []string{module + "store/volatile"}},
+		{ImportPath: module + "store/storetest", Imports: []string{module + "store/volatile"}},
+		{ImportPath: module + "store", Imports: []string{"github.com/alicebob/miniredis/v2"}},
 		{ImportPath: module + "nowhere"},
 	} {
 		require.NotEmpty(t, complaints(wrong), "%s importing %v passes", wrong.ImportPath, wrong.Imports)
