@@ -132,6 +132,14 @@ func (k *keeper) journal(ctx context.Context) error {
 		k.Alerts.Raise(alerts.Alert{Name: alerts.RedisUndurable, Key: "redis", Severity: alerts.Page, Summary: err.Error()})
 	}
 
+	// An operator has allowed it, so nobody is called; but it is said.
+	remark := ""
+	if allowed := k.Journal.MayForget(); err == nil && allowed != nil {
+		k.metrics.durable.Set(0)
+		remark = allowed.Error() + " (redis.allow_volatile is true)"
+	}
+	k.health.remark("journal", remark)
+
 	// Watchers stand still meanwhile: nothing is lost, and nothing new begins.
 	if k.Journal.Full() {
 		k.Alerts.Raise(alerts.Alert{Name: alerts.RedisUndurable, Key: "memory", Severity: alerts.Page, Summary: store.ErrFull.Error()})

@@ -44,6 +44,7 @@ type upkeep interface {
 // durable says whether the journal still keeps what it is told.
 type durable interface {
 	Durable(ctx context.Context) error
+	MayForget() error // why it may lose what it was told, where an operator has allowed that
 	Full() bool
 	Reopen(ctx context.Context) error
 }

@@ -9,8 +9,12 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/store/storetest"
+	"github.com/causeway-bridge/causeway/store/volatile"
 	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 )
 
@@ -31,6 +35,78 @@ func TestReadinessGoesBothWays(t *testing.T) {
 	require.NoError(t, h.Ready())
 	h.set("journal", gone)
 	require.Error(t, h.Ready(), "again")
+}
+
+// instance is what a keeper of this journal looks after.
+func instance(db *store.DB, reg *prometheus.Registry) *shared {
+	a := alerts.New(slog.New(slog.DiscardHandler), 1)
+	return &shared{Parts: Parts{Journal: db, Alerts: a}, tools: newTools(Config{}, reg, a, "")}
+}
+
+// durability is the gauge causeway_redis_durability_ok.
+func durability(t *testing.T, reg *prometheus.Registry) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		if f.GetName() == "causeway_redis_durability_ok" {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatal("no such gauge")
+	return 0
+}
+
+func TestARelayerOnARedisThatForgetsIsReadyAndSaysSo(t *testing.T) {
+	redis, err := volatile.Start(0)
+	require.NoError(t, err)
+	defer redis.Close()
+	open := func(allow bool) (*store.DB, error) {
+		return OpenStore(t.Context(), Config{Redis: Redis{URL: redis.URL(), Namespace: "test", AllowVolatile: allow}}, false, slog.New(slog.DiscardHandler))
+	}
+	_, err = open(false)
+	require.ErrorIs(t, err, store.ErrUnfit, "never by itself")
+	db, err := open(true)
+	require.NoError(t, err)
+	defer db.Close()
+
+	reg := prometheus.NewRegistry()
+	s := instance(db, reg)
+	s.health.set("chains", nil)
+	require.NoError(t, (&keeper{shared: s}).journal(t.Context()))
+	require.NoError(t, s.health.Ready())
+	require.Contains(t, s.health.Remarks()["journal"], "appendonly is off")
+	require.Empty(t, s.Alerts.Open(), "it was allowed")
+	require.Contains(t, s.status.read(t.Context()).(Status).Remarks["journal"], "appendonly is off")
+	require.Zero(t, durability(t, reg))
+}
+
+func TestARelayerOnARedisThatKeepsHasNoRemark(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	db, err := OpenStore(t.Context(), Config{Redis: Redis{URL: redis.URL(), Namespace: "test", AllowVolatile: true}}, false, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer db.Close()
+	reg := prometheus.NewRegistry()
+	s := instance(db, reg)
+	s.health.remark("journal", "an old one")
+	require.NoError(t, (&keeper{shared: s}).journal(t.Context()))
+	require.Empty(t, s.health.Remarks())
+	require.EqualValues(t, 1, durability(t, reg))
+
+	// Where it was not allowed it is an error, and no remark.
+	strict, err := OpenStore(t.Context(), Config{Redis: Redis{URL: redis.URL(), Namespace: "test"}}, false, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer strict.Close()
+	client := redis.Client()
+	defer client.Close()
+	require.NoError(t, client.ConfigSet(t.Context(), "appendfsync", "everysec").Err())
+	reg = prometheus.NewRegistry()
+	s = instance(strict, reg)
+	require.NoError(t, (&keeper{shared: s}).journal(t.Context()))
+	require.ErrorContains(t, s.health.Ready(), "appendfsync is everysec")
+	require.Empty(t, s.health.Remarks())
+	require.Zero(t, durability(t, reg))
+	require.Len(t, s.Alerts.Open(), 1)
 }
 
 func TestStoppingGoesBackwardsAndStopsEverything(t *testing.T) {

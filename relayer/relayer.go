@@ -80,7 +80,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 		return err
 	}
 	stop.add("api", public.Close)
-	lateAdmin.set(api.Admin(reg, tools.health.Ready))
+	lateAdmin.set(api.Admin(reg, tools.health))
 	admin, err := api.Listen(cfg.API.Admin, lateAdmin)
 	if err != nil {
 		return err

@@ -56,6 +56,9 @@ type Status struct {
 	// Sources is "single-source" while each chain is read through one endpoint.
 	Sources string            `json:"sources"`
 	Parts   map[string]string `json:"parts"` // "" is well
+	// Remarks is what an operator should know of parts that are well: that the
+	// journal's Redis may forget.
+	Remarks map[string]string `json:"remarks,omitempty"`
 	Chains  []ChainStatus     `json:"chains"`
 	Counts  []CountStatus     `json:"counts"`
 	Lanes   []LaneStatus      `json:"lanes"`
@@ -103,7 +106,7 @@ func (b *statusBoard) read(ctx context.Context) any {
 	b.mu.Unlock()
 	out := Status{
 		Instance: b.instance, Version: b.version, Ready: b.health.Ready() == nil, Sources: "single-source",
-		Parts: b.health.snapshot(), Alerts: b.alerts.Open(), Chains: []ChainStatus{}, Counts: []CountStatus{}, Lanes: []LaneStatus{},
+		Parts: b.health.snapshot(), Remarks: b.health.Remarks(), Alerts: b.alerts.Open(), Chains: []ChainStatus{}, Counts: []CountStatus{}, Lanes: []LaneStatus{},
 	}
 	if !b.singleSource {
 		out.Sources = "quorum"
@@ -113,6 +116,9 @@ func (b *statusBoard) read(ctx context.Context) any {
 	}
 	for part, text := range out.Parts {
 		out.Parts[part] = api.Scrub(text)
+	}
+	for part, text := range out.Remarks {
+		out.Remarks[part] = api.Scrub(text)
 	}
 	for i := range out.Alerts {
 		out.Alerts[i].Summary = api.Scrub(out.Alerts[i].Summary)

@@ -50,6 +50,9 @@ func statusText(s relayer.Status) string {
 			fmt.Fprintf(&b, "  %s: %s\n", part, err)
 		}
 	}
+	for part, remark := range s.Remarks {
+		fmt.Fprintf(&b, "  remark: %s: %s\n", part, remark)
+	}
 	for _, c := range s.Chains {
 		fmt.Fprintf(&b, "chain %-10s id %d, final %d, read up to %d\n", c.Name, c.ChainID, c.Height, c.Cursor)
 		for _, a := range c.Accounts {

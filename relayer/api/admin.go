@@ -1,29 +1,42 @@
 package api
 
 import (
+	"maps"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// Health is what /readyz tells.
+type Health interface {
+	// Ready says what is not well, nil for ready; it can turn false again.
+	Ready() error
+	// Remarks is what an operator should know of parts that are well.
+	Remarks() map[string]string
+}
+
 // Admin is the operators' handler: metrics, health, profiles. It belongs on a
-// listener that users cannot reach. ready says what is not well, nil for ready;
-// it can turn false again.
-func Admin(reg *prometheus.Registry, ready func() error) http.Handler {
+// listener that users cannot reach.
+func Admin(reg *prometheus.Registry, h Health) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
+		text := "ok\n"
+		if err := h.Ready(); err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = w.Write([]byte(err.Error() + "\n"))
-			return
+			text = err.Error() + "\n"
 		}
-		_, _ = w.Write([]byte("ok\n"))
+		remarks := h.Remarks()
+		for _, part := range slices.Sorted(maps.Keys(remarks)) {
+			text += "remark: " + part + ": " + remarks[part] + "\n"
+		}
+		_, _ = w.Write([]byte(text))
 	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -311,11 +311,20 @@ func TestManyClientsDoNotGrowTheTableForEver(t *testing.T) {
 	}
 }
 
+// wellness is what a relayer says of itself.
+type wellness struct {
+	err     error
+	remarks map[string]string
+}
+
+func (w *wellness) Ready() error               { return w.err }
+func (w *wellness) Remarks() map[string]string { return w.remarks }
+
 func TestOperatorsHaveTheirOwnHandler(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "causeway_test_total", Help: "Test."}))
-	var notReady error
-	h := api.Admin(reg, func() error { return notReady })
+	var parts wellness
+	h := api.Admin(reg, &parts)
 	body := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
@@ -331,11 +340,17 @@ func TestOperatorsHaveTheirOwnHandler(t *testing.T) {
 
 	// Readiness goes both ways; liveness never asks.
 	for _, c := range []struct {
-		err  error
-		code int
-		text string
-	}{{nil, 200, "ok\n"}, {errors.New("journal: gone"), 503, "journal: gone\n"}, {nil, 200, "ok\n"}, {errors.New("chain: gone"), 503, "chain: gone\n"}} {
-		notReady = c.err
+		parts wellness
+		code  int
+		text  string
+	}{
+		{wellness{}, 200, "ok\n"},
+		{wellness{err: errors.New("journal: gone")}, 503, "journal: gone\n"},
+		{wellness{}, 200, "ok\n"},
+		{wellness{remarks: map[string]string{"journal": "forgets", "a": "b"}}, 200, "ok\nremark: a: b\nremark: journal: forgets\n"},
+		{wellness{errors.New("chain: gone"), map[string]string{"journal": "forgets"}}, 503, "chain: gone\nremark: journal: forgets\n"},
+	} {
+		parts = c.parts
 		code, text := body("/readyz")
 		require.Equal(t, c.code, code)
 		require.Equal(t, c.text, text)
