@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -87,15 +86,11 @@ func TestTheStandInIsNewWheneverItStarts(t *testing.T) {
 	s := startStandIn(t)
 	db, _ := open(t, s, func(o *store.Options) { o.RetryFor = 300 * time.Millisecond })
 	fill(t, db, job(1))
-	_, port, err := net.SplitHostPort(s.Addr())
-	require.NoError(t, err)
-	at, err := strconv.Atoi(port)
-	require.NoError(t, err)
 	s.Close()
-	_, _, err = db.Get(ctx, hash(1))
+	_, _, err := db.Get(ctx, hash(1))
 	require.ErrorIs(t, err, store.ErrDown)
 
-	again, err := volatile.Start(at)
+	again, err := volatile.Start(s.Port())
 	require.NoError(t, err)
 	defer again.Close()
 	_, _, err = db.Get(ctx, hash(1))

@@ -105,6 +105,8 @@ func TestAWrongCommandLineExitsWith2AndSaysWhatToDo(t *testing.T) {
 		{"rescan --from =1", goodConfig, "--from: CHAIN=HEIGHT"},
 		{"rescan --to root=99999999999999999999", goodConfig, "--to: CHAIN=HEIGHT"},
 		{"rescan --to rot=5", goodConfig, `--to: there is no chain "rot", but root and subnet`},
+		{"devnet --redis redis://127.0.0.1:1/0 --allow-volatile-redis", "", "exclude each other: see `causeway devnet --help`"},
+		{"devredis --port 65536", "", "--port: 0 to 65535"},
 		{"transfer", "", "accepts 1 arg(s)"},
 		{"transfer doge --amount 1", "", "is no token of this bridge: usdc or flt"},
 		{"transfer usdc", "", "--amount is required"},

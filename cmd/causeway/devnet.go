@@ -15,22 +15,26 @@ import (
 )
 
 func newDevnet(g *globals) *cobra.Command {
-	var once bool
-	var redis, report, plant string
+	var f devnetFlags
+	var plant string
 	c := &cobra.Command{
 		Use:   "devnet",
 		Short: "Run the whole bridge on this machine and take a tour",
 		Long: "Start a root chain, a subnet node, Redis and a relayer as child processes, deploy the contracts, then move FLT and USDC both ways.\n" +
+			"Redis is a private redis-server that keeps what it acknowledges, or yours with --redis. Where none is installed it is one in memory that\n" +
+			"forgets everything when it stops, with a warning; --allow-volatile-redis asks for that one.\n" +
 			"With --once it ends after the tour, with an error if an invariant is off by one unit. Without, it stays up and writes HOME/devnet.json,\n" +
 			"and `causeway transfer|withdraw|credits|status --home HOME` work against it.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runDevnet(c, g, devnetFlags{once, redis, report, devnet.Plant(plant)})
+			f.plant = devnet.Plant(plant)
+			return runDevnet(c, g, f)
 		},
 	}
-	c.Flags().BoolVar(&once, "once", false, "end after the tour")
-	c.Flags().StringVar(&redis, "redis", "", "URL of a Redis to use (default: a private redis-server)")
-	c.Flags().StringVar(&report, "report", "", "write the report as JSON to this file")
+	c.Flags().BoolVar(&f.once, "once", false, "end after the tour")
+	c.Flags().StringVar(&f.redis, "redis", "", "URL of a Redis to use (default: a private redis-server)")
+	c.Flags().BoolVar(&f.volatile, "allow-volatile-redis", false, "use a Redis in memory, which forgets everything when it stops")
+	c.Flags().StringVar(&f.report, "report", "", "write the report as JSON to this file")
 	c.Flags().StringVar(&plant, "plant", "", "put an error of one unit into the bridge: mint, release or message")
 	if err := c.Flags().MarkHidden("plant"); err != nil {
 		panic("[BUG] " + err.Error())
@@ -39,15 +43,21 @@ func newDevnet(g *globals) *cobra.Command {
 }
 
 type devnetFlags struct {
-	once          bool
-	redis, report string
-	plant         devnet.Plant
+	once, volatile bool
+	redis, report  string
+	plant          devnet.Plant
 }
 
 func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
 	ctx, began := c.Context(), time.Now()
 	if err := f.plant.Check(); err != nil {
 		return usageError{err}
+	}
+	if f.volatile && f.redis != "" {
+		return usage("--redis and --allow-volatile-redis exclude each other: see `%s --help`", c.CommandPath())
+	}
+	if f.redis == "" {
+		f.volatile = warnVolatile(c, f.volatile)
 	}
 	dir, cleanup, err := devnetHome(c, g, f.once)
 	if err != nil {
@@ -79,7 +89,7 @@ func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
 	}
 	say("home is %s", dir)
 	net, err := devnet.Start(ctx, devnet.Options{
-		Home: dir, Program: program, Redis: f.redis, Settings: deploy.Default(), LogLevel: g.logLevel, Plant: f.plant, Say: say, Log: log,
+		Home: dir, Program: program, Redis: f.redis, Volatile: f.volatile, Settings: deploy.Default(), LogLevel: g.logLevel, Plant: f.plant, Say: say, Log: log,
 	})
 	if err != nil {
 		return err
@@ -112,10 +122,26 @@ func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
 	return stay(ctx, net, say)
 }
 
+// warnVolatile says whether Redis is the one in memory, since it is asked for or
+// there is no other, and warns of it.
+func warnVolatile(c *cobra.Command, asked bool) bool {
+	const forgets = "causeway: warning: this devnet's Redis is in memory and forgets everything when it stops"
+	_, err := devnet.RedisServer(c.Context())
+	switch {
+	case asked:
+		fmt.Fprintln(c.ErrOrStderr(), forgets)
+		return true
+	case errors.Is(err, devnet.ErrNoRedis):
+		fmt.Fprintf(c.ErrOrStderr(), "%s, since %v\n", forgets, err)
+		return true
+	}
+	return false
+}
+
 func tour(ctx context.Context, net *devnet.Net, version string, began time.Time) (devnet.Report, error) {
 	transfers, err := net.Tour(ctx)
 	if err != nil {
-		return devnet.Report{Version: version}, err
+		return devnet.Report{Version: version, Redis: net.Info.Redis}, err
 	}
 	return net.Report(ctx, version, began, transfers)
 }

@@ -65,6 +65,9 @@ func Start(port int) (*Server, error) {
 // Addr is host:port.
 func (s *Server) Addr() string { return s.addr.String() }
 
+// Port is the port of Addr.
+func (s *Server) Port() int { return s.addr.Port }
+
 // URL is what a configuration names.
 func (s *Server) URL() string { return "redis://" + s.Addr() + "/0" }
 
@@ -108,7 +111,7 @@ func (s *Server) info(wanted []string) string {
 	var b strings.Builder
 	for _, section := range []struct{ name, lines string }{
 		{"Server", "redis_version:" + version + "\nserver_name:causeway-volatile\nredis_mode:standalone\nrun_id:" + s.runID +
-			"\nprocess_id:" + strconv.Itoa(os.Getpid()) + "\ntcp_port:" + strconv.Itoa(s.addr.Port)},
+			"\nprocess_id:" + strconv.Itoa(os.Getpid()) + "\ntcp_port:" + strconv.Itoa(s.Port())},
 		{"Memory", "maxmemory:0\nmaxmemory_policy:noeviction"},
 		{"Persistence", "loading:0\nrdb_last_save_time:0\naof_enabled:0\naof_rewrite_in_progress:0\naof_rewrite_scheduled:0"},
 		{"Replication", "role:master\nconnected_slaves:0"},

@@ -54,15 +54,8 @@ func TestItListensOnLoopbackAndSaysThatItKeepsNothing(t *testing.T) {
 }
 
 func TestAPortThatIsTakenIsAnError(t *testing.T) {
-	_, r := start(t)
-	tcp, err := r.Info(ctx, "server").Result()
-	require.NoError(t, err)
-	_, rest, _ := strings.Cut(tcp, "tcp_port:")
-	port := 0
-	for _, d := range strings.SplitN(rest, "\r", 2)[0] {
-		port = port*10 + int(d-'0')
-	}
-	_, err = volatile.Start(port)
+	s, _ := start(t)
+	_, err := volatile.Start(s.Port())
 	require.ErrorContains(t, err, "address already in use")
 }
 

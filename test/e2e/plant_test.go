@@ -35,6 +35,7 @@ func TestOneUnitOfErrorIsFoundToTheUnit(t *testing.T) {
 			var r devnet.Report
 			require.NoError(t, json.Unmarshal(raw, &r))
 			require.False(t, r.OK)
+			require.Regexp(t, `^redis-server [7-9]\.`, r.Redis)
 			seen := map[string]string{}
 			for _, i := range r.Invariants {
 				if i.ID == "I1" {

@@ -28,6 +28,7 @@ type Options struct {
 	Home     home.Dir
 	Program  string // path of this binary, for the children
 	Redis    string // URL; "" starts a private one
+	Volatile bool   // start one in memory instead of redis-server
 	Settings deploy.Settings
 	LogLevel string
 	// Plant puts an error of one unit into the bridge, to see that the
@@ -50,6 +51,7 @@ type Info struct {
 	SubnetChainID uint64         `json:"subnet_chain_id"`
 	API           string         `json:"api_url"`
 	Admin         string         `json:"admin_url"`
+	Redis         string         `json:"redis"` // "redis-server 7.0.15", "volatile" or "external"
 	RedisURL      string         `json:"redis_url"`
 	Config        string         `json:"config"`
 	Deployment    string         `json:"deployment"`
@@ -91,6 +93,10 @@ func Start(ctx context.Context, o Options) (_ *Net, err error) {
 	if err := n.makeKeys(); err != nil {
 		return nil, err
 	}
+	forgot, err := n.usedVolatile()
+	if err != nil {
+		return nil, err
+	}
 	if err := n.startRedis(ctx); err != nil {
 		return nil, err
 	}
@@ -105,6 +111,11 @@ func Start(ctx context.Context, o Options) (_ *Net, err error) {
 	}
 	if err := n.configure(); err != nil {
 		return nil, err
+	}
+	if forgot || n.Info.Redis == Volatile {
+		if err := n.remember(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := n.StartRelayer(ctx); err != nil {
 		return nil, err
@@ -142,29 +153,13 @@ func (n *Net) makeKeys() error {
 
 func addr(k *ecdsa.PrivateKey) common.Address { return crypto.PubkeyToAddress(k.PublicKey) }
 
-func (n *Net) startRedis(ctx context.Context) error {
-	if n.opt.Redis != "" {
-		n.Info.RedisURL = n.opt.Redis
-		return nil
-	}
-	n.opt.Say("starting redis (appendfsync always)")
-	p, url, port, err := startRedis(ctx, n.opt.Home.Sub("redis"), n.opt.Home.Logs(), n.redisAt)
-	if err != nil {
-		return err
-	}
-	n.family.add(p)
-	n.Info.RedisURL, n.redisAt = url, port
-	return nil
-}
-
-// StartRedis starts Redis again after a Kill, on the same port and folder.
-func (n *Net) StartRedis(ctx context.Context) error { return n.startRedis(ctx) }
-
 type listeners struct {
 	HTTP  string `json:"http"`
 	WS    string `json:"ws"`
 	API   string `json:"API"`
 	Admin string `json:"Admin"`
+	Redis string `json:"redis"`
+	Port  int    `json:"port"` // of Redis
 }
 
 // child starts this program with a verb and waits until it listens.
@@ -226,7 +221,7 @@ func (n *Net) deploy(ctx context.Context) (deploy.Deployment, error) {
 				{Token: set.Usdc, To: addr(n.keys.user), Amount: big.NewInt(10_000_000_000_000)},
 			}
 		},
-		Strength: home.Light, Redis: relayer.Redis{URL: n.Info.RedisURL, Namespace: "causeway"}, Log: n.opt.Log,
+		Strength: home.Light, Redis: n.redis(), Log: n.opt.Log,
 		Step: func(what string) { n.opt.Say("%s", what) }, Genesis: n.opt.Plant.genesis(addr(n.keys.user)),
 	})
 }
@@ -261,7 +256,7 @@ func (n *Net) configure() error {
 	if err != nil {
 		return err
 	}
-	cfg.Redis = relayer.Redis{URL: n.Info.RedisURL, Namespace: "causeway"}
+	cfg.Redis = n.redis()
 	cfg.Root.URL, cfg.Subnets[0].URL = n.Info.RootURL, n.Info.SubnetURL
 	cfg.API = relayer.API{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
 	cfg.Work.Lease = relayer.Duration(10 * time.Second) // a killed relayer holds its lanes that long

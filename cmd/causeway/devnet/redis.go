@@ -9,11 +9,103 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/causeway-bridge/causeway/relayer"
 )
 
-// ErrNoRedis says that redis-server is not installed.
+// ErrNoRedis says that redis-server is not installed, and what to do.
 var ErrNoRedis = errors.New("redis-server is not installed: run `make demo` as root on Debian or Ubuntu, or install the package redis-server (7.0 or newer), or give --redis URL")
+
+// RedisServer names the redis-server of this machine, such as "redis-server
+// 7.0.15"; ErrNoRedis without one.
+func RedisServer(ctx context.Context) (string, error) {
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		return "", ErrNoRedis
+	}
+	out, err := exec.CommandContext(ctx, program, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("redis-server --version: %w", err)
+	}
+	for _, word := range strings.Fields(string(out)) {
+		if v, ok := strings.CutPrefix(word, "v="); ok {
+			return "redis-server " + v, nil
+		}
+	}
+	return "redis-server", nil
+}
+
+// The names of the other kinds of Redis in a report.
+const (
+	External = "external" // the caller's, through a URL
+	Volatile = "volatile" // in memory: it forgets everything when it stops
+)
+
+// startRedis starts the Redis that the options ask for.
+func (n *Net) startRedis(ctx context.Context) error {
+	if n.opt.Redis != "" {
+		n.Info.RedisURL, n.Info.Redis = n.opt.Redis, External
+		return nil
+	}
+	if n.opt.Volatile {
+		n.opt.Say("starting redis (in memory: it forgets everything when it stops)")
+		at, err := n.child(ctx, "redis", "devredis", "--port", strconv.Itoa(n.redisAt))
+		if err != nil {
+			return err
+		}
+		n.Info.RedisURL, n.Info.Redis, n.redisAt = at.Redis, Volatile, at.Port
+		return nil
+	}
+	name, err := RedisServer(ctx)
+	if err != nil {
+		return err
+	}
+	n.opt.Say("starting redis (appendfsync always)")
+	p, url, port, err := startRedis(ctx, n.opt.Home.Sub("redis"), n.opt.Home.Logs(), n.redisAt)
+	if err != nil {
+		return err
+	}
+	n.family.add(p)
+	n.Info.RedisURL, n.Info.Redis, n.redisAt = url, name, port
+	return nil
+}
+
+// StartRedis starts Redis again after a Kill, on the same port. A redis-server
+// finds its data again, in the same folder; the one in memory has none.
+func (n *Net) StartRedis(ctx context.Context) error { return n.startRedis(ctx) }
+
+// redis is what the relayer's configuration says of it.
+func (n *Net) redis() relayer.Redis {
+	return relayer.Redis{URL: n.Info.RedisURL, Namespace: "causeway", AllowVolatile: n.Info.Redis == Volatile}
+}
+
+// usedVolatile says whether the last devnet in this home had the Redis in
+// memory, whose journal nobody has any more.
+func (n *Net) usedVolatile() (bool, error) {
+	cfg, err := relayer.Read(n.opt.Home.Config())
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return cfg.Redis.AllowVolatile, err
+}
+
+// remember reads the chains again where a relayer has run in this home whose
+// journal is gone. It does what the relayer's refusal would tell an operator to
+// do.
+func (n *Net) remember(ctx context.Context) error {
+	cfg, err := relayer.Read(n.opt.Home.Config())
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(cfg.State, "epoch.json")); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	n.opt.Say("redis has forgotten the last devnet in this home: reading the chains again")
+	_, err = relayer.Rescan(ctx, cfg, relayer.RescanOptions{AcceptForgotten: true}, n.opt.Log)
+	return err
+}
 
 // startRedis runs a private redis-server that keeps what it acknowledges, in a
 // folder of its own, reachable from this machine alone.

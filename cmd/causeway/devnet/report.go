@@ -27,6 +27,7 @@ type Report struct {
 	Version    string            `json:"version"`
 	Seconds    float64           `json:"seconds"`
 	Sources    string            `json:"sources"` // "single-source": one endpoint per chain
+	Redis      string            `json:"redis"`   // "redis-server 7.0.15", "volatile" (in memory) or "external" (--redis)
 	Chains     []ChainReport     `json:"chains"`
 	Transfers  []TransferReport  `json:"transfers"`
 	Invariants []audit.Invariant `json:"invariants"`
@@ -60,7 +61,7 @@ type StepReport struct {
 // Report checks the invariants from the chains alone and joins them with the
 // transfers.
 func (n *Net) Report(ctx context.Context, version string, began time.Time, transfers []api.Transfer) (Report, error) {
-	r := Report{Version: version, Sources: "single-source", Chains: []ChainReport{}, Transfers: []TransferReport{}}
+	r := Report{Version: version, Sources: "single-source", Redis: n.Info.Redis, Chains: []ChainReport{}, Transfers: []TransferReport{}}
 	for _, t := range transfers {
 		tr := TransferReport{ID: t.ID, Route: t.Route, Amount: t.Amount, Status: t.Status, Seconds: t.Seconds, Steps: []StepReport{}}
 		for _, s := range t.Steps {
@@ -160,6 +161,9 @@ func (r Report) Text() string {
 	}
 	for _, c := range r.Chains {
 		s += fmt.Sprintf("chain %-8s id %d at height %d (%s)\n", c.Name, c.ChainID, c.Height, r.Sources)
+	}
+	if r.Redis != "" {
+		s += "redis " + r.Redis + "\n"
 	}
 	for _, i := range r.Invariants {
 		mark := "ok"
