@@ -110,6 +110,9 @@ type Tx struct {
 	Data    []byte
 	Value   *big.Int // wei, nil = 0
 	Gas     uint64   // 0: estimated at the pending block, which is also the simulation
+	// GasCap bounds what an estimate may give besides the sender's own limit; 0:
+	// only by that.
+	GasCap  uint64
 	Members []common.Hash
 	Fence   Fence
 }

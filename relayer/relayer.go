@@ -335,16 +335,23 @@ func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client) (*l
 	if err != nil {
 		return nil, err
 	}
-	wrapped, err := subnet.New(client, subnet.Config{Gateway: sub.SubnetGateway, Outbox: sub.Outbox, Period: sub.Period, DueTopic: flow.TopicCheckpointDue})
+	caps, err := s.probe(ctx, root, client, &sub)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	wrapped, err := subnet.New(client, subnet.Config{
+		Gateway: sub.SubnetGateway, Outbox: sub.Outbox, Period: sub.Period, DueTopic: flow.TopicCheckpointDue, Caps: caps,
+	})
 	if err != nil {
 		return nil, err
 	}
-	record, err := subnet.NewRoot(root, sub.IPC, sub.Gateway, sub.Actor)
+	record, err := subnet.NewRoot(root, contractsOf(sub), caps)
 	if err != nil {
 		return nil, err
 	}
 	return &link{
-		sub: sub, limits: c.Chain, up: s.cfg.Root, root: root, client: wrapped, record: record,
+		sub: sub, limits: c.Chain, up: s.cfg.Root, root: root, client: wrapped, record: record, caps: caps,
 		db: s.Journal, toRoot: noSender{}, toChild: noSender{}, outbox: bindings.NewWithdrawalOutbox(), treasury: d.Settings.Treasury.Int(),
 	}, nil
 }
@@ -359,13 +366,9 @@ func (noSender) Send(context.Context, chains.Tx) error {
 // newWatchers makes one watcher per chain: the root's reads for all subnets.
 func (s *shared) newWatchers(root *evm.Client, links []*link, flows []flow.Flow, pool *work.Pool) ([]*watch.Watcher, error) {
 	cfg := s.cfg
-	var contracts []common.Address
+	var filter chains.Filter
 	for _, l := range links {
-		for _, c := range l.sub.RootContracts() {
-			if !slices.Contains(contracts, c) {
-				contracts = append(contracts, c)
-			}
-		}
+		filter = joined(filter, l.sub.RootContracts(), l.sub.RootTopics())
 	}
 	build := func(name string, id chains.ID, src chains.Source, start uint64, tick Duration, filter chains.Filter) (*watch.Watcher, error) {
 		return watch.New(watch.Config{
@@ -382,20 +385,35 @@ func (s *shared) newWatchers(root *evm.Client, links []*link, flows []flow.Flow,
 			Failed: watchFailed(name, s.health, s.Alerts),
 		})
 	}
-	first, err := build(flow.Root, root.ChainID(), root, cfg.Root.StartBlock, cfg.Root.Tick, chains.Filter{Addresses: contracts, Topics: flow.RootTopics()})
+	first, err := build(flow.Root, root.ChainID(), root, cfg.Root.StartBlock, cfg.Root.Tick, filter)
 	if err != nil {
 		return nil, err
 	}
 	out := []*watch.Watcher{first}
 	for i, l := range links {
 		w, err := build(l.sub.Name, l.sub.ID, l.client, cfg.Subnets[i].StartBlock, cfg.Subnets[i].Tick,
-			chains.Filter{Addresses: l.sub.SubnetContracts(), Topics: flow.SubnetTopics()})
+			chains.Filter{Addresses: l.sub.SubnetContracts(), Topics: l.sub.SubnetTopics()})
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, w)
 	}
 	return out, nil
+}
+
+// joined adds contracts and topics to a filter, each once.
+func joined(f chains.Filter, contracts []common.Address, topics []common.Hash) chains.Filter {
+	for _, c := range contracts {
+		if !slices.Contains(f.Addresses, c) {
+			f.Addresses = append(f.Addresses, c)
+		}
+	}
+	for _, t := range topics {
+		if !slices.Contains(f.Topics, t) {
+			f.Topics = append(f.Topics, t)
+		}
+	}
+	return f
 }
 
 // watchFailed turns a watcher's state into health and, where a person is

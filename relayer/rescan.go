@@ -85,7 +85,7 @@ func RescanParts(ctx context.Context, cfg Config, o RescanOptions, p Parts) ([]R
 		filter chains.Filter
 	}
 	var flows []flow.Flow
-	first := side{name: flow.Root, source: root, id: root.ChainID(), start: cfg.Root.StartBlock, filter: chains.Filter{Topics: flow.RootTopics()}}
+	first := side{name: flow.Root, source: root, id: root.ChainID(), start: cfg.Root.StartBlock}
 	var rest []side
 	for _, c := range cfg.Subnets {
 		l, err := s.openSubnet(ctx, c, root)
@@ -94,8 +94,8 @@ func RescanParts(ctx context.Context, cfg Config, o RescanOptions, p Parts) ([]R
 		}
 		defer l.client.Close()
 		flows = append(flows, l.flows()...)
-		first.filter.Addresses = append(first.filter.Addresses, l.sub.RootContracts()...)
-		rest = append(rest, side{l.sub.Name, l.client, l.sub.ID, c.StartBlock, chains.Filter{Addresses: l.sub.SubnetContracts(), Topics: flow.SubnetTopics()}})
+		first.filter = joined(first.filter, l.sub.RootContracts(), l.sub.RootTopics())
+		rest = append(rest, side{l.sub.Name, l.client, l.sub.ID, c.StartBlock, chains.Filter{Addresses: l.sub.SubnetContracts(), Topics: l.sub.SubnetTopics()}})
 	}
 
 	var out []RescanResult

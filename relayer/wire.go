@@ -32,6 +32,7 @@ type link struct {
 	outbox  *bindings.WithdrawalOutbox
 	// treasury is what the subnet's gateway held at genesis, wei.
 	treasury *big.Int
+	caps     subnet.Capabilities
 }
 
 // Describe makes the flows' description of a subnet from what deploy wrote.
@@ -51,6 +52,9 @@ func Describe(name string, d deploy.Deployment) (flow.Subnet, error) {
 
 // flows lists the flows of the link.
 func (l *link) flows() []flow.Flow {
+	if l.sub.Traits.Published() {
+		return l.publishedFlows()
+	}
 	w := flow.WithdrawDeps{Search: l.search, Returned: l.returned, ResendTx: l.resendTx, Send: l.toChild.Send}
 	return []flow.Flow{
 		flow.TopDown(l.sub, l.deliver(subnet.Messages)),
@@ -61,6 +65,22 @@ func (l *link) flows() []flow.Flow {
 		flow.USDCWithdraw(l.sub, w),
 		flow.FLTWithdraw(l.sub, w),
 	}
+}
+
+// publishedFlows lists those of a subnet of published contracts. USDC is there
+// where a linked pair is.
+func (l *link) publishedFlows() []flow.Flow {
+	d := l.deliver(subnet.Messages)
+	out := []flow.Flow{
+		flow.TopDown(l.sub, d),
+		flow.Checkpoint(l.sub, l.checkpoint()),
+		flow.PublishedFLTDeposit(l.sub, d),
+		flow.PublishedFLTWithdraw(l.sub, l.search),
+	}
+	if l.sub.Controller != (common.Address{}) {
+		out = append(out, flow.PublishedUSDCDeposit(l.sub, d), flow.PublishedUSDCWithdraw(l.sub, l.search))
+	}
+	return out
 }
 
 func (l *link) search(ctx context.Context, q flow.Search) ([]chains.Event, error) {
@@ -162,12 +182,7 @@ func consecutive(from, to uint64, page func(from uint64, max int) ([]store.Job, 
 }
 
 func (l *link) checkpoint() flow.CheckpointDeps {
-	state := func(ctx context.Context, head func(context.Context) (chains.Block, error)) (flow.RootState, error) {
-		b, err := head(ctx)
-		if err != nil {
-			return flow.RootState{}, err
-		}
-		s, err := l.record.State(ctx, b)
+	flowState := func(s subnet.RootState, err error) (flow.RootState, error) {
 		if err != nil {
 			return flow.RootState{}, err
 		}
@@ -177,12 +192,19 @@ func (l *link) checkpoint() flow.CheckpointDeps {
 		}
 		return out, nil
 	}
-	return flow.CheckpointDeps{
-		StateFinal:    func(ctx context.Context) (flow.RootState, error) { return state(ctx, l.root.Head) },
-		StateLatest:   func(ctx context.Context) (flow.RootState, error) { return state(ctx, l.root.Latest) },
-		Bundle:        l.bundle,
-		Configuration: func(ctx context.Context) (uint64, error) { return l.client.Configuration(ctx, evm.AtLatest) },
-		Batch:         l.client.Batch,
+	state := func(ctx context.Context, head func(context.Context) (chains.Block, error)) (flow.RootState, error) {
+		b, err := head(ctx)
+		if err != nil {
+			return flow.RootState{}, err
+		}
+		return flowState(l.record.State(ctx, b))
+	}
+	d := flow.CheckpointDeps{
+		StateFinal:   func(ctx context.Context) (flow.RootState, error) { return state(ctx, l.root.Head) },
+		StateLatest:  func(ctx context.Context) (flow.RootState, error) { return state(ctx, l.root.Latest) },
+		StatePending: func(ctx context.Context) (flow.RootState, error) { return flowState(l.record.Pending(ctx)) },
+		Bundle:       l.bundle,
+		Batch:        l.client.Batch,
 		SubmitTx: func(b flow.Bundle) (chains.Tx, error) {
 			data, err := l.record.SubmitCalldata(subnet.SignedCheckpoint(b))
 			return chains.Tx{To: l.sub.Actor, Data: data}, err
@@ -198,6 +220,10 @@ func (l *link) checkpoint() flow.CheckpointDeps {
 		SendRoot: l.toRoot.Send, SendSubnet: l.toChild.Send,
 		MaxBytes: l.up.MaxBytes, MaxCount: min(l.up.MaxCount, 50),
 	}
+	if l.caps.Configures {
+		d.Configuration = func(ctx context.Context) (uint64, error) { return l.client.Configuration(ctx, evm.AtLatest) }
+	}
+	return d
 }
 
 // bundle is a checkpoint whose signatures the root's own set accepts: the

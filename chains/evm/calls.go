@@ -133,6 +133,18 @@ func (c *Client) CodeAt(ctx context.Context, account common.Address, at BlockRef
 	return out, err
 }
 
+// StorageAt is one word of an account's storage.
+func (c *Client) StorageAt(ctx context.Context, account common.Address, slot common.Hash, at BlockRef) (common.Hash, error) {
+	var out hexutil.Bytes
+	if err := c.RPC(ctx, &out, "eth_getStorageAt", account, slot, at); err != nil {
+		return common.Hash{}, err
+	}
+	if len(out) > common.HashLength {
+		return common.Hash{}, c.wrap("eth_getStorageAt", errBadAnswer)
+	}
+	return common.BytesToHash(out), nil
+}
+
 // EstimateGas simulates a call and returns the gas it needs. A revert is a
 // *chains.RevertError.
 func (c *Client) EstimateGas(ctx context.Context, call CallArg, at BlockRef) (uint64, error) {

@@ -214,7 +214,7 @@ func (m *TxManager) prepare(ctx context.Context, a *account, tx *chains.Tx, live
 	group.Go(func() (err error) { nonce, balance, err = m.funds(ctx, a); return err })
 	var simulated error
 	if tx.Gas == 0 {
-		gas, simulated = m.estimate(ctx, CallArg{From: a.address, To: tx.To, Data: tx.Data, Value: tx.Value})
+		gas, simulated = m.estimate(ctx, CallArg{From: a.address, To: tx.To, Data: tx.Data, Value: tx.Value}, tx.GasCap)
 	}
 	if err := group.Wait(); err != nil {
 		return price{}, 0, err
@@ -263,16 +263,20 @@ func (m *TxManager) tooFresh(lane string, live []chains.Intent) bool {
 	return false
 }
 
-// estimate simulates at the pending block and adds the margin.
-func (m *TxManager) estimate(ctx context.Context, call CallArg) (uint64, error) {
+// estimate simulates at the pending block and adds the margin, up to the cap.
+func (m *TxManager) estimate(ctx context.Context, call CallArg, gasCap uint64) (uint64, error) {
+	limit := m.cfg.MaxGas
+	if gasCap > 0 {
+		limit = min(limit, gasCap)
+	}
 	gas, err := m.client.EstimateGas(ctx, call, AtPending)
 	if err != nil {
 		return 0, err
 	}
-	if gas > m.cfg.MaxGas {
-		return 0, fmt.Errorf("%w: %d, limit %d", chains.ErrGasLimit, gas, m.cfg.MaxGas)
+	if gas > limit {
+		return 0, fmt.Errorf("%w: %d, limit %d", chains.ErrGasLimit, gas, limit)
 	}
-	return min(gas+gas*uint64(m.cfg.GasMargin)/100, m.cfg.MaxGas), nil
+	return min(gas+gas*uint64(m.cfg.GasMargin)/100, limit), nil
 }
 
 // commit takes the nonce and does what must follow it. From the reservation on

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // Class says what a revert means to whoever simulated or sent the call.
@@ -204,6 +206,18 @@ func ClassifyRevert(data []byte) (name string, class Class) {
 		return base + "(" + a.Hex() + ")", class
 	}
 	return row.signature, class
+}
+
+var selNotValidator = SelectorOf("NotValidator(address)")
+
+// NotValidator is the address in NotValidator(address).
+func NotValidator(data []byte) (common.Address, bool) {
+	if len(data) != len(Selector{})+wordLen || Selector(data[:4]) != selNotValidator {
+		return common.Address{}, false
+	}
+	r := &reader{buf: data[4:]}
+	a := r.address()
+	return a, r.done() == nil
 }
 
 // smallArg prints one argument of at most 64 bits, "?" for any other.

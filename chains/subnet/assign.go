@@ -55,6 +55,9 @@ func assign(out, v any) error {
 	case *[]ipc.Validator:
 		*o = *abi.ConvertType(v, new([]ipc.Validator)).(*[]ipc.Validator)
 		return nil
+	case *asset:
+		*o = *abi.ConvertType(v, new(asset)).(*asset)
+		return nil
 	case *[]pendingEntry:
 		*o = *abi.ConvertType(v, new([]pendingEntry)).(*[]pendingEntry)
 		return nil

@@ -155,6 +155,9 @@ type wireCheckpoint struct {
 // ErrNoQuorum while the node has no quorum by its own count. The signatures are
 // recovered here: a node cannot hand out ones that do not sign.
 func (c *Client) Checkpoint(ctx context.Context, height uint64) (SignedCheckpoint, error) {
+	if c.cfg.Caps.Bundles {
+		return c.bundled(ctx, height)
+	}
 	var w *wireCheckpoint
 	if err := c.node(ctx, &w, "causeway_checkpoint", height); err != nil {
 		return SignedCheckpoint{}, err

@@ -1,9 +1,11 @@
 package subnet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -19,11 +21,13 @@ type Root struct {
 	id      ipc.SubnetID
 	gateway common.Address
 	actor   common.Address
+	caps    Capabilities
 	gw, act abi.ABI
 }
 
-// NewRoot reads the subnet's contracts on the root.
-func NewRoot(client *evm.Client, id ipc.SubnetID, gateway, actor common.Address) (*Root, error) {
+// NewRoot reads the subnet's contracts on the root, which have these
+// capabilities.
+func NewRoot(client *evm.Client, c Contracts, caps Capabilities) (*Root, error) {
 	gw, err := parse(&bindings.GatewayMetaData)
 	if err != nil {
 		return nil, err
@@ -32,13 +36,16 @@ func NewRoot(client *evm.Client, id ipc.SubnetID, gateway, actor common.Address)
 	if err != nil {
 		return nil, err
 	}
-	return &Root{client: client, id: id, gateway: gateway, actor: actor, gw: gw, act: act}, nil
+	return &Root{client: client, id: c.ID, gateway: c.Gateway, actor: c.Actor, caps: caps, gw: gw, act: act}, nil
 }
 
 // PendingBatch is a batch accepted and not fully executed.
 type PendingBatch struct {
 	Height     uint64
 	Commitment ipc.Commitment
+	// Executed are the leaves already executed, in no order, where the actor
+	// keeps them.
+	Executed []common.Hash
 }
 
 // RootState is what actor and gateway say at one block.
@@ -56,7 +63,16 @@ type pendingEntry struct {
 
 // State reads one block, pinned by its hash: the final block or the latest.
 func (r *Root) State(ctx context.Context, at chains.Block) (RootState, error) {
-	ref := evm.AtHash(at.Hash)
+	return r.state(ctx, evm.AtHash(at.Hash))
+}
+
+// Pending reads the state on top of the transactions that wait, as far as the
+// node knows them.
+func (r *Root) Pending(ctx context.Context) (RootState, error) {
+	return r.state(ctx, evm.AtPending)
+}
+
+func (r *Root) state(ctx context.Context, ref evm.BlockRef) (RootState, error) {
 	var s RootState
 	if err := read(ctx, r.client, r.actor, r.act, ref, "lastBottomUpCheckpointHeight", &s.LastHeight); err != nil {
 		return s, err
@@ -66,8 +82,14 @@ func (r *Root) State(ctx context.Context, at chains.Block) (RootState, error) {
 		return s, err
 	}
 	for _, e := range entries {
-		s.Pending = append(s.Pending, PendingBatch{Height: e.Height, Commitment: e.Commitment})
+		b := PendingBatch{Height: e.Height, Commitment: e.Commitment}
+		for _, leaf := range e.Executed {
+			b.Executed = append(b.Executed, leaf)
+		}
+		s.Pending = append(s.Pending, b)
 	}
+	// Published actors list them in the order of a set.
+	slices.SortFunc(s.Pending, func(a, b PendingBatch) int { return cmp.Compare(a.Height, b.Height) })
 	var ok bool
 	if err := readArgs(ctx, r.client, r.gateway, r.gw, ref, "getAppliedBottomUpNonce", []any{r.id}, &ok, &s.Applied); err != nil {
 		return s, err
@@ -83,6 +105,9 @@ func (r *Root) State(ctx context.Context, at chains.Block) (RootState, error) {
 // make the submission revert.
 func (r *Root) Accepts(ctx context.Context, at chains.Block, in SignedCheckpoint) (SignedCheckpoint, bool, error) {
 	ref := evm.AtHash(at.Hash)
+	if r.caps.Period > 0 && !r.caps.Weights {
+		return r.recount(ctx, ref, in)
+	}
 	var set []ipc.Validator
 	if err := read(ctx, r.client, r.actor, r.act, ref, "getValidators", &set); err != nil {
 		return in, false, err
@@ -108,6 +133,40 @@ func (r *Root) Accepts(ctx context.Context, at chains.Block, in SignedCheckpoint
 		out.Signatures = append(out.Signatures, in.Signatures[i])
 	}
 	return out, ipc.MajorityReached(weight, total, percent), nil
+}
+
+// recount asks an actor that does not list its weights to count them itself, in
+// the view that submitCheckpoint uses. Signatories that it does not know are
+// dropped one after another.
+func (r *Root) recount(ctx context.Context, at evm.BlockRef, in SignedCheckpoint) (SignedCheckpoint, bool, error) {
+	out := SignedCheckpoint{Checkpoint: in.Checkpoint, Signatories: slices.Clone(in.Signatories), Signatures: slices.Clone(in.Signatures)}
+	hash := [32]byte(in.Checkpoint.Hash())
+	for len(out.Signatories) > 0 {
+		data, err := r.act.Pack("validateActiveQuorumSignatures", out.Signatories, hash, out.Signatures)
+		if err != nil {
+			return in, false, fmt.Errorf("[BUG] pack validateActiveQuorumSignatures: %w", err)
+		}
+		_, err = r.client.Call(ctx, r.actor, data, at)
+		if err == nil {
+			return out, true, nil
+		}
+		reverted, ok := revertOf(err)
+		if !ok {
+			return in, false, fmt.Errorf("count the weight of checkpoint %s: %w", in.Checkpoint.BlockHeight, err)
+		}
+		stranger, is := ipc.NotValidator(reverted)
+		i := slices.Index(out.Signatories, stranger)
+		if is && i >= 0 {
+			out.Signatories = slices.Delete(out.Signatories, i, i+1)
+			out.Signatures = slices.Delete(out.Signatures, i, i+1)
+			continue
+		}
+		if name, class := ipc.ClassifyRevert(reverted); class != ipc.ClassRetry {
+			return in, false, fmt.Errorf("count the weight of checkpoint %s: %s: %w", in.Checkpoint.BlockHeight, name, err)
+		}
+		return out, false, nil
+	}
+	return out, false, nil
 }
 
 // SubmitCalldata is the call of submitCheckpoint.

@@ -34,6 +34,9 @@ type Config struct {
 	Period  uint64 // blocks between checkpoints
 	// DueTopic is the first topic of the event added at each checkpoint height.
 	DueTopic common.Hash
+	// Caps are what Probe found. The zero value is a gateway of our own whose
+	// bundles come from its node.
+	Caps Capabilities
 }
 
 // Client reads one subnet through one endpoint.
@@ -92,7 +95,7 @@ func (c *Client) Head(ctx context.Context) (chains.Block, error) {
 // checkpoint is due whether or not a contract says so. Its log index is behind
 // every real one.
 func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
-	last, events, err := c.Client.Events(ctx, q)
+	last, events, err := c.logs(ctx, q)
 	if err != nil || !slices.Contains(q.Filter.Topics, c.cfg.DueTopic) {
 		return last, events, err
 	}
@@ -131,8 +134,14 @@ func (c *Client) due(b chains.Block) chains.Event {
 }
 
 // Applied is how far a queue of the root has been applied: for messages the
-// next nonce, for power changes the highest number, and the rolling hash.
+// next nonce, for power changes the highest number, and the rolling hash. Where
+// nodes apply messages by themselves there is no hash.
 func (c *Client) Applied(ctx context.Context, queue Queue, at evm.BlockRef) (uint64, common.Hash, error) {
+	if queue == Messages && c.cfg.Caps.implicit() {
+		var nonce uint64
+		err := read(ctx, c.Client, c.cfg.Gateway, c.gw, at, "appliedTopDownNonce", &nonce)
+		return nonce, common.Hash{}, err
+	}
 	var out struct {
 		Nonce uint64
 		Hash  [32]byte
@@ -207,9 +216,13 @@ func (c *Client) Configuration(ctx context.Context, at evm.BlockRef) (uint64, er
 	return n, err
 }
 
-// ExitFee is what a withdrawal pays besides its amount, in wei.
+// ExitFee is what a withdrawal pays besides its amount, in wei: nothing where
+// the gateway knows no such fee.
 func (c *Client) ExitFee(ctx context.Context) (*big.Int, error) {
 	fee := new(big.Int)
+	if c.cfg.Caps.published() && !c.cfg.Caps.ExitFee {
+		return fee, nil
+	}
 	err := read(ctx, c.Client, c.cfg.Gateway, c.gw, evm.AtLatest, "exitFee", &fee)
 	return fee, err
 }
@@ -219,6 +232,9 @@ func (c *Client) ExitFee(ctx context.Context) (*big.Int, error) {
 func (c *Client) Batch(ctx context.Context, epoch uint64) ([]ipc.IpcEnvelope, error) {
 	if epoch < c.cfg.Period || epoch%c.cfg.Period != 0 {
 		return nil, fmt.Errorf("%d is no epoch", epoch)
+	}
+	if c.cfg.Caps.Batches {
+		return c.recorded(ctx, epoch)
 	}
 	topic := crypto.Keccak256Hash([]byte(c.gw.Events["BottomUpMessage"].Sig))
 	var msgs []ipc.IpcEnvelope

@@ -529,7 +529,7 @@ func TestTheRootsOwnSetDecidesWhoCounts(t *testing.T) {
 	n := fake.NewNode(t, testChain)
 	n.Mine()
 	rootGateway := common.Address{0x6a}
-	r, err := NewRoot(dial(t, n), ipc.NewSubnetID(1, actor), rootGateway, actor)
+	r, err := NewRoot(dial(t, n), Contracts{ID: ipc.NewSubnetID(1, actor), Gateway: rootGateway, Actor: actor}, Capabilities{})
 	require.NoError(t, err)
 	abis := map[common.Address]abi.ABI{actor: mustABI(t, bindings.SubnetActorMetaData.ParseABI), rootGateway: mustABI(t, bindings.GatewayMetaData.ParseABI)}
 	at := chains.Block{Hash: n.Hash(1)}
@@ -576,7 +576,7 @@ func TestTheRootsOwnSetDecidesWhoCounts(t *testing.T) {
 	}.on(t, n, abis)
 	s, err := r.State(t.Context(), at)
 	require.NoError(t, err)
-	require.Equal(t, RootState{LastHeight: 30, Applied: 8, Pending: []PendingBatch{{20, ipc.Commitment{TotalNumMsgs: 2, MsgsRoot: [32]byte{1}}}}}, s)
+	require.Equal(t, RootState{LastHeight: 30, Applied: 8, Pending: []PendingBatch{{Height: 20, Commitment: ipc.Commitment{TotalNumMsgs: 2, MsgsRoot: [32]byte{1}}, Executed: []common.Hash{{2}}}}}, s)
 	contract{"lastBottomUpCheckpointHeight": {new(big.Int).Lsh(common.Big1, 64)}, "getAppliedBottomUpNonce": {false, uint64(8)}, "listPendingBottomUpBatchCommitments": {[]pendingEntry{}}}.on(t, n, abis)
 	_, err = r.State(t.Context(), at)
 	require.Error(t, err)

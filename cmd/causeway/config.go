@@ -3,10 +3,33 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"strings"
 
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 )
+
+// whatWasFound is a subnet's contracts in words.
+func whatWasFound(f relayer.Found) string {
+	whose, able, pair := "Causeway's own contracts", "nothing besides the ABI", "a linked pair"
+	if f.Published {
+		whose = "published contracts of generation C"
+	}
+	if len(f.Capabilities) > 0 {
+		able = strings.Join(f.Capabilities, ", ")
+	}
+	if !f.USDC {
+		pair = "no linked pair given"
+	}
+	supply := "the root's own coin"
+	if f.Supply != (common.Address{}) {
+		supply = f.Supply.Hex()
+	}
+	return fmt.Sprintf("%s: %s\n  can: %s\n  checkpoint every %d blocks\n  its coin stands for %s\n  USDC: %s\n", f.Subnet, whose, able, f.Period, supply, pair)
+}
 
 func newConfig(g *globals) *cobra.Command {
 	var config string
@@ -46,6 +69,28 @@ func newConfig(g *globals) *cobra.Command {
 					return fmt.Errorf("encode configuration: %w", err)
 				}
 				return g.print(c, plain, b.String())
+			},
+		},
+		&cobra.Command{
+			Use: "probe", Short: "Ask each subnet's contracts what they can do, as the relayer does when it starts", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				cfg, err := g.config(config)
+				if err != nil {
+					return err
+				}
+				log, err := g.logger(os.Stderr)
+				if err != nil {
+					return err
+				}
+				found, err := relayer.Probe(c.Context(), cfg, log)
+				if err != nil {
+					return err
+				}
+				text := ""
+				for _, f := range found {
+					text += whatWasFound(f)
+				}
+				return g.print(c, found, text)
 			},
 		},
 	)

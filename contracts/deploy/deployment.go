@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/ipc"
@@ -61,6 +62,35 @@ func (d Deployment) GenesisParams() GenesisParams {
 	return GenesisParams{Root: d.Root, Bootstrap: d.Bootstrap, Settings: d.Settings, ChainID: d.Subnet.ChainID}
 }
 
+// OnlyAddresses says that the file names contracts and nothing of how they were
+// made: those that somebody else deployed. What they can do is for whoever
+// opens them to ask.
+func (d Deployment) OnlyAddresses() bool {
+	return reflect.DeepEqual(d.Bootstrap, Bootstrapped{}) && reflect.DeepEqual(d.Settings, Settings{})
+}
+
+// checkAddresses joins the complaints about a file of addresses.
+func (d Deployment) checkAddresses() error {
+	var errs []error
+	must := func(ok bool, complaint string) {
+		if !ok {
+			errs = append(errs, errors.New(complaint))
+		}
+	}
+	none := common.Address{}
+	must(d.Root.ChainID != 0, "root has no chain_id")
+	must(d.Root.Gateway != none, "root has no gateway")
+	must(d.Root.Actor != none, "root has no subnet_actor")
+	must(d.Subnet.ChainID != 0 && d.Subnet.ChainID != d.Root.ChainID, "subnet has no chain_id of its own")
+	must(d.Subnet.Gateway != none, "subnet has no gateway")
+	must(d.Subnet.ID == "" || d.Subnet.ID == d.Root.Subnet().String(), fmt.Sprintf("subnet %s is not the one of the root's actor", d.Subnet.ID))
+	linked := d.Root.Controller != none
+	must(linked == (d.Root.Usdc != none) && linked == (d.Subnet.Replica != none),
+		"give usdc and linked_token_controller of the root and linked_token_replica of the subnet, or none of them")
+	must(d.Root.FastWithdrawals == none && d.Subnet.Outbox == none, "fast_withdrawals and withdrawal_outbox are Causeway's own: use the file that `causeway deploy` wrote")
+	return errors.Join(errs...)
+}
+
 // Check joins every complaint: about what no deployment has, or what does not
 // follow from the rest. It does not make the genesis again, since the code in it
 // belongs to the program that deployed.
@@ -70,6 +100,9 @@ func (d Deployment) Check() error {
 	}
 	if d.Generation != GenerationC {
 		return fmt.Errorf("contracts are of generation %q, this program knows %q", d.Generation, GenerationC)
+	}
+	if d.OnlyAddresses() {
+		return d.checkAddresses()
 	}
 	errs := []error{d.GenesisParams().check()}
 	if d.Root.ChainID == 0 || d.Root.GenesisHash == (common.Hash{}) {

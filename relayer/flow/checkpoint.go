@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -23,6 +24,7 @@ type Bundle struct {
 type PendingBatch struct {
 	Height     uint64
 	Commitment ipc.Commitment
+	Executed   []common.Hash // leaves executed already, where the actor keeps them
 }
 
 // RootState is what the subnet actor and the root gateway say at one block.
@@ -37,9 +39,13 @@ type CheckpointDeps struct {
 	// StateFinal reads the root at its final block, StateLatest at its newest.
 	StateFinal  func(context.Context) (RootState, error)
 	StateLatest func(context.Context) (RootState, error)
+	// StatePending reads on top of the transactions that wait; asked where the
+	// root burns messages out of order.
+	StatePending func(context.Context) (RootState, error)
 	// Bundle has a quorum that the root's own set accepts, or ErrNotYet.
 	Bundle func(ctx context.Context, height uint64) (Bundle, error)
-	// Configuration is the newest one applied in the subnet.
+	// Configuration is the newest one applied in the subnet; nil where the subnet
+	// switches by itself.
 	Configuration func(context.Context) (uint64, error)
 	// Batch reads the messages of an epoch from the subnet, by nonce.
 	Batch       func(ctx context.Context, epoch uint64) ([]ipc.IpcEnvelope, error)
@@ -57,6 +63,10 @@ type CheckpointDeps struct {
 // order of nonces. It promises order and completeness and knows nothing of
 // money.
 func Checkpoint(s Subnet, d CheckpointDeps) Flow {
+	execute := d.execute(s)
+	if s.Traits.Burning {
+		execute = d.executeGently(s)
+	}
 	return Flow{
 		Name: "checkpoint", Subnet: s.Actor, Chain: s.Name, Decode: s.decodeDue,
 		Steps: []Step{
@@ -72,7 +82,7 @@ func Checkpoint(s Subnet, d CheckpointDeps) Flow {
 				Name:   "execute",
 				Key:    func(t tokens.Transfer) Key { return s.heightKey("execute", t.Nonce) },
 				Effect: s.executedEffect,
-				Done:   d.executed, Do: d.execute(s),
+				Done:   d.executed, Do: execute,
 				Next: map[Kind]string{Ok: string(tokens.Done)},
 				Lane: s.strict("execute"), Poll: 2 * time.Second,
 			},
@@ -103,6 +113,9 @@ func (s Subnet) heightKey(verb string, height uint64) Key {
 
 // acceptedEffect reads CheckpointAccepted(height indexed; hash, total, config).
 func (s Subnet) acceptedEffect(e chains.Event) (Key, Outcome, bool) {
+	if s.Traits.Burning {
+		return s.committedEffect(e)
+	}
 	if e.Chain != s.RootID || !from(e, s.Actor, topicAccepted, 2, 3) {
 		return "", Outcome{}, false
 	}
@@ -157,9 +170,11 @@ func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, 
 		if err != nil {
 			return nil, err
 		}
-		applied, err := d.Configuration(ctx)
-		if err != nil {
-			return nil, err
+		applied := uint64(math.MaxUint64)
+		if d.Configuration != nil {
+			if applied, err = d.Configuration(ctx); err != nil {
+				return nil, err
+			}
 		}
 		next, sent := now.LastHeight+s.Period, 0
 		for i, t := range b.Transfers {
@@ -318,8 +333,16 @@ func (d CheckpointDeps) executeChunk(ctx context.Context, s Subnet, b Batch, hei
 	}
 	tx.Key, tx.Group, tx.Fence = string(s.heightKey("message", chunk[0].Msg.LocalNonce)), "up/"+s.Actor.Hex(), b.Fence
 	tx.Gas = gas
+	if s.Traits.Burning {
+		tx.GasCap = maxTxGas
+	}
 	return classify(d.SendRoot(ctx, tx))
 }
+
+// maxTxGas is what a transaction may have at most where EIP-7825 holds. The last
+// call of a published batch deletes what the calls before it stored, so it needs
+// far more than its own messages: the simulation knows.
+const maxTxGas = 1 << 24
 
 // executeGas covers the root gateway's stipend and bookkeeping of one message.
 const executeGas = 1_300_000

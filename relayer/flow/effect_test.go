@@ -109,9 +109,9 @@ func TestNumbersAboveUint64DecideNothing(t *testing.T) {
 func TestTheWatchersReadEveryEventThatBeginsOrDecidesAStep(t *testing.T) {
 	s := sub()
 	want := func(e chains.Event) {
-		contracts, topics := s.SubnetContracts(), flow.SubnetTopics()
+		contracts, topics := s.SubnetContracts(), s.SubnetTopics()
 		if e.Chain == rootID {
-			contracts, topics = s.RootContracts(), flow.RootTopics()
+			contracts, topics = s.RootContracts(), s.RootTopics()
 		}
 		require.Contains(t, contracts, e.Address)
 		require.Contains(t, topics, e.Topics[0])
@@ -129,7 +129,7 @@ func TestTheWatchersReadEveryEventThatBeginsOrDecidesAStep(t *testing.T) {
 			known[e.ID] = true
 		}
 	}
-	for _, topic := range append(flow.RootTopics(), flow.SubnetTopics()...) {
+	for _, topic := range append(s.RootTopics(), s.SubnetTopics()...) {
 		require.True(t, known[topic], topic.Hex())
 	}
 }

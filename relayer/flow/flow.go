@@ -172,6 +172,7 @@ const (
 	ReasonFinalityRegress  Reason = "finality_regress"  // a final block changed under its facts
 	ReasonBatchMismatch    Reason = "batch_mismatch"    // the batch's messages do not hash to the signed root
 	ReasonInsufficientFund Reason = "insufficient_fund" // the relayer's account cannot pay for gas
+	ReasonUnprovenRefund   Reason = "unproven_refund"   // a message failed under published contracts, which keep no credit
 )
 
 // Reasons lists every reason with what it means and what to do, for the
@@ -191,6 +192,7 @@ func Reasons() []ReasonDoc {
 		{ReasonFinalityRegress, "a block that was final has changed", "stop, compare the endpoints, then `causeway rescan`"},
 		{ReasonBatchMismatch, "the messages read do not hash to the signed batch root", "compare the subnet endpoints"},
 		{ReasonInsufficientFund, "the relayer's account cannot pay for gas", "fund the account shown by `causeway status`"},
+		{ReasonUnprovenRefund, "the message failed under published contracts, which keep no credit and do not say whether its value came back", "look whether the sender was repaid (an account without code is not); then `causeway queue discard`"},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/ipc"
@@ -30,16 +31,22 @@ type Subnet struct {
 	SubnetGateway, Replica, Outbox common.Address
 	Period                         uint64 // blocks between checkpoints
 	Profile                        ipc.Profile
+	Traits                         Traits
 }
 
 // RootContracts lists whose events the root watcher reads.
 func (s Subnet) RootContracts() []common.Address {
-	return []common.Address{s.Gateway, s.Actor, s.Controller, s.FastWithdrawals}
+	return present(s.Gateway, s.Actor, s.Controller, s.FastWithdrawals)
 }
 
 // SubnetContracts lists whose events the subnet watcher reads.
 func (s Subnet) SubnetContracts() []common.Address {
-	return []common.Address{s.SubnetGateway, s.Replica, s.Outbox}
+	return present(s.SubnetGateway, s.Replica, s.Outbox)
+}
+
+// present leaves out what a subnet does not have.
+func present(all ...common.Address) []common.Address {
+	return slices.DeleteFunc(all, func(a common.Address) bool { return a == (common.Address{}) })
 }
 
 // Topics of the events that begin or decide a step.
@@ -64,13 +71,19 @@ var (
 // so. Data is the height as a 32-byte word.
 var TopicCheckpointDue = topic("CheckpointDue(uint256)")
 
-// RootTopics lists the first topics the root watcher reads.
-func RootTopics() []common.Hash {
+// RootTopics lists the first topics the root watcher reads for this subnet.
+func (s Subnet) RootTopics() []common.Hash {
+	if s.Traits.Burning {
+		return []common.Hash{topicTopDown, topicTokensSent, ipc.TopicCheckpointCommitted}
+	}
 	return []common.Hash{topicTopDown, topicRootResult, topicTokensSent, topicRefunded, topicSettled, topicQuarantined, topicAccepted, topicBatchExecuted, topicPowerChange}
 }
 
-// SubnetTopics lists the first topics the subnet watcher reads.
-func SubnetTopics() []common.Hash {
+// SubnetTopics lists the first topics the watcher of this subnet reads.
+func (s Subnet) SubnetTopics() []common.Hash {
+	if s.Traits.Implicit {
+		return []common.Hash{topicTokensSent, ipc.TopicBottomUpMessage, TopicCheckpointDue}
+	}
 	return []common.Hash{topicTopDownApplied, topicWithdrawal, topicReturned, topicPowerStored, TopicCheckpointDue}
 }
 

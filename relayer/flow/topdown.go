@@ -76,6 +76,9 @@ func TopDown(s Subnet, d DeliverDeps) Flow {
 		Next: map[Kind]string{Ok: string(tokens.Done), Failed: string(tokens.Done), Superseded: string(tokens.Done)},
 		Lane: s.strict("topdown"), Poll: 3 * time.Second,
 	}}
+	if s.Traits.Implicit {
+		f.Steps[0].Do = nil // nodes deliver: this only sees it
+	}
 	return f
 }
 

@@ -296,7 +296,7 @@ func (w *world) attack() {
 	lie := func(data []byte, topics ...common.Hash) {
 		lies = append(lies, call{to: w.on.logger, data: emit(data, topics...)})
 	}
-	for _, topic := range flow.RootTopics() {
+	for _, topic := range (flow.Subnet{}).RootTopics() {
 		for n := range 4 {
 			lie(make([]byte, 32*15), []common.Hash{topic, actor, outID, word(big.NewInt(3))}[:n+1]...)
 		}
@@ -325,7 +325,7 @@ func (w *world) attack() {
 	lieBelow := func(data []byte, topics ...common.Hash) {
 		lies = append(lies, call{to: w.in.logger, data: emit(data, topics...)})
 	}
-	for _, topic := range flow.SubnetTopics() {
+	for _, topic := range (flow.Subnet{}).SubnetTopics() {
 		for n := range 4 {
 			lieBelow(make([]byte, 32*15), []common.Hash{topic, outID, word(big.NewInt(3)), actor}[:n+1]...)
 		}
