@@ -104,12 +104,12 @@ type Fence struct {
 // transaction until this one is decided. Group picks the account: equal groups
 // use one key, so their nonces ascend in the order of sending.
 type Tx struct {
-	Key     string
-	Group   string
-	To      common.Address
-	Data    []byte
-	Value   *big.Int // wei, nil = 0
-	Gas     uint64   // 0: estimated at the pending block, which is also the simulation
+	Key   string
+	Group string
+	To    common.Address
+	Data  []byte
+	Value *big.Int // wei, nil = 0
+	Gas   uint64   // 0: estimated at the pending block, which is also the simulation
 	// GasCap bounds what an estimate may give besides the sender's own limit; 0:
 	// only by that.
 	GasCap  uint64

@@ -3,7 +3,8 @@
 //   { "contracts": { "<file>:<Name>": { "abi": [...], "bin": "<hex>" } } }
 // The same input gives the same bytes: sources are sorted, no metadata is
 // appended. Fails when a deployable contract exceeds the code limit (EIP-170).
-// Arguments, if any, name the files or folders to compile instead of src.
+// Arguments, if any, name the files or folders to compile instead of src;
+// --out=FILE (relative to this folder) is where the artifacts go instead.
 "use strict";
 
 const fs = require("fs");
@@ -55,7 +56,9 @@ function closure(entries) {
 }
 
 function main() {
-  const wanted = process.argv.slice(2).map((arg) => arg.replace(/\/$/, ""));
+  const args = process.argv.slice(2);
+  const out = args.find((arg) => arg.startsWith("--out="))?.slice("--out=".length);
+  const wanted = args.filter((arg) => !arg.startsWith("--")).map((arg) => arg.replace(/\/$/, ""));
   const entries = (wanted.length > 0 ? wanted : ["src"])
     .flatMap((name) => (name.endsWith(".sol") ? [name] : sources(name)))
     .sort();
@@ -90,8 +93,8 @@ function main() {
   const sorted = {};
   for (const key of Object.keys(contracts).sort()) sorted[key] = contracts[key];
 
-  fs.mkdirSync(path.join(root, "artifacts"), { recursive: true });
-  const target = path.join(root, "artifacts", "combined.json");
+  const target = path.resolve(root, out ?? "artifacts/combined.json");
+  fs.mkdirSync(path.dirname(target), { recursive: true });
   fs.writeFileSync(target + ".tmp", JSON.stringify({ contracts: sorted }, null, 1) + "\n");
   fs.renameSync(target + ".tmp", target);
 
