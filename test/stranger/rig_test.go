@@ -545,6 +545,16 @@ func (s *subnet) checkpoint(ctx context.Context) error {
 	return nil
 }
 
+type execKey = *ecdsa.PrivateKey
+
+func mustPack(a abi.ABI, method string, args ...any) []byte {
+	data, err := a.Pack(method, args...)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
 // What users do.
 
 func (r *rig) note(receipt *types.Receipt, w want) common.Hash {
@@ -561,8 +571,8 @@ func (r *rig) depositFLT(to common.Address, amount *big.Int) {
 func (r *rig) withdrawFLT(to common.Address, amount *big.Int) {
 	r.t.Helper()
 	data := r.root.pack("ChildGateway", "release", ipc.FromEVM(to))
-	r.flt.chain.send(r.user, r.flt.inner, amount, data)
-	r.sent[common.BytesToHash(amount.Bytes())] = want{"flt_withdraw", amount, tokens.Done}
+	receipt := r.flt.chain.send(r.user, r.flt.inner, amount, data)
+	r.note(receipt, want{"flt_withdraw", amount, tokens.Done})
 }
 
 func (r *rig) depositUSDC(to common.Address, amount *big.Int) {
@@ -623,4 +633,3 @@ func (r *rig) settled(n int, limit time.Duration) []api.Transfer {
 		}
 	}
 }
-
