@@ -589,22 +589,24 @@ func (r *rig) withdrawUSDC(to common.Address, amount *big.Int) {
 
 // transfers asks the API.
 func (r *rig) transfers(ctx context.Context) ([]api.Transfer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+"/v1/transfers?limit=100", nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
 	var page struct {
 		Transfers []api.Transfer `json:"transfers"`
 	}
-	if err := json.NewDecoder(res.Body).Decode(&page); err != nil {
-		return nil, err
+	err := r.get(ctx, "/v1/transfers?limit=100", &page)
+	return page.Transfers, err
+}
+
+func (r *rig) get(ctx context.Context, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
+	if err != nil {
+		return err
 	}
-	return page.Transfers, nil
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	return json.NewDecoder(res.Body).Decode(into)
 }
 
 // settled waits until n transfers are there and all have ended.

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains/ipc"
 	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum"
@@ -76,6 +78,155 @@ func TestAllFourRoutesCompleteOverContractsThatSomebodyElseDeployed(t *testing.T
 
 	r.answered()
 	r.onlyWhatIsNeeded()
+	rival, err := r.root.c.NonceAt(t.Context(), addressOf(r.set[0]), nil)
+	require.NoError(t, err)
+	require.Positive(t, rival, "nobody else executed anything")
+}
+
+// TestAMessageExecutedOutOfItsTurnIsNotFollowed lets a stranger burn the second
+// of three withdrawals before the relayer comes. The root can never apply the
+// third; whoever sends it burns it too. The relayer pays the first, says that the
+// second failed, and sends nothing more.
+func TestAMessageExecutedOutOfItsTurnIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.depositFLT(addressOf(r.user), eth(100))
+	// Two deposits that fail where they arrive.
+	refuses := r.flt.chain.create(r.user, nil, common.FromHex("600580600b6000396000f360006000fd"))
+	r.depositFLT(refuses, eth(7))
+	r.depositUSDC(common.Address{}, big.NewInt(3))
+	applied := func(n uint64) func() bool {
+		return func() bool { return r.flt.chain.number(r.flt.inner, ipc.SelAppliedTopDown.Bytes()).Uint64() >= n }
+	}
+	require.Eventually(t, applied(2), patience, 200*time.Millisecond)
+	for n := byte(1); n <= 3; n++ {
+		r.withdrawFLT(nobody(n), eth(int64(n)))
+	}
+
+	// The stranger submits what the validators signed and executes in order, up
+	// to the second withdrawal, which it takes before the first.
+	burnt := ipc.FromEVM(nobody(2))
+	turn := func(ms []ipc.IpcEnvelope) int {
+		i := slices.IndexFunc(ms, func(m ipc.IpcEnvelope) bool { return m.Kind == ipc.KindTransfer && m.To.RawAddress.Equal(burnt) })
+		if i < 0 {
+			return -1
+		}
+		return i
+	}
+	first := uint64(2) // nonces 0 and 1 answer the deposits
+	require.Eventually(t, func() bool {
+		if err := r.submitNext(t.Context(), r.set[0], r.flt); err != nil {
+			t.Logf("submit: %v", err)
+			return false
+		}
+		if r.flt.appliedUp() < first {
+			return r.executeOne(t.Context(), r.set[0], r.flt, nil) != nil
+		}
+		require.NoError(t, r.executeOne(t.Context(), r.set[0], r.flt, turn))
+		return r.systemErrors(r.flt) == 1
+	}, patience, 200*time.Millisecond)
+	require.Equal(t, first, r.flt.appliedUp())
+
+	r.run()
+	failed := map[string]tokens.Status{
+		"flt_deposit " + eth(7).String(): tokens.Parked, "usdc_deposit 3": tokens.Parked,
+		"flt_withdraw " + eth(2).String(): tokens.Parked,
+	}
+	var all []api.Transfer
+	require.Eventually(t, func() bool {
+		var err error
+		if all, err = r.transfers(t.Context()); err != nil {
+			return false
+		}
+		pending := 0
+		for _, x := range all {
+			if !x.Status.Terminal() {
+				pending++
+			}
+			if x.Status == tokens.Parked {
+				require.Equal(t, "unproven_refund", x.Reason)
+			}
+		}
+		return len(all) == len(r.sent) && pending == 1 && r.alerted(t.Context(), "lane_stuck")
+	}, patience, 300*time.Millisecond)
+	w := r.sent
+	for tx, x := range w {
+		if x.amount.Cmp(eth(3)) == 0 {
+			x.status = tokens.Pending
+			w[tx] = x
+		}
+	}
+	r.everyOne(all, failed)
+	require.Equal(t, first+1, r.flt.appliedUp(), "nothing is applied behind the hole")
+	require.Equal(t, 1, r.systemErrors(r.flt), "nothing else was burnt")
+	require.Equal(t, eth(1), r.token(r.fltToken, nobody(1)))
+	require.Zero(t, r.token(r.fltToken, nobody(2)).Sign())
+	require.Zero(t, r.token(r.fltToken, nobody(3)).Sign())
+	// The gateway holds what circulates, what it did not give back for the failed
+	// deposit, and what was burnt.
+	held := new(big.Int).Sub(eth(107), eth(1))
+	require.Equal(t, held.String(), r.token(r.fltToken, r.gateway).String())
+	require.Equal(t, big.NewInt(3), r.token(r.usdcToken, r.controller), "nothing is refunded")
+	executed := 0
+	for _, tx := range r.relayersOwn() {
+		if tx.selector == ipc.SelExecBatchC && tx.to == r.flt.actor {
+			require.True(t, tx.ok)
+			executed++
+		}
+	}
+	require.Equal(t, 1, executed)
+}
+
+// systemErrors counts answers of the root that say a message was not even tried.
+func (r *rig) systemErrors(s *subnet) int {
+	r.t.Helper()
+	down, err := s.topDown(r.t.Context(), false)
+	require.NoError(r.t, err)
+	n := 0
+	for _, m := range down {
+		if result, err := ipc.DecodeResult(m.Message); m.Kind == ipc.KindResult && err == nil && result.Outcome == ipc.OutcomeSystemErr {
+			n++
+		}
+	}
+	return n
+}
+
+// submitNext submits the next checkpoint, if validators have signed it enough.
+func (r *rig) submitNext(ctx context.Context, key execKey, s *subnet) error {
+	raw, err := r.root.ask(ctx, s.actor, ipc.SelLastHeight.Bytes())
+	if err != nil {
+		return err
+	}
+	height := new(big.Int).Add(new(big.Int).SetBytes(raw), big.NewInt(period))
+	if raw, err = s.chain.ask(ctx, s.inner, append(ipc.SelGetCheckpointSignatureBundle.Bytes(), common.BigToHash(height).Bytes()...)); err != nil {
+		return err
+	}
+	b, err := ipc.DecodeBundle(raw)
+	if err != nil || len(b.Signatures) < 3 {
+		return err
+	}
+	var sigs []ipc.Signed
+	for i, who := range b.Signatories {
+		sigs = append(sigs, ipc.Signed{Signer: who, Signature: b.Signatures[i]})
+	}
+	if sigs, err = ipc.SortSignatures(sigs); err != nil {
+		return err
+	}
+	who, signatures, err := ipc.Split(sigs)
+	if err != nil {
+		return err
+	}
+	_, err = r.root.try(ctx, key, &s.actor, nil, 2_000_000, mustPack(r.made["Actor"].abi, "submitCheckpoint", b.Checkpoint, who, signatures))
+	return err
+}
+
+// alerted says whether an alert is open.
+func (r *rig) alerted(ctx context.Context, name string) bool {
+	var status relayer.Status
+	if err := r.get(ctx, "/v1/status", &status); err != nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Alerts, func(a alerts.Alert) bool { return a.Name == name })
 }
 
 // everyOne checks that each transfer sent is there once and ended as it should.
@@ -227,6 +378,7 @@ func (r *rig) onlyWhatIsNeeded() {
 }
 
 type own struct {
+	to       common.Address
 	selector ipc.Selector
 	ok       bool
 	gas      uint64
@@ -245,12 +397,12 @@ func (r *rig) relayersOwn() []own {
 		for _, tx := range b.Transactions() {
 			from, err := types.Sender(signer, tx)
 			require.NoError(r.t, err)
-			if from != me || len(tx.Data()) < 4 {
+			if from != me || tx.To() == nil || len(tx.Data()) < 4 {
 				continue
 			}
 			receipt, err := r.root.c.TransactionReceipt(r.t.Context(), tx.Hash())
 			require.NoError(r.t, err)
-			out = append(out, own{ipc.Selector(tx.Data()[:4]), receipt.Status == types.ReceiptStatusSuccessful, tx.Gas()})
+			out = append(out, own{*tx.To(), ipc.Selector(tx.Data()[:4]), receipt.Status == types.ReceiptStatusSuccessful, tx.Gas()})
 		}
 	}
 	return out
