@@ -40,6 +40,7 @@ contracts: setup ## compile the contracts and run their tests
 bindings: setup ## make the Go bindings again
 	node contracts/build.js
 	go run ./contracts/gen
+	node contracts/build.js --out=../test/stranger/testdata/contracts.json test/stranger
 
 chaos: setup ## kill relayer, node and Redis at random, KILLS times each
 	CAUSEWAY_E2E_KILLS=$(KILLS) go test -count=1 -timeout 120m -v -run KillNine ./test/e2e/

@@ -74,6 +74,9 @@ func (g *globals) bridge(ctx context.Context, keystore, password string) (*walle
 	if err != nil {
 		return nil, p, usageError{err}
 	}
+	if dep.OnlyAddresses() {
+		return nil, p, usage("the contracts of this home are somebody else's: send with a wallet of theirs, this program only carries")
+	}
 	root, err := wallet.Open(ctx, "root", p.rootURL, dep.Root.ChainID, key)
 	if err != nil {
 		return nil, p, err

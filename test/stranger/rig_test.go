@@ -224,6 +224,9 @@ type subnet struct {
 	mu      sync.Mutex
 	applied uint64 // next top-down nonce to apply
 	created uint64 // last checkpoint made
+	// held counts checkpoints signed in more than one group, early those that the
+	// root had before the last of them.
+	held, early int
 }
 
 // rig is a root, two subnets on it, their nodes, Redis and a relayer.
@@ -523,6 +526,16 @@ func (s *subnet) checkpoint(ctx context.Context) error {
 				return ctx.Err()
 			case <-time.After(3 * time.Second):
 			}
+			last, err := s.rig.root.ask(ctx, s.actor, ipc.SelLastHeight.Bytes())
+			if err != nil {
+				return err
+			}
+			s.mu.Lock()
+			s.held++
+			if new(big.Int).SetBytes(last).Uint64() >= height {
+				s.early++
+			}
+			s.mu.Unlock()
 		}
 		for _, who := range group {
 			sig, err := ipc.Sign(s.rig.set[who], cp.Hash())

@@ -2,6 +2,7 @@ package stranger
 
 import (
 	"context"
+	"log/slog"
 	"math/big"
 	"slices"
 	"testing"
@@ -38,6 +39,7 @@ func TestAllFourRoutesCompleteOverContractsThatSomebodyElseDeployed(t *testing.T
 		}
 		return [][]int{{3, 1, 2}}
 	}
+	r.probed()
 	r.run()
 	r.compete(r.flt)
 
@@ -81,6 +83,22 @@ func TestAllFourRoutesCompleteOverContractsThatSomebodyElseDeployed(t *testing.T
 	rival, err := r.root.c.NonceAt(t.Context(), addressOf(r.set[0]), nil)
 	require.NoError(t, err)
 	require.Positive(t, rival, "nobody else executed anything")
+	r.flt.mu.Lock()
+	defer r.flt.mu.Unlock()
+	require.Positive(t, r.flt.held)
+	require.Zero(t, r.flt.early, "a checkpoint was on the root before its validators had the weight")
+}
+
+// probed asks for what the relayer will find.
+func (r *rig) probed() {
+	r.t.Helper()
+	found, err := relayer.Probe(r.t.Context(), r.cfg, slog.New(slog.DiscardHandler))
+	require.NoError(r.t, err)
+	can := []string{"bundles_on_chain", "batches_on_chain"}
+	require.Equal(r.t, []relayer.Found{
+		{Subnet: "flt", Published: true, Capabilities: can, Period: period, Supply: r.fltToken},
+		{Subnet: "usdc", Published: true, Capabilities: can, Period: period, USDC: true},
+	}, found)
 }
 
 // TestAMessageExecutedOutOfItsTurnIsNotFollowed lets a stranger burn the second
