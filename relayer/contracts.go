@@ -11,6 +11,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/subnet"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/cenkalti/backoff/v4"
 	"github.com/ethereum/go-ethereum/common"
@@ -35,7 +36,7 @@ func (s *shared) probe(ctx context.Context, root, child *evm.Client, sub *flow.S
 		return nil
 	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithMaxInterval(10*time.Second)), ctx),
 		func(err error, _ time.Duration) {
-			s.log.Warn("contracts cannot be asked what they can do: will retry", "subnet", sub.Name, "err", err)
+			s.Log.Warn("contracts cannot be asked what they can do: will retry", "subnet", sub.Name, "err", err)
 		})
 	if err != nil {
 		return caps, fmt.Errorf("probe the contracts of %s: %w", sub.Name, err)
@@ -44,7 +45,7 @@ func (s *shared) probe(ctx context.Context, root, child *evm.Client, sub *flow.S
 		return caps, err
 	}
 	s.health.set(part, nil)
-	s.log.Info("contracts probed", "subnet", sub.Name, "published", sub.Traits.Published(), "capabilities", caps.Names(), "period", caps.Period)
+	s.Log.Info("contracts probed", "subnet", sub.Name, "published", sub.Traits.Published(), "capabilities", caps.Names(), "period", caps.Period)
 	return caps, nil
 }
 
@@ -91,10 +92,8 @@ func Probe(ctx context.Context, cfg Config, log *slog.Logger) ([]Found, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	s := &shared{
-		cfg: cfg, metrics: newMetrics(prometheus.NewRegistry(), ""), txMetrics: evm.NewMetrics(nil),
-		health: newHealth(), alerts: alerts.New(log, 1), log: log,
-	}
+	s := &shared{cfg: cfg, Parts: Parts{Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: alerts.New(log, 1), Log: log}}
+	s.tools = newTools(cfg, prometheus.NewRegistry(), s.Alerts, "")
 	root, err := s.dial(ctx, flow.Root, cfg.Root)
 	if err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*
 		if l.sub.Traits.Published() {
 			// The invariants are written over counters that published contracts
 			// do not keep.
-			s.log.Warn("no invariants are computed for published contracts", "subnet", l.sub.Name)
+			s.Log.Warn("no invariants are computed for published contracts", "subnet", l.sub.Name)
 			continue
 		}
 		a, err := audit.New(audit.Source{

@@ -166,6 +166,15 @@ func (a *Auditor) Reconcile(ctx context.Context, ledger Ledger) (Reconciliation,
 	return out, nil
 }
 
+// Unjudged is the result for a subnet of which nothing can be said, and so not
+// that all is well.
+func Unjudged(subnet, why string) Reconciliation {
+	return Reconciliation{
+		Subnet: subnet, Counts: map[string]int{}, Differences: []Difference{},
+		Audit: Report{Invariants: []Invariant{}, Skipped: []string{"everything: " + why}},
+	}
+}
+
 // judgeLater judges the rows that knew more than the chains a moment ago.
 func (a *Auditor) judgeLater(out *Reconciliation, report Report, later []Standing) {
 	ends := a.hist.ends()
