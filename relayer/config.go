@@ -58,7 +58,7 @@ type Chain struct {
 	Finality   string    `yaml:"finality"` // "finalized" or "depth:N"
 	StartBlock uint64    `yaml:"start_block"`
 	MaxRange   uint64    `yaml:"max_range"` // blocks per log query
-	Tick       Duration  `yaml:"tick"`      // time between two looks at the head
+	Tick       Duration  `yaml:"tick"`      // time between two looks at the head and at undecided transactions
 	Accounts   []Account `yaml:"accounts"`
 	Fees       Fees      `yaml:"fees"`
 	// MaxBytes and MaxCount bound one batch of messages written to this chain.

@@ -307,7 +307,7 @@ func (s *shared) accounts(name string, c Chain, client *evm.Client) (*evm.TxMana
 		signers = append(signers, s.Signers[a])
 	}
 	tx, err := evm.NewTxManager(client, s.Journal, signers, evm.TxConfig{
-		MaxInFlight: c.Fees.MaxPending, Tick: 500 * time.Millisecond, Idle: 5 * time.Second, RebroadcastAfter: 5 * time.Second,
+		MaxInFlight: c.Fees.MaxPending, Tick: time.Duration(c.Tick), Idle: 5 * time.Second, RebroadcastAfter: 5 * time.Second,
 		BumpAfter: time.Duration(c.Fees.BumpAfter), MaxFeeCapWei: c.Fees.MaxFeeWei.Int, MaxTipWei: c.Fees.MaxTipWei.Int,
 		IntentsFile: filepath.Join(s.cfg.State, "intents-"+name+".log"), OpenDisk: s.OpenDisk, Metrics: s.txMetrics,
 	}, s.Log)

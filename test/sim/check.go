@@ -1,0 +1,506 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/chains/subnet"
+	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/causeway-bridge/causeway/relayer/audit"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/store/storetest"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/holiman/uint256"
+)
+
+// logsOf are a contract's canonical events of one kind, as the chain has them:
+// nothing of the relayer reads them.
+func (c *chain) logsOf(contract common.Address, topic common.Hash) (out []*types.Log) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range c.blocks {
+		for _, l := range b.logs {
+			if l.Address == contract && l.Topics[0] == topic {
+				out = append(out, l)
+			}
+		}
+	}
+	return out
+}
+
+// events decodes them with the generated bindings.
+func events[T any](c *chain, contract common.Address, topic common.Hash, unpack func(*types.Log) (*T, error)) (out []*T) {
+	for _, l := range c.logsOf(contract, topic) {
+		e, err := unpack(l)
+		if err != nil {
+			panic("sim: an event does not decode: " + err.Error())
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// wanted is what must have become of a transfer, by what the chains say.
+type wanted struct {
+	what   string
+	status tokens.Status // "" while it is under way
+}
+
+// verdicts read both chains' events and say what must be in the journal.
+func (r *run) verdicts() map[common.Hash]wanted {
+	d, out := r.deployment, map[common.Hash]wanted{}
+	put := func(flowName string, chain chains.ID, contract common.Address, nonce uint64, status tokens.Status) {
+		id := flow.TransferID(flowName, chain, contract, d.Root.Actor, nonce)
+		if _, twice := out[id]; twice {
+			r.watch.violate("I2: %s %d began twice", flowName, nonce)
+		}
+		out[id] = wanted{fmt.Sprintf("%s %d", flowName, nonce), status}
+	}
+	root, child := r.root, r.child
+	inside, gateway, actor := insideABI.GetABI().Events, gatewayABI.GetABI().Events, actorABI.GetABI().Events
+	controller, payouts, outbox := controllerABI.GetABI().Events, payoutsABI.GetABI().Events, outboxABI.GetABI().Events
+
+	// Down.
+	applied := map[uint64]uint8{}
+	for _, e := range events(child, d.Subnet.Gateway, inside["TopDownMessageApplied"].ID, insideABI.UnpackTopDownMessageAppliedEvent) {
+		if _, twice := applied[e.Nonce]; twice {
+			r.watch.violate("I2: message %d was applied twice", e.Nonce)
+		}
+		applied[e.Nonce] = e.Outcome
+	}
+	results := map[[32]byte]tokens.Status{}
+	for _, e := range events(root, d.Root.Gateway, gateway["ResultApplied"].ID, gatewayABI.UnpackResultAppliedEvent) {
+		results[e.Id] = tokens.Refunded
+		if e.Disposition != 0 {
+			results[e.Id] = tokens.Credited
+		}
+	}
+	refunds := map[[32]byte]tokens.Status{}
+	for _, e := range events(root, d.Root.Controller, controller["DepositRefunded"].ID, controllerABI.UnpackDepositRefundedEvent) {
+		if _, twice := refunds[e.Id]; twice {
+			r.watch.violate("I2: deposit %x was refunded twice", e.Id)
+		}
+		refunds[e.Id] = tokens.Credited
+		if e.Paid {
+			refunds[e.Id] = tokens.Refunded
+		}
+	}
+	deposit := func(nonce uint64, back tokens.Status) tokens.Status {
+		outcome, done := applied[nonce]
+		switch {
+		case !done:
+			return ""
+		case outcome == ipc.OutcomeOk:
+			return tokens.Done
+		}
+		return back
+	}
+	for _, e := range events(root, d.Root.Gateway, gateway["NewTopDownMessage"].ID, gatewayABI.UnpackNewTopDownMessageEvent) {
+		nonce := e.Message.LocalNonce
+		carried := tokens.Done
+		if _, done := applied[nonce]; !done {
+			carried = ""
+		}
+		put("topdown", d.Root.ChainID, d.Root.Gateway, nonce, carried)
+		if e.Message.Kind == uint8(ipc.KindTransfer) {
+			put("flt_deposit", d.Root.ChainID, d.Root.Gateway, nonce, deposit(nonce, results[e.Id]))
+		}
+	}
+	for _, e := range events(root, d.Root.Controller, controller["LinkedTokensSent"].ID, controllerABI.UnpackLinkedTokensSentEvent) {
+		put("usdc_deposit", d.Root.ChainID, d.Root.Controller, e.Nonce, deposit(e.Nonce, refunds[e.Id]))
+	}
+	stored := look(child, child.newest(), d.Subnet.Gateway, insideABI.PackStoredConfigurationNumber(), insideABI.UnpackStoredConfigurationNumber)
+	for _, e := range events(root, d.Root.Actor, actor["NewPowerChangeRequest"].ID, actorABI.UnpackNewPowerChangeRequestEvent) {
+		status := tokens.Status("")
+		if e.ConfigurationNumber <= stored {
+			status = tokens.Done
+		}
+		put("power", d.Root.ChainID, d.Root.Actor, e.ConfigurationNumber-1, status)
+	}
+
+	// Up.
+	settled := map[[32]byte]tokens.Status{}
+	ends := func(id [32]byte, status tokens.Status) {
+		if _, twice := settled[id]; twice {
+			r.watch.violate("I2: withdrawal %x was settled twice", id)
+		}
+		settled[id] = status
+	}
+	for _, e := range events(root, d.Root.FastWithdrawals, payouts["WithdrawalSettled"].ID, payoutsABI.UnpackWithdrawalSettledEvent) {
+		status := tokens.Credited
+		if e.Paid {
+			status = tokens.Done
+		}
+		ends(e.Id, status)
+	}
+	for _, e := range events(root, d.Root.FastWithdrawals, payouts["WithdrawalQuarantined"].ID, payoutsABI.UnpackWithdrawalQuarantinedEvent) {
+		ends(e.Id, tokens.Credited)
+	}
+	for _, e := range events(child, d.Subnet.Outbox, outbox["WithdrawalSent"].ID, outboxABI.UnpackWithdrawalSentEvent) {
+		name := "usdc_withdraw"
+		if e.Withdrawal.Token == d.Root.Flt {
+			name = "flt_withdraw"
+		}
+		put(name, d.Subnet.ChainID, d.Subnet.Outbox, e.Withdrawal.Nonce, settled[e.Id])
+	}
+
+	// Checkpoints, in order (I7).
+	last := uint64(0)
+	executed := map[uint64]bool{}
+	for _, e := range events(root, d.Root.Actor, actor["CheckpointAccepted"].ID, actorABI.UnpackCheckpointAcceptedEvent) {
+		if e.Height.Uint64() != last+period {
+			r.watch.violate("I7: checkpoint %s was accepted after %d", e.Height, last)
+		}
+		last = e.Height.Uint64()
+		executed[last] = e.TotalNumMsgs == 0
+	}
+	for _, e := range events(root, d.Root.Actor, actor["BatchExecuted"].ID, actorABI.UnpackBatchExecutedEvent) {
+		executed[e.Height.Uint64()] = executed[e.Height.Uint64()] || e.ExecutedMsgs == e.TotalNumMsgs
+	}
+	for h := uint64(period); h <= child.newestFinal().number; h += period {
+		status := tokens.Status("")
+		if executed[h] {
+			status = tokens.Done
+		}
+		put("checkpoint", d.Subnet.ChainID, d.Subnet.Gateway, h, status)
+	}
+	return out
+}
+
+// settled says whether what users did has come to its end: on both chains, in
+// final blocks, and in the journal.
+func (r *run) settled() bool { return r.unsettled() == "" }
+
+func (r *run) unsettled() string {
+	var open []string
+	d := r.deployment
+	id := bindings.SubnetID(d.Root.Subnet())
+	gw, in := d.Root.Gateway, d.Subnet.Gateway
+	top, final, child := r.root.newest(), r.root.newestFinal(), r.child.newestFinal()
+	down := look(r.root, top, gw, gatewayABI.PackGetTopDownNonce(id), gatewayABI.UnpackGetTopDownNonce).Arg1
+	if n := look(r.child, child, in, insideABI.PackAppliedTopDownNonce(), insideABI.UnpackAppliedTopDownNonce); n != down {
+		open = append(open, fmt.Sprintf("%d of %d messages are applied in the subnet", n, down))
+	}
+	up := look(r.child, child, in, insideABI.PackBottomUpNonce(), insideABI.UnpackBottomUpNonce)
+	if n := look(r.root, final, gw, gatewayABI.PackGetAppliedBottomUpNonce(id), gatewayABI.UnpackGetAppliedBottomUpNonce).Arg1; n != up {
+		open = append(open, fmt.Sprintf("%d of %d messages are applied on the root", n, up))
+	}
+	power := look(r.root, top, gw, gatewayABI.PackGetPowerChangeHash(id), gatewayABI.UnpackGetPowerChangeHash).Number
+	if n := look(r.child, child, in, insideABI.PackAppliedConfigurationNumber(), insideABI.UnpackAppliedConfigurationNumber); n != power {
+		open = append(open, fmt.Sprintf("configuration %d of %d is applied", n, power))
+	}
+	for tid, w := range r.verdicts() {
+		if strings.HasPrefix(w.what, "checkpoint") || strings.HasPrefix(w.what, "topdown") {
+			continue
+		}
+		j, ok := r.journaled(tid)
+		if !ok || j.Status != w.status || w.status == "" {
+			open = append(open, fmt.Sprintf("%s is %q (%s, %s) in the journal and %q on the chains", w.what, j.Status, j.Step, j.Err, w.status))
+		}
+	}
+	slices.Sort(open)
+	return strings.Join(open, "; ")
+}
+
+func (r *run) journaled(id common.Hash) (store.Job, bool) {
+	r.redis.mu.Lock()
+	defer r.redis.mu.Unlock()
+	j, ok, _ := r.redis.model.Get(context.Background(), id)
+	return j, ok
+}
+
+// retryParked is an operator who retries what was parked.
+func (r *run) retryParked() {
+	r.redis.mu.Lock()
+	defer r.redis.mu.Unlock()
+	ctx := context.Background()
+	jobs, _, _ := r.redis.model.List(ctx, store.Filter{Status: tokens.Parked, Hidden: true, Limit: 500})
+	for _, j := range jobs {
+		r.note("the operator retries %s: %s, %s", j.Transfer, j.Reason, j.Err)
+		_ = r.redis.model.Retry(ctx, j.Transfer.ID, "operator")
+	}
+}
+
+// check compares everything once all is settled and everybody has stopped.
+func (r *run) check() {
+	r.checkJobs()
+	r.checkTransactions()
+	r.checkMoney()
+	// The instances audit all along; a fresh look costs as much as the rest.
+	if r.seed%8 == 0 {
+		r.checkAudit()
+	}
+}
+
+// checkJobs: I4, I5: the journal holds exactly the transfers that the chains
+// tell of, each in its right end.
+func (r *run) checkJobs() {
+	want := r.verdicts()
+	recent := r.child.newestFinal().number
+	for id, w := range want {
+		j, ok := r.journaled(id)
+		var height uint64
+		if n, _ := fmt.Sscanf(w.what, "checkpoint %d", &height); n == 1 && height+40 > recent {
+			continue // under way, as new ones always are
+		}
+		switch {
+		case !ok:
+			r.watch.violate("I4: %s is not in the journal", w.what)
+		case w.status == "" || j.Status != w.status:
+			r.watch.violate("I5: %s is %q (%s, %s) in the journal and %q on the chains", w.what, j.Status, j.Step, j.Err, w.status)
+		}
+	}
+	r.redis.mu.Lock()
+	defer r.redis.mu.Unlock()
+	f := store.Filter{Hidden: true, Limit: 500}
+	for {
+		jobs, next, _ := r.redis.model.List(context.Background(), f)
+		for _, j := range jobs {
+			if _, ok := want[j.Transfer.ID]; !ok {
+				r.watch.violate("I4: %s is in the journal and began on no chain", j.Transfer)
+			}
+		}
+		if next == "" {
+			return
+		}
+		f.Cursor = next
+	}
+}
+
+// checkTransactions: I6, I8: every transaction of our key is one of ours; and a
+// delivery that begins with what is applied already, or is next, goes through
+// (PROTOCOL 12).
+func (r *run) checkTransactions() {
+	ours := addressOf(key("relayer"))
+	for _, c := range []*chain{r.root, r.child} {
+		next, seen := uint64(0), false
+		for _, b := range c.blocks {
+			for i, tx := range b.txs {
+				if c.sender(tx) != ours || b.time < uint64(began.Unix()) {
+					continue
+				}
+				if seen && tx.Nonce() != next {
+					r.watch.violate("I6: nonce %d after %d on %s", tx.Nonce(), next, c.name)
+				}
+				next, seen = tx.Nonce()+1, true
+				if !r.watch.knows(tx.Hash()) && !r.stolen[tx.Hash()] {
+					r.watch.violate("I8: transaction %s of our key on %s is in no journal", tx.Hash(), c.name)
+				}
+				if b.receipts[i].Status == types.ReceiptStatusFailed {
+					r.checkRevert(c, b, tx)
+				}
+			}
+		}
+	}
+}
+
+func (r *run) checkRevert(c *chain, b *block, tx *types.Transaction) {
+	method := insideABI.GetABI().Methods["deliver"]
+	if c != r.child || !slices.Equal(tx.Data()[:min(4, len(tx.Data()))], method.ID) {
+		return
+	}
+	before := c.blocks[b.number-1]
+	res, err := c.run(before.state, b.number, b.time, message{from: addressOf(key("relayer")), to: *tx.To(), data: tx.Data(), value: new(uint256.Int)}, tx.Gas())
+	if err != nil || !res.Failed() {
+		return // it failed for what came before it in the block
+	}
+	name, class := ipc.ClassifyRevert(res.Revert())
+	r.note("delivery %s reverted: %s", tx.Hash(), name)
+	if class == ipc.ClassDone {
+		r.watch.violate("PROTOCOL 12: a delivery of what was applied already reverted: %s", name)
+	}
+}
+
+func sum(ns ...*big.Int) *big.Int {
+	out := new(big.Int)
+	for _, n := range ns {
+		out.Add(out, n)
+	}
+	return out
+}
+
+func neg(n *big.Int) *big.Int { return new(big.Int).Neg(n) }
+
+// checkMoney: I1, to the unit, from the contracts' counters and balances with
+// nothing in flight.
+func (r *run) checkMoney() {
+	d := r.deployment
+	root, child := r.root.newest(), r.child.newest()
+	id := bindings.SubnetID(d.Root.Subnet())
+	equal := func(what string, a, b *big.Int) {
+		if a.Cmp(b) != 0 {
+			r.watch.violate("I1: %s: %s and %s", what, a, b)
+		}
+	}
+	balance := func(token, of common.Address) *big.Int {
+		return look(r.root, root, token, replicaABI.PackBalanceOf(of), replicaABI.UnpackBalanceOf)
+	}
+
+	// USDC: what is locked on the root exists in the subnet or is kept by the
+	// outbox, and the escrow holds what it owes.
+	c := look(r.root, root, d.Root.Controller, controllerABI.PackGetCounters(), controllerABI.UnpackGetCounters)
+	supply := look(r.child, child, d.Subnet.Replica, replicaABI.PackTotalSupply(), replicaABI.UnpackTotalSupply)
+	held := look(r.child, child, d.Subnet.Outbox, outboxABI.PackHeldUsdc(), outboxABI.UnpackHeldUsdc)
+	locked := sum(c.Locked, neg(c.Refunded), neg(c.Reserved))
+	equal("USDC locked on the root and existing in the subnet", locked, sum(supply, held))
+	equal("USDC in escrow and owed", balance(d.Root.Usdc, d.Root.Controller), sum(locked, c.Refunded, neg(c.RefundsPaid), c.Reserved, neg(c.ReservesPaid)))
+
+	// FLT: the two gateways agree on what circulates, and the root's holds it.
+	g := look(r.root, root, d.Root.Gateway, gatewayABI.PackGetCounters(id), gatewayABI.UnpackGetCounters)
+	circulating := sum(g.PreFunded, g.Locked, g.Relocked, neg(g.Unlocked))
+	equal("FLT circulating by the root and by the subnet", circulating, look(r.child, child, d.Subnet.Gateway, insideABI.PackCircSupply(), insideABI.UnpackCircSupply))
+	equal("FLT held by the root gateway and owed", balance(d.Root.Flt, d.Root.Gateway), sum(circulating, g.Credited, neg(g.CreditsPaid)))
+	in := look(r.child, child, d.Subnet.Gateway, insideABI.PackGetCounters(), insideABI.UnpackGetCounters)
+	equal("FLT released in the subnet and circulating", sum(in.PreFunded, in.Released, neg(in.Returned)), circulating)
+	treasury := sum(d.Settings.Treasury.Int(), neg(in.Released), in.Returned, in.FeesIn, neg(in.FeesOut), in.Credited, neg(in.CreditsPaid))
+	r.child.mu.Lock()
+	has := child.state.GetBalance(d.Subnet.Gateway).ToBig()
+	r.child.mu.Unlock()
+	equal("FLT of the subnet's gateway and its counters", has, treasury)
+
+	r.checkRecipients(balance)
+}
+
+// checkRecipients: I2: everybody got exactly what was sent to them, and once.
+func (r *run) checkRecipients(balance func(token, of common.Address) *big.Int) {
+	d := r.deployment
+	payouts, outbox := payoutsABI.GetABI().Events, outboxABI.GetABI().Events
+	got := map[common.Address]map[common.Address]*big.Int{d.Root.Usdc: {}, d.Root.Flt: {}}
+	for _, e := range events(r.root, d.Root.FastWithdrawals, payouts["WithdrawalSettled"].ID, payoutsABI.UnpackWithdrawalSettledEvent) {
+		if e.Paid {
+			got[e.Token][e.Claimant] = sum(orNil(got[e.Token][e.Claimant]), e.Amount)
+		}
+	}
+	// A plain release pays its recipient without FastWithdrawals.
+	released := map[uint64]bool{}
+	for _, e := range events(r.root, d.Root.Gateway, gatewayABI.GetABI().Events["BottomUpMessageApplied"].ID, gatewayABI.UnpackBottomUpMessageAppliedEvent) {
+		released[e.Nonce] = e.Outcome == 0
+	}
+	for _, e := range events(r.child, d.Subnet.Gateway, insideABI.GetABI().Events["BottomUpMessage"].ID, insideABI.UnpackBottomUpMessageEvent) {
+		if e.Message.Kind == uint8(ipc.KindTransfer) && released[e.Nonce] {
+			to, err := ipc.FvmAddress(e.Message.To.RawAddress).EVM()
+			if err == nil {
+				got[d.Root.Flt][to] = sum(orNil(got[d.Root.Flt][to]), e.Message.Value)
+			}
+		}
+	}
+	for i := range 3 {
+		who := addressOf(key(fmt.Sprintf("sink%d", i)))
+		for token, name := range map[common.Address]string{d.Root.Usdc: "USDC", d.Root.Flt: "FLT"} {
+			if have, want := balance(token, who), orNil(got[token][who]); have.Cmp(want) != 0 {
+				r.watch.violate("I2: %s has %s %s, %s were sent", who, have, name, want)
+			}
+		}
+	}
+	// Nobody's withdrawal differs from what they signed.
+	sent := map[[32]byte]bindings.Withdrawal{}
+	for _, e := range events(r.child, d.Subnet.Outbox, outbox["WithdrawalSent"].ID, outboxABI.UnpackWithdrawalSentEvent) {
+		sent[e.Id] = e.Withdrawal
+	}
+	for _, e := range events(r.root, d.Root.FastWithdrawals, payouts["WithdrawalSettled"].ID, payoutsABI.UnpackWithdrawalSettledEvent) {
+		if w, ok := sent[e.Id]; !ok || w.Recipient != e.Claimant || w.Token != e.Token || w.Gross.Cmp(e.Amount) != 0 {
+			r.watch.violate("I2: withdrawal %x was settled as %s of %s to %s, sent as %+v", e.Id, e.Amount, e.Token, e.Claimant, w)
+		}
+	}
+}
+
+func orNil(n *big.Int) *big.Int {
+	if n == nil {
+		return new(big.Int)
+	}
+	return n
+}
+
+// checkAudit lets the relayer's own audit judge the end, over endpoints that
+// are well.
+func (r *run) checkAudit() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	l := &life{stop: cancel, note: r.note}
+	dial := func(name string, c *chain) (*evm.Client, error) {
+		return evm.Dial(ctx, evm.Config{
+			Name: name, URL: "http://sim", ChainID: chains.ID(c.id), Finality: "finalized", MaxRange: 2000,
+			Transport: &wire{run: r, chain: c, life: l, instance: -2, dice: newDice(r.seed, "audit")},
+		}, nil)
+	}
+	report, err := func() (audit.Report, error) {
+		root, err := dial("root", r.root)
+		if err != nil {
+			return audit.Report{}, err
+		}
+		defer root.Close()
+		inside, err := dial("subnet", r.child)
+		if err != nil {
+			return audit.Report{}, err
+		}
+		defer inside.Close()
+		sub, err := relayer.Describe("subnet", r.deployment)
+		if err != nil {
+			return audit.Report{}, err
+		}
+		client, err := subnet.New(inside, subnet.Config{Gateway: sub.SubnetGateway, Outbox: sub.Outbox, Period: sub.Period, DueTopic: flow.TopicCheckpointDue})
+		if err != nil {
+			return audit.Report{}, err
+		}
+		a, err := audit.New(audit.Source{
+			Sub: sub, Root: root, Child: client, Journal: relayer.AuditJournal(&reading{r.redis}), Treasury: r.deployment.Settings.Treasury.Int(),
+			RootAccounts: []common.Address{addressOf(key("relayer"))}, ChildAccounts: []common.Address{addressOf(key("relayer"))},
+		})
+		if err != nil {
+			return audit.Report{}, err
+		}
+		return a.Check(ctx)
+	}()
+	if err != nil {
+		r.watch.violate("audit: %v", err)
+		return
+	}
+	for _, i := range report.Invariants {
+		if !i.OK && !r.excused(i.ID) {
+			r.watch.violate("audit: %s %s is off by %s: %s", i.ID, i.Token, i.Drift, i.Detail)
+		}
+	}
+}
+
+// excused says whether the seed itself broke an invariant.
+func (r *run) excused(id string) bool { return id == "I6" && len(r.stolen) > 0 }
+
+// reading is the journal for who only reads.
+type reading struct{ *redis }
+
+func (j *reading) with(f func(*storetest.Model)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	f(j.model)
+}
+
+func (j *reading) Cursor(ctx context.Context, chain string) (c chains.Cursor, ok bool, err error) {
+	j.with(func(m *storetest.Model) { c, ok, err = m.Cursor(ctx, chain) })
+	return c, ok, err
+}
+
+func (j *reading) Get(ctx context.Context, id common.Hash) (job store.Job, ok bool, err error) {
+	j.with(func(m *storetest.Model) { job, ok, err = m.Get(ctx, id) })
+	return job, ok, err
+}
+
+func (j *reading) List(ctx context.Context, f store.Filter) (jobs []store.Job, next string, err error) {
+	j.with(func(m *storetest.Model) { jobs, next, err = m.List(ctx, f) })
+	return jobs, next, err
+}
+
+func (j *reading) Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (in chains.Intent, ok bool, err error) {
+	j.with(func(m *storetest.Model) { in, ok, err = m.Intent(ctx, chain, account, nonce) })
+	return in, ok, err
+}

@@ -1,0 +1,300 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/store/storetest"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// redis is the shared journal: the store's model, and what can happen to a
+// server.
+type redis struct {
+	mu      sync.Mutex
+	model   *storetest.Model
+	run     int // the server process
+	lineage int // changes when everything is lost
+	away    time.Time
+	full    time.Time
+	past    []snapshot // to come back to after a power cut
+	lose    float64    // of the replies
+	watch   *ledger
+}
+
+type snapshot struct {
+	at    time.Time
+	model *storetest.Model
+}
+
+const leaseTime = 5 * time.Second
+
+func newRedis(w *ledger) *redis {
+	r := &redis{watch: w}
+	r.begin(1)
+	return r
+}
+
+func (r *redis) begin(epoch uint64) {
+	r.model = storetest.NewModel(epoch, time.Now)
+	r.model.LeaseTime = leaseTime
+	r.past = nil
+	r.lineage++
+	r.run++
+}
+
+// remember keeps a state to come back to.
+func (r *redis) remember() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.past = append(r.past, snapshot{time.Now(), r.model.Clone()})
+	if len(r.past) > 4 {
+		r.past = r.past[1:]
+	}
+}
+
+// restart starts the server again; it may have lost its last moments.
+func (r *redis) restart(lost time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run++
+	if lost <= 0 {
+		return 0
+	}
+	cut := time.Now().Add(-lost)
+	for i := len(r.past) - 1; i >= 0; i-- {
+		if s := r.past[i]; !s.at.After(cut) || i == 0 {
+			r.model = s.model
+			r.past = r.past[:i]
+			r.watch.rolledBack(r.model)
+			return time.Since(s.at)
+		}
+	}
+	return 0
+}
+
+// flush loses everything.
+func (r *redis) flush() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	epoch := r.model.Epoch()
+	r.begin(epoch + 10)
+	r.watch.rolledBack(r.model)
+}
+
+// session is the journal of one process.
+type session struct {
+	*redis
+	life         *life
+	dice         *dice
+	opened       sync.Mutex
+	run, lineage int // as of the last opening
+}
+
+var _ relayer.Journal = (*session)(nil)
+
+// open is store.Open: accept is AcceptForgotten.
+func (r *redis) open(l *life, d *dice, lineage *int, accept bool) (*session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if *lineage != 0 && *lineage != r.lineage && !accept {
+		return nil, store.ErrForgot
+	}
+	*lineage = r.lineage
+	r.model.SetEpoch(r.model.Epoch() + 1)
+	return &session{redis: r, life: l, dice: d, run: r.run, lineage: r.lineage}, nil
+}
+
+// do is one call: f has the model for itself.
+func (s *session) do(ctx context.Context, k kind, f func(*storetest.Model) error) error {
+	strike, err := s.life.enter(k)
+	if err != nil {
+		return fmt.Errorf("%w: %w", store.ErrDown, err)
+	}
+	if err := s.present(ctx); err != nil {
+		return err
+	}
+	s.redis.mu.Lock()
+	err = s.usable()
+	if err == nil {
+		err = f(s.model)
+	}
+	lose := s.lose
+	s.redis.mu.Unlock()
+	if err := s.life.leave(k, strike); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrDown, err)
+	}
+	if lose > 0 && k != readRedis && s.dice.chance(lose) {
+		return fmt.Errorf("%w: the reply to %s was lost", store.ErrDown, k)
+	}
+	return err
+}
+
+// present waits for a server that is away, as the store does.
+func (s *session) present(ctx context.Context) error {
+	s.redis.mu.Lock()
+	away := time.Until(s.away)
+	s.redis.mu.Unlock()
+	if away <= 0 {
+		return nil
+	}
+	const patience = 20 * time.Second
+	t := time.NewTimer(min(away, patience))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", store.ErrDown, ctx.Err())
+	case <-t.C:
+	}
+	if away > patience {
+		return store.ErrDown
+	}
+	return nil
+}
+
+// usable says whether the server is the one that was opened.
+func (s *session) usable() error {
+	s.opened.Lock()
+	defer s.opened.Unlock()
+	switch {
+	case s.lineage != s.redis.lineage:
+		return store.ErrForgot
+	case s.run != s.redis.run:
+		return store.ErrRestarted
+	}
+	return nil
+}
+
+func (s *session) Reopen(ctx context.Context) error {
+	if err := s.present(ctx); err != nil {
+		return err
+	}
+	s.redis.mu.Lock()
+	defer s.redis.mu.Unlock()
+	s.opened.Lock()
+	defer s.opened.Unlock()
+	if s.lineage != s.redis.lineage {
+		return store.ErrForgot
+	}
+	s.run = s.redis.run
+	s.model.SetEpoch(s.model.Epoch() + 1)
+	return nil
+}
+
+func (s *session) Durable(ctx context.Context) error {
+	return s.do(ctx, readRedis, func(*storetest.Model) error { return nil })
+}
+
+func (s *session) Full() bool {
+	s.redis.mu.Lock()
+	defer s.redis.mu.Unlock()
+	return time.Now().Before(s.full)
+}
+
+func (s *session) Cursor(ctx context.Context, chain string) (c chains.Cursor, ok bool, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { c, ok, err = m.Cursor(ctx, chain); return err })
+	return c, ok, err
+}
+
+func (s *session) InitCursor(ctx context.Context, chain string, c chains.Cursor) error {
+	return s.do(ctx, ingest, func(m *storetest.Model) error { return m.InitCursor(ctx, chain, c) })
+}
+
+func (s *session) Ingest(ctx context.Context, chain string, from, to chains.Cursor, jobs []store.NewJob, facts []store.Fact) error {
+	return s.do(ctx, ingest, func(m *storetest.Model) error {
+		if time.Now().Before(s.full) && len(jobs)+len(facts) > 0 {
+			return store.ErrFull
+		}
+		return s.watch.ingest(m, chain, from, to, jobs, facts)
+	})
+}
+
+func (s *session) Backfill(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (c, a int, err error) {
+	err = s.do(ctx, ingest, func(m *storetest.Model) (err error) { c, a, err = m.Backfill(ctx, chain, jobs, facts); return err })
+	return c, a, err
+}
+
+func (s *session) Claim(ctx context.Context, worker string, max int) (l store.Lease, ok bool, err error) {
+	err = s.do(ctx, claim, func(m *storetest.Model) (err error) { l, ok, err = s.watch.claim(m, worker, max); return err })
+	return l, ok, err
+}
+
+func (s *session) Extend(ctx context.Context, l store.Lease) (out store.Lease, err error) {
+	out = l
+	err = s.do(ctx, claim, func(m *storetest.Model) (err error) { out, err = s.watch.extend(m, l); return err })
+	return out, err
+}
+
+func (s *session) Settle(ctx context.Context, l store.Lease, verdicts []store.Verdict) error {
+	return s.do(ctx, settle, func(m *storetest.Model) error { return s.watch.settle(m, l, verdicts) })
+}
+
+func (s *session) Reap(ctx context.Context) (n int, err error) {
+	err = s.do(ctx, settle, func(m *storetest.Model) (err error) { n, err = s.watch.reap(m); return err })
+	return n, err
+}
+
+func (s *session) Audit(ctx context.Context) (n int, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { n, err = m.Audit(ctx); return err })
+	return n, err
+}
+
+func (s *session) Lanes(ctx context.Context) (out []store.LaneInfo, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { out, err = m.Lanes(ctx); return err })
+	return out, err
+}
+
+func (s *session) Stats(ctx context.Context) (out store.Stats, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { out, err = m.Stats(ctx); return err })
+	return out, err
+}
+
+func (s *session) Get(ctx context.Context, id common.Hash) (j store.Job, ok bool, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { j, ok, err = m.Get(ctx, id); return err })
+	return j, ok, err
+}
+
+func (s *session) List(ctx context.Context, f store.Filter) (jobs []store.Job, next string, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { jobs, next, err = m.List(ctx, f); return err })
+	return jobs, next, err
+}
+
+func (s *session) LaneJobs(ctx context.Context, lane string, from uint64, max int) (out []store.Job, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { out, err = m.LaneJobs(ctx, lane, from, max); return err })
+	return out, err
+}
+
+func (s *session) Reserve(ctx context.Context, chain chains.ID, account common.Address, tx chains.Tx, nonce uint64, max int) (in chains.Intent, existing bool, err error) {
+	err = s.do(ctx, reserve, func(m *storetest.Model) (err error) {
+		in, existing, err = s.watch.reserve(m, chain, account, tx, nonce, max)
+		return err
+	})
+	return in, existing, err
+}
+
+func (s *session) SaveAttempt(ctx context.Context, in chains.Intent, a chains.Attempt) error {
+	return s.do(ctx, save, func(m *storetest.Model) error { return s.watch.save(m, in, a) })
+}
+
+func (s *session) Update(ctx context.Context, in chains.Intent) error {
+	return s.do(ctx, update, func(m *storetest.Model) error { return s.watch.update(m, in) })
+}
+
+func (s *session) Live(ctx context.Context, chain chains.ID, account common.Address) (out []chains.Intent, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { out, err = m.Live(ctx, chain, account); return err })
+	return out, err
+}
+
+func (s *session) Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (in chains.Intent, ok bool, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { in, ok, err = m.Intent(ctx, chain, account, nonce); return err })
+	return in, ok, err
+}
+
+func (s *session) Replay(ctx context.Context, in chains.Intent) error {
+	return s.do(ctx, save, func(m *storetest.Model) error { return s.watch.replay(m, in) })
+}
