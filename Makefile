@@ -5,8 +5,9 @@ FORGE := node_modules/.bin/forge
 REPORT ?= devnet-report.json
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 KILLS ?= 50
+SEEDS ?= 10000
 
-.PHONY: help setup build demo test lint bench contracts bindings chaos
+.PHONY: help setup build demo test lint bench contracts bindings chaos sim
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,3 +45,6 @@ bindings: setup ## make the Go bindings again
 
 chaos: setup ## kill relayer, node and Redis at random, KILLS times each
 	CAUSEWAY_E2E_KILLS=$(KILLS) go test -count=1 -timeout 120m -v -run KillNine ./test/e2e/
+
+sim: ## run the whole relayer against SEEDS random worlds, on a clock of its own
+	go test -count=1 -timeout 120m -v ./test/sim -seeds $(SEEDS)

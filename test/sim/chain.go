@@ -184,7 +184,7 @@ func (c *chain) seal(b *block) {
 		l.BlockNumber, l.BlockHash, l.BlockTimestamp, l.Index = b.number, b.hash, b.time, uint(i)
 		b.wire = append(b.wire, logJSON(l))
 	}
-	b.header = headerJSON(head)
+	b.header = headerJSON(head, c.id == rootID)
 	c.blocks = append(c.blocks, b)
 	c.byHash[b.hash] = b
 	for i, tx := range b.txs {

@@ -21,14 +21,14 @@ import (
 // instance is one machine with a relayer that is started again whenever it
 // ends.
 type instance struct {
-	run     *run
-	index   int
-	name    string
-	disks   map[string]*disk
-	lineage int // of the journal, as its epoch file says
-	dice    *dice
-	log     *slog.Logger
-	note    func(string, ...any)
+	run   *run
+	index int
+	name  string
+	disks map[string]*disk
+	seen  seen
+	dice  *dice
+	log   *slog.Logger
+	note  func(string, ...any)
 
 	mu   sync.Mutex
 	life *life
@@ -83,7 +83,7 @@ func (i *instance) live(ctx context.Context) error {
 	i.life = l
 	i.mu.Unlock()
 	i.note("starts")
-	journal, err := i.run.redis.open(l, i.dice, &i.lineage, false)
+	journal, err := i.run.redis.open(l, i.dice, &i.seen, false)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (i *instance) recover(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	l := &life{stop: stop, note: i.note}
-	journal, err := i.run.redis.open(l, i.dice, &i.lineage, true)
+	journal, err := i.run.redis.open(l, i.dice, &i.seen, true)
 	if err != nil {
 		i.note("operator: %v", err)
 		return
@@ -145,7 +145,7 @@ func (i *instance) current() *life {
 func (r *run) config(name string) relayer.Config {
 	cfg := relayer.Default()
 	cfg.Instance, cfg.State, cfg.SingleSource = name, "state", true
-	cfg.Work = relayer.Work{Workers: 3, Batch: 64, Idle: relayer.Duration(time.Second), Lease: relayer.Duration(leaseTime)}
+	cfg.Work = relayer.Work{Workers: 2, Batch: 64, Idle: relayer.Duration(time.Second), Lease: relayer.Duration(leaseTime)}
 	chain := func(id chains.ID, start uint64) relayer.Chain {
 		c := relayer.DefaultChain()
 		c.URL, c.ChainID, c.StartBlock = "http://sim", id, start

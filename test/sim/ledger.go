@@ -66,8 +66,13 @@ func (l *ledger) found() []string {
 	return slices.Clone(l.violations)
 }
 
-// rolledBack begins the books of a server that forgot from what it knows.
-func (l *ledger) rolledBack(m *storetest.Model) {
+// rolledBack begins the books of a server that forgot from what it knows. Where
+// it forgot openings, fences begin anew: whoever holds one of those writes
+// nothing before it has opened the journal again.
+func (l *ledger) rolledBack(m *storetest.Model, openings bool) {
+	if openings {
+		clear(l.fences)
+	}
 	ctx := context.Background()
 	for chain := range l.cursors {
 		if c, ok, _ := m.Cursor(ctx, chain); ok {

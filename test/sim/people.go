@@ -65,14 +65,18 @@ func (r *run) drawUse(s *scenario) {
 
 // withdrawSoon withdraws USDC once there is any, and asks some times.
 func (r *run) withdrawSoon(s *scenario, at time.Duration, k *ecdsa.PrivateKey, to common.Address, amount *big.Int, tries int) {
+	r.promised++
 	var try func(r *run)
 	try = func(r *run) {
 		has := look(r.child, r.child.newest(), r.deployment.Subnet.Replica, replicaABI.PackBalanceOf(addressOf(k)), replicaABI.UnpackBalanceOf)
 		if has.Cmp(amount) >= 0 {
+			r.promised--
 			r.withdraw(k, r.deployment.Root.Usdc, to, amount)
 			return
 		}
-		if tries--; tries > 0 {
+		if tries--; tries == 0 {
+			r.promised--
+		} else {
 			r.at(time.Since(began)+4*time.Second, func() { try(r) })
 		}
 	}

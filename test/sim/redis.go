@@ -24,6 +24,7 @@ type redis struct {
 	full    time.Time
 	past    []snapshot // to come back to after a power cut
 	lose    float64    // of the replies
+	forgot  bool       // something, ever
 	watch   *ledger
 }
 
@@ -36,12 +37,12 @@ const leaseTime = 5 * time.Second
 
 func newRedis(w *ledger) *redis {
 	r := &redis{watch: w}
-	r.begin(1)
+	r.begin()
 	return r
 }
 
-func (r *redis) begin(epoch uint64) {
-	r.model = storetest.NewModel(epoch, time.Now)
+func (r *redis) begin() {
+	r.model = storetest.NewModel(0, time.Now)
 	r.model.LeaseTime = leaseTime
 	r.past = nil
 	r.lineage++
@@ -69,9 +70,11 @@ func (r *redis) restart(lost time.Duration) time.Duration {
 	cut := time.Now().Add(-lost)
 	for i := len(r.past) - 1; i >= 0; i-- {
 		if s := r.past[i]; !s.at.After(cut) || i == 0 {
+			// An opening that was lost is seen by whoever opened then.
+			r.forgot = true
+			r.watch.rolledBack(s.model, s.model.Epoch() < r.model.Epoch())
 			r.model = s.model
 			r.past = r.past[:i]
-			r.watch.rolledBack(r.model)
 			return time.Since(s.at)
 		}
 	}
@@ -82,32 +85,47 @@ func (r *redis) restart(lost time.Duration) time.Duration {
 func (r *redis) flush() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	epoch := r.model.Epoch()
-	r.begin(epoch + 10)
-	r.watch.rolledBack(r.model)
+	r.forgot = true
+	r.begin()
+	r.watch.rolledBack(r.model, true)
+}
+
+// seen is what a machine remembers of the journal: its epoch file.
+type seen struct {
+	lineage int // 0: nothing
+	epoch   uint64
 }
 
 // session is the journal of one process.
 type session struct {
 	*redis
-	life         *life
-	dice         *dice
-	opened       sync.Mutex
-	run, lineage int // as of the last opening
+	life   *life
+	dice   *dice
+	opened sync.Mutex
+	server int // the process that was opened
+	seen   *seen
 }
 
 var _ relayer.Journal = (*session)(nil)
 
 // open is store.Open: accept is AcceptForgotten.
-func (r *redis) open(l *life, d *dice, lineage *int, accept bool) (*session, error) {
+func (r *redis) open(l *life, d *dice, file *seen, accept bool) (*session, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if *lineage != 0 && *lineage != r.lineage && !accept {
-		return nil, store.ErrForgot
+	s := &session{redis: r, life: l, dice: d, seen: file}
+	return s, s.take(accept)
+}
+
+// take counts an opening, as lua/open.lua does.
+func (s *session) take(accept bool) error {
+	lost := s.seen.lineage != 0 && (s.seen.lineage != s.lineage || s.model.Epoch() < s.seen.epoch)
+	if lost && !accept {
+		return store.ErrForgot
 	}
-	*lineage = r.lineage
-	r.model.SetEpoch(r.model.Epoch() + 1)
-	return &session{redis: r, life: l, dice: d, run: r.run, lineage: r.lineage}, nil
+	s.model.SetEpoch(max(s.model.Epoch(), s.seen.epoch) + 1)
+	*s.seen = seen{s.lineage, s.model.Epoch()}
+	s.server = s.run
+	return nil
 }
 
 // do is one call: f has the model for itself.
@@ -161,10 +179,7 @@ func (s *session) present(ctx context.Context) error {
 func (s *session) usable() error {
 	s.opened.Lock()
 	defer s.opened.Unlock()
-	switch {
-	case s.lineage != s.redis.lineage:
-		return store.ErrForgot
-	case s.run != s.redis.run:
+	if s.server != s.run {
 		return store.ErrRestarted
 	}
 	return nil
@@ -178,12 +193,7 @@ func (s *session) Reopen(ctx context.Context) error {
 	defer s.redis.mu.Unlock()
 	s.opened.Lock()
 	defer s.opened.Unlock()
-	if s.lineage != s.redis.lineage {
-		return store.ErrForgot
-	}
-	s.run = s.redis.run
-	s.model.SetEpoch(s.model.Epoch() + 1)
-	return nil
+	return s.take(false)
 }
 
 func (s *session) Durable(ctx context.Context) error {

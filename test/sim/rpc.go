@@ -68,7 +68,20 @@ func list(items [][]byte) []byte {
 	return slices.Concat([]byte("["), bytes.Join(items, []byte(",")), []byte("]"))
 }
 
-func headerJSON(h *types.Header) []byte {
+// headerJSON is a header as nodes give it; brief leaves out what only those read
+// who compute hashes.
+func headerJSON(h *types.Header, brief bool) []byte {
+	if brief {
+		hash := h.Hash()
+		fields := []any{
+			"number", hexNumber(h.Number.Uint64()), "hash", hexBytes(hash[:]), "parentHash", hexBytes(h.ParentHash[:]),
+			"timestamp", hexNumber(h.Time), "baseFeePerGas", []byte(`"` + hexutil.EncodeBig(h.BaseFee) + `"`),
+		}
+		if h.Bloom != (types.Bloom{}) {
+			fields = append(fields, "logsBloom", hexBytes(h.Bloom[:]))
+		}
+		return object(fields...)
+	}
 	raw, err := json.Marshal(h)
 	if err != nil {
 		panic(err)

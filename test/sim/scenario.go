@@ -27,6 +27,7 @@ type act struct {
 
 func (s *scenario) add(at time.Duration, do func(*run), format string, args ...any) {
 	s.acts = append(s.acts, act{at, fmt.Sprintf(format, args...), do})
+	s.quiet = max(s.quiet, at+time.Second)
 }
 
 // during is add for what ends after a while.
@@ -34,7 +35,6 @@ func (s *scenario) during(at, length time.Duration, begin, end func(*run), forma
 	text := fmt.Sprintf(format, args...)
 	s.add(at, begin, "%s, for %s", text, length)
 	s.add(at+length, end, "over: %s", text)
-	s.quiet = max(s.quiet, at+length)
 }
 
 // String is the plan, in order.
@@ -264,7 +264,6 @@ func (r *run) drawReorg(s *scenario, at time.Duration) {
 			lost := r.root.reorg(depth, func(*types.Transaction) bool { return r.chance(lose) })
 			r.note("%d transactions were in the lost blocks", len(lost))
 		}, "the root replaces %d blocks and loses %.0f%% of their transactions", depth, 100*lose)
-		s.quiet = max(s.quiet, at)
 		at += r.between(100*time.Millisecond, 4*time.Second)
 	}
 }
@@ -324,7 +323,6 @@ func (r *run) drawStranger(s *scenario, at time.Duration) {
 	for range 1 + r.rng.IntN(5) {
 		n := 1 + r.rng.IntN(4)
 		s.add(at, func(r *run) { r.stranger(n) }, "a stranger carries up to %d messages each way", n)
-		s.quiet = max(s.quiet, at)
 		at += r.between(300*time.Millisecond, 3*time.Second)
 	}
 }

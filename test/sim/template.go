@@ -26,7 +26,7 @@ import (
 const (
 	rootID = 31415
 	// period is the number of subnet blocks between checkpoints.
-	period = 5
+	period = 10
 	// users have FLT and USDC on the root and FLT in the subnet.
 	users = 4
 	// rootDepth is how many root blocks are not final.
