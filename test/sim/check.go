@@ -225,12 +225,13 @@ func (r *run) unsettled() string {
 	return strings.Join(open, "; ")
 }
 
-// waiting says whether anybody but relayers waits for a transaction.
+// waiting says whether anybody but relayers waits for a transaction that can be
+// mined. One behind a lost one is given up.
 func (c *chain) waiting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for who := range c.pool {
-		if who != addressOf(key("relayer")) && who != addressOf(key("stranger")) {
+	for who, queue := range c.pool {
+		if who != addressOf(key("relayer")) && who != addressOf(key("stranger")) && queue[c.top().state.GetNonce(who)] != nil {
 			return true
 		}
 	}

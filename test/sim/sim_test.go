@@ -67,9 +67,15 @@ func TestSeedsEndWithAllMoneyWhereItBelongs(t *testing.T) {
 
 func child(ctx context.Context, shard string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+"TestSeedsEndWithAllMoneyWhereItBelongs"+"$", "-test.timeout=0", "-test.v",
-		fmt.Sprintf("-seed=%d", *seedFlag), fmt.Sprintf("-seeds=%d", *seedsFlag), fmt.Sprintf("-from=%d", *fromFlag))
+		"-test.failfast="+strconv.FormatBool(failFast()), fmt.Sprintf("-seed=%d", *seedFlag), fmt.Sprintf("-seeds=%d", *seedsFlag), fmt.Sprintf("-from=%d", *fromFlag))
 	cmd.Env = append(os.Environ(), shardVariable+"="+shard, "GOMAXPROCS=1", "GOGC=400", "GODEBUG=randseednop=0,asyncpreemptoff=1")
 	return cmd.CombinedOutput()
+}
+
+// failFast is go test's own flag: the first failing seed is enough.
+func failFast() bool {
+	f := flag.Lookup("test.failfast")
+	return f != nil && f.Value.String() == "true"
 }
 
 func runShard(t *testing.T, shard string) {
@@ -79,7 +85,7 @@ func runShard(t *testing.T, shard string) {
 	var calls, failed int64
 	var virtual time.Duration
 	count, began := time.Duration(0), time.Now()
-	for seed := *fromFlag + i; seed < *fromFlag+*seedsFlag; seed += n {
+	for seed := *fromFlag + i; seed < *fromFlag+*seedsFlag && !(failFast() && failed > 0); seed += n {
 		//lint:ignore SA1019 backoff draws its jitter there, and the seed is to be run again.
 		rand.Seed(int64(seed))
 		res := Run(t, seed)
