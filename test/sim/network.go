@@ -52,8 +52,9 @@ type weather struct {
 	instance int // -1: everybody's
 	down     bool
 	hangs    bool
-	errors   float64 // of the requests are refused
-	replies  float64 // of the replies are lost
+	slow     time.Duration // at most, per request
+	errors   float64       // of the requests are refused
+	replies  float64       // of the replies are lost
 	view     view
 }
 
@@ -71,7 +72,7 @@ func (n *network) now(chain string, instance int) (w weather) {
 		if now.Before(x.from) || !now.Before(x.to) || x.instance >= 0 && x.instance != instance {
 			continue
 		}
-		w.down, w.hangs = w.down || x.down, w.hangs || x.hangs
+		w.down, w.hangs, w.slow = w.down || x.down, w.hangs || x.hangs, max(w.slow, x.slow)
 		w.errors, w.replies = max(w.errors, x.errors), max(w.replies, x.replies)
 		w.view.lag, w.view.unfiltered = max(w.view.lag, x.view.lag), w.view.unfiltered || x.view.unfiltered
 	}
@@ -124,14 +125,15 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	// The way there.
 	ctx := req.Context()
-	t := time.NewTimer(w.dice.between(time.Millisecond, 12*time.Millisecond))
+	now := w.run.network.now(w.chain.name, w.instance)
+	t := time.NewTimer(w.dice.between(time.Millisecond, 12*time.Millisecond+now.slow))
 	select {
 	case <-ctx.Done():
 		t.Stop()
 		return nil, ctx.Err()
 	case <-t.C:
 	}
-	now := w.run.network.now(w.chain.name, w.instance)
+	now = w.run.network.now(w.chain.name, w.instance)
 	switch {
 	case now.hangs:
 		<-ctx.Done()

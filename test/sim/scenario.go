@@ -99,7 +99,7 @@ var faults = []func(*run, *scenario, time.Duration){
 	// The journal.
 	(*run).drawRestart, (*run).drawRestart, (*run).drawFlush, (*run).drawAway, (*run).drawLostReplies, (*run).drawFull,
 	// Endpoints.
-	(*run).drawOutage, (*run).drawOutage, (*run).drawErrors, (*run).drawLag, (*run).drawUnfiltered,
+	(*run).drawOutage, (*run).drawOutage, (*run).drawErrors, (*run).drawLag, (*run).drawUnfiltered, (*run).drawSlow,
 	// Chains.
 	(*run).drawReorg, (*run).drawReorg, (*run).drawReorg, (*run).drawForget, (*run).drawSwallow, (*run).drawSpike, (*run).drawSilence,
 	// Others.
@@ -161,6 +161,15 @@ func (r *run) drawDeath(s *scenario, at time.Duration) {
 func (r *run) drawFreeze(s *scenario, at time.Duration) {
 	i, length := r.some(s), r.between(500*time.Millisecond, 12*time.Second)
 	s.during(at, length, onInstance(i, func(l *life) { l.freeze(time.Now().Add(length)) }), func(*run) {}, "relay%d stands still", i)
+	if r.chance(0.6) {
+		// Whoever takes over is still at it when the other wakes.
+		r.drawSlow(s, at)
+	}
+}
+
+func (r *run) drawSlow(s *scenario, at time.Duration) {
+	slow := r.between(100*time.Millisecond, 2*time.Second)
+	r.sky(s, at, r.between(5*time.Second, 20*time.Second), weather{slow: slow}, fmt.Sprintf("takes up to %s for an answer", slow))
 }
 
 func (r *run) drawStop(s *scenario, at time.Duration) {
