@@ -200,6 +200,9 @@ func (s *session) Durable(ctx context.Context) error {
 	return s.do(ctx, readRedis, func(*storetest.Model) error { return nil })
 }
 
+// MayForget implements relayer.Journal: what the journal forgets, a fault says.
+func (s *session) MayForget() error { return nil }
+
 func (s *session) Full() bool {
 	s.redis.mu.Lock()
 	defer s.redis.mu.Unlock()
