@@ -69,13 +69,14 @@ func TestTheWantedPassingOfAPointKillsTheProcess(t *testing.T) {
 	out, err := exec.Command("go", "build", "-tags", "crash", "-o", bin, "./"+dir).CombinedOutput()
 	require.NoError(t, err, string(out))
 
+	const died = crash.Mark + "store.after_claim\n"
 	run := func(at string) (string, error) {
 		cmd := exec.Command(bin)
 		cmd.Env = append(os.Environ(), "CAUSEWAY_CRASH_AT="+at)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	for at, want := range map[string]string{"store.after_claim": "x", "store.after_claim:2": "xx"} {
+	for at, want := range map[string]string{"store.after_claim": "x" + died, "store.after_claim:2": "xx" + died} {
 		out, err := run(at)
 		var exit *exec.ExitError
 		require.ErrorAs(t, err, &exit)

@@ -44,6 +44,10 @@ var points = []Point{
 	{"node.after_cache_write", "a range of the parent is on disk, not yet in memory"},
 }
 
+// Mark comes before the point's name in the last line a process writes to
+// stderr when it dies at it.
+const Mark = "crash at "
+
 // Points lists every point by name.
 func Points() []string {
 	names := make([]string, len(points))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"time"
 
 	"github.com/ethereum/go-ethereum/core/types"
@@ -97,6 +98,23 @@ func (c *Chain) Reorg(ctx context.Context, depth uint64) error {
 		return fmt.Errorf("reorg: move head: %w", err)
 	}
 	return c.finalize()
+}
+
+// SetMinTip leaves transactions with a smaller tip, in wei per gas, waiting in
+// the pool: the market has gone up.
+func (c *Chain) SetMinTip(wei *big.Int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return ErrClosed
+	}
+	if wei.Sign() < 0 {
+		return errors.New("set tip: it is negative")
+	}
+	if err := c.eth.Miner().SetGasTip(wei); err != nil {
+		return fmt.Errorf("set tip: %w", err)
+	}
+	return nil
 }
 
 // DropPending empties the transaction pool, as a node does that restarts.

@@ -91,7 +91,8 @@ func Start(ctx context.Context, cfg Config) (*Chain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dev chain genesis: %w", err)
 	}
-	stack, backend, err := startGeth(cfg, gen)
+	ctl := &controls{ready: make(chan struct{})}
+	stack, backend, err := startGeth(cfg, gen, ctl)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +102,8 @@ func Start(ctx context.Context, cfg Config) (*Chain, error) {
 	if err := c.finalize(); err != nil {
 		return nil, errors.Join(fmt.Errorf("restore finality: %w", err), stack.Close())
 	}
+	ctl.chain = c
+	close(ctl.ready)
 	ctx, c.stop = context.WithCancel(ctx)
 	go c.produce(ctx)
 	head := c.Head()

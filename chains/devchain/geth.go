@@ -23,9 +23,9 @@ import (
 
 // This file is the only one that knows how geth is put together.
 
-var rpcModules = []string{"eth", "net", "web3", "debug", "txpool"}
+var rpcModules = []string{"eth", "net", "web3", "debug", "txpool", "dev"}
 
-func startGeth(cfg Config, gen *core.Genesis) (*node.Node, *eth.Ethereum, error) {
+func startGeth(cfg Config, gen *core.Genesis, ctl *controls) (*node.Node, *eth.Ethereum, error) {
 	nc, err := nodeConfig(cfg)
 	if err != nil {
 		return nil, nil, err
@@ -41,6 +41,7 @@ func startGeth(cfg Config, gen *core.Genesis) (*node.Node, *eth.Ethereum, error)
 	filter := filters.NewFilterSystem(backend.APIBackend, filters.Config{})
 	stack.RegisterAPIs([]rpc.API{{Namespace: "eth", Service: filters.NewFilterAPI(filter)}})
 	stack.RegisterAPIs(tracers.APIs(backend.APIBackend))
+	stack.RegisterAPIs([]rpc.API{{Namespace: "dev", Service: ctl}})
 	if err := stack.Start(); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("start geth: %w", err), stack.Close())
 	}

@@ -21,7 +21,10 @@ if holder then return {'EXISTS', holder} end
 local claimed, step = {}, nil
 if lane ~= '' then
   local l = lease(lane, args(4), args(5))
-  if not l then return {'STALE'} end
+  if not l then
+    journal('stale', lane, 'verb', 'reserve', 'fence', args(4) .. '/' .. args(5), 'key', key)
+    return {'STALE'}
+  end
   step = l.s
   for _, id in ipairs(l.ids) do claimed[id] = true end
 end

@@ -12,7 +12,10 @@ if done then return done end
 
 local lane = args(1)
 local l = lease(lane, args(2), args(3))
-if not l then return {'STALE'} end
+if not l then
+  journal('stale', lane, 'verb', 'settle', 'fence', args(2) .. '/' .. args(3))
+  return {'STALE'}
+end
 
 for at = 4, nargs, 9 do
   local id, outcome, reason, fact, cause = args(at), args(at + 2), args(at + 3), args(at + 4), args(at + 6)

@@ -34,6 +34,9 @@ type Options struct {
 	// Plant puts an error of one unit into the bridge, to see that the
 	// invariants find it; "" for an honest one.
 	Plant Plant
+	// Env is added to the environment of a child at each of its starts; nil
+	// adds nothing. Tests arm crash points with it.
+	Env func(child string) []string
 	// Say is told what happens, line by line.
 	Say func(format string, args ...any)
 	Log *slog.Logger
@@ -135,6 +138,28 @@ func (n *Net) Failed() error { return n.family.failed() }
 // Kill is kill -9 of a child: "relayer", "node", "redis" or "root".
 func (n *Net) Kill(name string) { n.family.get(name).kill() }
 
+// Signal sends a signal to a child that runs.
+func (n *Net) Signal(name string, s os.Signal) error {
+	if err := n.family.get(name).cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("signal %s: %w", name, err)
+	}
+	return nil
+}
+
+// Quit ends a child in good order; it may be started again.
+func (n *Net) Quit(name string) { n.family.get(name).stop() }
+
+// Ended waits until a child has ended and says how.
+func (n *Net) Ended(ctx context.Context, name string) (*os.ProcessState, error) {
+	p := n.family.get(name)
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the end of %s: %w", name, ctx.Err())
+	}
+}
+
 // User is the funded user's key.
 func (n *Net) User() *ecdsa.PrivateKey { return n.keys.user }
 
@@ -170,7 +195,11 @@ func (n *Net) child(ctx context.Context, name string, args ...string) (listeners
 		return out, fmt.Errorf("remove ready file: %w", err)
 	}
 	args = append(args, "--home", string(n.opt.Home), "--log-level", n.opt.LogLevel, "--ready-file", ready)
-	p, err := start(n.opt.Home.Logs(), name, n.opt.Program, args...)
+	var env []string
+	if n.opt.Env != nil {
+		env = n.opt.Env(name)
+	}
+	p, err := start(n.opt.Home.Logs(), name, n.opt.Program, env, args...)
 	if err != nil {
 		return out, err
 	}

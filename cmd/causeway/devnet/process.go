@@ -26,8 +26,9 @@ type process struct {
 	err  error
 }
 
-// start runs a child with its output in a log file.
-func start(dir, name, program string, args ...string) (*process, error) {
+// start runs a child with its output in a log file and env added to its
+// environment.
+func start(dir, name, program string, env []string, args ...string) (*process, error) {
 	path := filepath.Join(dir, name+".log")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -35,6 +36,7 @@ func start(dir, name, program string, args ...string) (*process, error) {
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = f, f
+	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), f.Close())

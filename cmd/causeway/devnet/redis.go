@@ -126,7 +126,7 @@ func startRedis(ctx context.Context, dir, logs string, port int) (*process, stri
 				return nil, "", 0, err
 			}
 		}
-		proc, err := start(logs, "redis", program,
+		proc, err := start(logs, "redis", program, nil,
 			"--port", strconv.Itoa(p), "--bind", "127.0.0.1", "--protected-mode", "yes", "--dir", dir,
 			"--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no", "--aof-load-truncated", "yes",
 			"--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no", "--pidfile", filepath.Join(dir, "redis.pid"))

@@ -62,7 +62,8 @@ func (a *Account) Close() { a.client.Close() }
 func (a *Account) Client() *ethclient.Client { return a.client }
 
 // Send signs and broadcasts one call. The estimate is the simulation: what
-// would revert costs nothing.
+// would revert costs nothing. An error with a hash says that the endpoint gave
+// no good answer to the broadcast: the transaction may be mined or not.
 func (a *Account) Send(ctx context.Context, to common.Address, data []byte, value *big.Int) (common.Hash, error) {
 	if value == nil {
 		value = new(big.Int)
@@ -100,7 +101,7 @@ func (a *Account) Send(ctx context.Context, to common.Address, data []byte, valu
 	}
 	if err := a.client.SendTransaction(ctx, tx); err != nil {
 		a.known = false
-		return common.Hash{}, fmt.Errorf("send to %s: %w", a.name, err)
+		return tx.Hash(), fmt.Errorf("send to %s: %w", a.name, err)
 	}
 	a.nonce++
 	a.raw[tx.Hash()] = tx
