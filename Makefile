@@ -6,6 +6,11 @@ REPORT ?= devnet-report.json
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 KILLS ?= 50
 SEEDS ?= 10000
+FAULTS ?= all
+TRIALS ?= 50
+SEED ?=
+CHAOS ?= chaos
+INSTANCES ?= 0
 
 .PHONY: help setup build demo test lint bench contracts bindings chaos sim
 
@@ -43,8 +48,9 @@ bindings: setup ## make the Go bindings again
 	go run ./contracts/gen
 	node contracts/build.js --out=../test/stranger/testdata/contracts.json test/stranger
 
-chaos: setup ## kill relayer, node and Redis at random, KILLS times each
-	CAUSEWAY_E2E_KILLS=$(KILLS) go test -count=1 -timeout 120m -v -run KillNine ./test/e2e/
+chaos: setup ## break it on purpose, FAULTS=F1,F5 TRIALS=50 each (SEED, KILLS, INSTANCES=20m); goes on after an interruption
+	CAUSEWAY_KILLS=$(KILLS) CAUSEWAY_SEED=$(SEED) go test -count=1 -timeout 120m -v -run KilledEverywhere ./test/chaos/
+	go run ./test/chaos $(if $(SEED),-seed $(SEED)) -faults $(FAULTS) -trials $(TRIALS) -state $(CHAOS) -instances $(INSTANCES)
 
 sim: ## run the whole relayer against SEEDS random worlds, on a clock of its own
 	go test -count=1 -timeout 120m -v ./test/sim -seeds $(SEEDS)

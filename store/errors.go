@@ -51,6 +51,9 @@ var (
 	ErrConflict = errors.New("nonce belongs to another intent")
 )
 
+// errLoading passes by itself, however long the file is.
+var errLoading = fmt.Errorf("%w: it is still loading its data", ErrDown)
+
 type restarted struct{}
 
 func (restarted) Error() string {
@@ -75,6 +78,8 @@ func classify(err error) (class, error) {
 	switch {
 	case errors.Is(err, ErrForgot):
 		return final, err
+	case errors.Is(err, errLoading):
+		return passing, err
 	case redis.IsOOMError(err):
 		return final, ErrFull
 	case redis.IsReadOnlyError(err):

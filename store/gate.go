@@ -20,7 +20,9 @@ func (db *DB) open(ctx context.Context) error {
 	var info server
 	if err := db.retry(ctx, func() error {
 		var err error
-		info, err = db.inspect(ctx)
+		if info, err = db.inspect(ctx); err == nil && info.loading {
+			err = errLoading // answers questions about itself meanwhile
+		}
 		return err
 	}); err != nil {
 		return err
@@ -257,7 +259,7 @@ func (s server) memoryRatio() float64 {
 func (s server) durable() error {
 	switch {
 	case s.loading:
-		return unfit("it is still loading its data", "wait")
+		return errLoading
 	case s.aof != "1":
 		return unfit("appendonly is off", "set `appendonly yes`")
 	case s.fsync == "":

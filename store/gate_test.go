@@ -186,7 +186,6 @@ func TestAnOldOrStrangeServerIsRefused(t *testing.T) {
 		"redis_version:6.2.14\r\nrole:master\r\n": "run Redis 7.0 or newer",
 		"role:master\r\n":                         "run Redis 7.0 or newer",
 		"rubbish":                                 "run Redis 7.0 or newer",
-		"redis_version:7.0.15\r\nrole:master\r\naof_enabled:1\r\nloading:1\r\n": "loading",
 	} {
 		_, err := store.Open(ctx, store.Options{URL: fakeRedis(t, info), Namespace: "x", RetryFor: 300 * time.Millisecond})
 		require.ErrorIs(t, err, store.ErrUnfit, info)
@@ -295,6 +294,42 @@ func TestAServerThatIsAwayForAMomentIsWaitedFor(t *testing.T) {
 	_, _, err = db.Claim(short, "w", 1)
 	require.Error(t, err)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestAServerThatStillLoadsIsWaitedForAtOpeningAndReopening(t *testing.T) {
+	// Each key takes 20 ms to load, so that the server answers INFO meanwhile.
+	s := storetest.StartRedis(t, "--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024", "--rdbcompression", "no")
+	db, _ := open(t, s)
+	for n := range 20 {
+		_, _, err := db.Backfill(ctx, "root", []store.NewJob{job(n + 1)}, nil)
+		require.NoError(t, err)
+	}
+	r := s.Client()
+	defer r.Close()
+	for n := range 100 {
+		require.NoError(t, r.Set(ctx, fmt.Sprint("ballast", n), strings.Repeat("x", 2048), 0).Err())
+	}
+	// In the base of the file: only there Redis looks up between keys.
+	require.NoError(t, r.BgRewriteAOF(ctx).Err())
+	require.Eventually(t, func() bool {
+		info, err := r.Info(ctx, "persistence").Result()
+		return err == nil && strings.Contains(info, "aof_rewrite_in_progress:0") && strings.Contains(info, "aof_rewrite_scheduled:0")
+	}, 20*time.Second, 10*time.Millisecond)
+	s.Kill()
+	up := make(chan error, 1)
+	go func() { up <- s.Restart() }() // returns once everything is loaded
+	require.Eventually(t, func() bool {
+		info, err := r.Info(ctx, "persistence").Result()
+		return err == nil && strings.Contains(info, "loading:1")
+	}, 10*time.Second, 10*time.Millisecond)
+
+	require.ErrorIs(t, tryOpen(t, s), store.ErrDown, "300 ms are too short")
+	require.NoError(t, db.Reopen(ctx))
+	require.NoError(t, <-up)
+	require.NoError(t, db.Durable(ctx))
+	_, ok, err := db.Get(ctx, hash(1))
+	require.NoError(t, err)
+	require.True(t, ok)
 }
 
 func TestAnEmptiedServerIsNoticedByTheNextScript(t *testing.T) {

@@ -303,7 +303,8 @@ func TestAStrictHeadBacksOffAndIsNeverParked(t *testing.T) {
 }
 
 func TestAZombieWritesNothing(t *testing.T) {
-	db, c := open(t, redisFor(t))
+	s := redisFor(t)
+	db, c := open(t, s)
 	fill(t, db, job(1))
 	old := claim(t, db, 1)
 	c.advance(20 * time.Second)
@@ -333,6 +334,19 @@ func TestAZombieWritesNothing(t *testing.T) {
 	forged := now
 	forged.Fence.Epoch++
 	require.ErrorIs(t, db.Settle(ctx, forged, nil), chains.ErrStale)
+
+	// Each refusal of a write is a line of the journal.
+	r := s.Client()
+	defer r.Close()
+	lines, err := r.XRange(ctx, "{test}:journal", "-", "+").Result()
+	require.NoError(t, err)
+	var refused []any
+	for _, l := range lines {
+		if l.Values["k"] == "stale" {
+			refused = append(refused, l.Values["verb"])
+		}
+	}
+	require.Equal(t, []any{"settle", "reserve", "settle", "settle"}, refused)
 }
 
 func TestAVerdictOnAStrangerIsRefused(t *testing.T) {

@@ -14,7 +14,7 @@ const (
 	// foreignBatch bounds the nonces checked per look.
 	foreignBatch = 64
 	// compactAbove is the size in lines at which the intents file is rewritten.
-	compactAbove = 512
+	compactAbove = 1024
 )
 
 // fillHole looks for a nonce that no intent covers below one that an intent

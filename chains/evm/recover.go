@@ -8,9 +8,15 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
+// remember is how many nonces below the final one stay in the intents file. A
+// journal that lost its last minutes gets those back too: what is mined without
+// an intent looks like a stolen key.
+const remember = 256
+
 // recover puts what the intents file knows and the journal lacks back into the
 // journal, once per process and before any nonce is reserved: a journal that
 // lost its last second would otherwise give the same nonce to another payload.
+// What was decided meanwhile is decided again from the chain.
 func (m *TxManager) recover(ctx context.Context) error {
 	if err := m.recoverTurn.take(ctx); err != nil {
 		return err
@@ -29,7 +35,7 @@ func (m *TxManager) recover(ctx context.Context) error {
 	}
 	for _, in := range m.file.intents() {
 		nonce, ours := final[in.Account]
-		if in.Chain != m.client.ChainID() || !ours || in.Nonce < nonce {
+		if in.Chain != m.client.ChainID() || !ours || in.Nonce+remember < nonce {
 			continue
 		}
 		if err := m.replay(ctx, in); err != nil {
@@ -98,11 +104,11 @@ func (m *TxManager) finalNonces(ctx context.Context) (map[common.Address]uint64,
 	return out, nil
 }
 
-// compact drops lines of nonces that a final block has used. Lines of accounts
-// that are not configured now are kept.
+// compact drops lines of nonces that a final block has used long ago. Lines of
+// accounts that are not configured now are kept.
 func (m *TxManager) compact(final map[common.Address]uint64) error {
 	return m.file.compact(func(in chains.Intent) bool {
 		nonce, ours := final[in.Account]
-		return in.Chain != m.client.ChainID() || !ours || in.Nonce >= nonce
+		return in.Chain != m.client.ChainID() || !ours || in.Nonce+remember >= nonce
 	})
 }

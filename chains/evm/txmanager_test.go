@@ -701,12 +701,21 @@ func TestTheFileGivesBackWhatTheJournalForgot(t *testing.T) {
 		require.Equal(t, 1, r.node.Mined([]byte(key)), key)
 	}
 
-	// Everything is final: a restart replays nothing and shortens the file.
+	// A longer loss: what is final by now is given back too, and decided again.
 	r.journal.Forget(testChain, r.from, 1)
 	r.restart()
 	r.send("d")
-	require.Len(t, r.journal.All(testChain, r.from), 3)
+	require.Equal(t, "d", r.intent(3).Key)
+	r.finish()
+	require.Equal(t, "b", r.intent(1).Key)
+	require.Equal(t, chains.IntentSucceeded, r.state(1))
+	require.Equal(t, 1, r.node.Mined([]byte("b")))
+
+	// What is final long ago leaves the file.
+	require.Equal(t, 4, r.m.file.size())
+	require.NoError(t, r.m.compact(map[common.Address]uint64{r.from: remember + 3}))
 	require.Equal(t, 1, r.m.file.size())
+	require.Equal(t, uint64(3), r.m.file.intents()[0].Nonce)
 }
 
 func TestTheFileGivesBackAnAttemptTheJournalForgot(t *testing.T) {

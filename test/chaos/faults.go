@@ -88,7 +88,8 @@ func killRelayer(ctx context.Context, w *world, rng *rand.Rand) (string, error) 
 func crashPoint(ctx context.Context, w *world, rng *rand.Rand) (string, error) {
 	points := crash.Points()
 	point := points[w.turn%len(points)]
-	return point, w.CrashAt(ctx, point, nth(point, rng))
+	p := rig.Passing{Point: point, Nth: nth(point, rng)}
+	return fmt.Sprintf("%s:%d", p.Point, p.Nth), w.CrashAt(ctx, p)
 }
 
 // nth is a passing of a point that comes soon enough under load.
@@ -497,8 +498,14 @@ func versions(ctx context.Context, w *world, rng *rand.Rand) (string, error) {
 	if !old.Running() {
 		return "", errors.New("the old version ended when the new one refused")
 	}
-	// The other way round: the journal was moved on by a newer version.
-	err = old.Alone(func() error {
+	return "schema bump refused both ways", refuseNewer(ctx, w)
+}
+
+// refuseNewer is the other way round: an old version meets a journal that a
+// newer one has moved on.
+func refuseNewer(ctx context.Context, w *world) error {
+	old := w.Instances[0]
+	return old.Alone(func() error {
 		if _, err := old.Terminate(20 * time.Second); err != nil {
 			return err
 		}
@@ -519,5 +526,4 @@ func versions(ctx context.Context, w *world, rng *rand.Rand) (string, error) {
 			return old.Start(ctx)
 		})
 	})
-	return "schema bump refused both ways", err
 }

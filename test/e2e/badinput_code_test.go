@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	shared "github.com/causeway-bridge/causeway/test/rig"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/core/vm"
@@ -179,6 +180,6 @@ func (s *stranger) mined(tx common.Hash) *types.Receipt {
 			return r
 		}
 		require.NoError(s.t, ctx.Err(), "transaction %s was not mined", tx)
-		pause(ctx, 100*time.Millisecond)
+		shared.Pause(ctx, 100*time.Millisecond)
 	}
 }

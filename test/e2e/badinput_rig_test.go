@@ -31,6 +31,7 @@ import (
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/store/storetest"
+	shared "github.com/causeway-bridge/causeway/test/rig"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
 )
@@ -372,7 +373,7 @@ func (w *world) eventually(limit time.Duration, what string, ok func() bool, not
 			}
 			w.t.Fatalf("not after %s: %s", limit, what)
 		}
-		pause(ctx, 100*time.Millisecond)
+		shared.Pause(ctx, 100*time.Millisecond)
 	}
 }
 
@@ -447,7 +448,7 @@ func (w *world) all(limit time.Duration) map[common.Hash]api.Transfer {
 		if ctx.Err() != nil {
 			w.t.Fatalf("not settled after %s: %s\n%s", limit, last, w.lanes())
 		}
-		pause(ctx, 300*time.Millisecond)
+		shared.Pause(ctx, 300*time.Millisecond)
 	}
 }
 

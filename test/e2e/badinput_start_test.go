@@ -16,6 +16,7 @@ import (
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/store/storetest"
+	shared "github.com/causeway-bridge/causeway/test/rig"
 	"github.com/stretchr/testify/require"
 )
 
@@ -250,14 +251,14 @@ func TestCtrlCInADevnetLeavesNoProcessBehind(t *testing.T) {
 				for _, child := range childrenOf(t, pid) {
 					children[child] = true
 				}
-				pause(t.Context(), 50*time.Millisecond)
+				shared.Pause(t.Context(), 50*time.Millisecond)
 			}
 			for _, child := range childrenOf(t, pid) {
 				children[child] = true
 			}
 			for range c.signals {
 				_ = p.cmd.Process.Signal(syscall.SIGINT)
-				pause(t.Context(), 20*time.Millisecond)
+				shared.Pause(t.Context(), 20*time.Millisecond)
 			}
 			code := p.code(t, 20*time.Second)
 			require.Equal(t, c.code, code, tail(log, 4000))
@@ -265,7 +266,7 @@ func TestCtrlCInADevnetLeavesNoProcessBehind(t *testing.T) {
 			for child := range children {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				for alive(child) && ctx.Err() == nil {
-					pause(ctx, 50*time.Millisecond)
+					shared.Pause(ctx, 50*time.Millisecond)
 				}
 				cancel()
 				require.False(t, alive(child), "process %d lives on", child)

@@ -20,6 +20,7 @@ import (
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
+	shared "github.com/causeway-bridge/causeway/test/rig"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
@@ -435,7 +436,7 @@ func (w *world) sendIn(a tokens.Asset, to common.Address, amount *big.Int, end t
 	w.t.Helper()
 	tx, err := w.b.Deposit(w.t.Context(), a, to, amount)
 	require.NoError(w.t, err)
-	w.note(tx, want{routeOf(a, "deposit"), amount, end})
+	w.note(tx, want{shared.Route(a, "deposit"), amount, end})
 	return tx
 }
 
@@ -443,7 +444,7 @@ func (w *world) sendOut(a tokens.Asset, to common.Address, amount *big.Int) comm
 	w.t.Helper()
 	tx, err := w.b.Withdraw(w.t.Context(), a, to, w.b.Root.Address, amount)
 	require.NoError(w.t, err)
-	w.note(tx, want{routeOf(a, "withdraw"), amount, tokens.Done})
+	w.note(tx, want{shared.Route(a, "withdraw"), amount, tokens.Done})
 	return tx
 }
 
@@ -476,12 +477,12 @@ func (w *world) outage() {
 	w.amber("watch/subnet", 10*time.Second)
 	w.amber("watch/root", 10*time.Second)
 	w.root.set(hanging)
-	pause(w.t.Context(), 18*time.Second-time.Since(began))
+	shared.Pause(w.t.Context(), 18*time.Second-time.Since(began))
 
 	w.root.set(refusing)
 	started := make(chan error, 1)
 	go func() { started <- w.net.StartNode(w.t.Context()) }()
-	pause(w.t.Context(), 2*time.Second)
+	shared.Pause(w.t.Context(), 2*time.Second)
 	select {
 	case err := <-started:
 		w.t.Fatalf("the node does not wait for its root: %v", err)
@@ -663,7 +664,7 @@ func (w *world) parked() {
 			require.NoError(w.t, db.Settle(ctx, lease, nil))
 			continue
 		}
-		pause(ctx, 60*time.Millisecond) // dead
+		shared.Pause(ctx, 60*time.Millisecond) // dead
 		_, err = db.Reap(ctx)
 		require.NoError(w.t, err)
 		deaths++
@@ -687,13 +688,13 @@ func (w *world) parked() {
 // does not answer makes the first one slow.
 func (w *world) impatience() {
 	w.sendIn(tokens.FLT, w.b.Root.Address, milli(71), tokens.Done)
-	pause(w.t.Context(), time.Second)
+	shared.Pause(w.t.Context(), time.Second)
 	redis := w.redisPid()
 	defer func() { _ = syscall.Kill(redis, syscall.SIGCONT) }()
 	require.NoError(w.t, syscall.Kill(redis, syscall.SIGSTOP))
-	pause(w.t.Context(), 500*time.Millisecond)
+	shared.Pause(w.t.Context(), 500*time.Millisecond)
 	require.NoError(w.t, w.relayer.cmd.Process.Signal(syscall.SIGINT))
-	pause(w.t.Context(), 300*time.Millisecond)
+	shared.Pause(w.t.Context(), 300*time.Millisecond)
 	require.True(w.t, w.relayer.running(), "it waits for Redis")
 	began := time.Now()
 	require.NoError(w.t, w.relayer.cmd.Process.Signal(syscall.SIGINT))
@@ -704,7 +705,7 @@ func (w *world) impatience() {
 	w.root.set(refusing)
 	w.launchRelayer()
 	w.amber("chain/root", 10*time.Second)
-	pause(w.t.Context(), time.Second)
+	shared.Pause(w.t.Context(), time.Second)
 	require.True(w.t, w.relayer.running())
 	w.root.set(open)
 	w.green(30 * time.Second)

@@ -19,6 +19,7 @@ import (
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/relayer/audit"
+	shared "github.com/causeway-bridge/causeway/test/rig"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/redis/go-redis/v9"
@@ -90,7 +91,7 @@ func TestANewcomersCommandsWorkAgainstADevnet(t *testing.T) {
 	require.Equal(t, "usdc_withdraw", st.Route)
 	deadline := time.Now().Add(90 * time.Second)
 	for !st.Status.Terminal() && time.Now().Before(deadline) {
-		pause(t.Context(), 500*time.Millisecond)
+		shared.Pause(t.Context(), 500*time.Millisecond)
 		r.ok(&st, "status", st.ID.Hex())
 	}
 	require.Equal(t, tokens.Credited, st.Status)
@@ -133,7 +134,7 @@ func TestANewcomersCommandsWorkAgainstADevnet(t *testing.T) {
 	r.ok(&answer, "lane", "pause", lane)
 	var held sent
 	r.ok(&held, "transfer", "usdc", "--amount", "1")
-	pause(t.Context(), 8*time.Second)
+	shared.Pause(t.Context(), 8*time.Second)
 	r.ok(&st, "status", held.Tx.Hex())
 	require.Equal(t, tokens.Pending, st.Status, "nothing is delivered while the lane is paused")
 	r.ok(&answer, "lane", "resume", lane)
@@ -148,7 +149,7 @@ func TestANewcomersCommandsWorkAgainstADevnet(t *testing.T) {
 		require.NotZero(t, s.Events, "%+v", s)
 	}
 	for !st.Status.Terminal() && time.Now().Before(deadline.Add(time.Minute)) {
-		pause(t.Context(), 500*time.Millisecond)
+		shared.Pause(t.Context(), 500*time.Millisecond)
 		r.ok(&st, "status", held.Tx.Hex())
 	}
 	require.Equal(t, tokens.Done, st.Status)

@@ -1,5 +1,5 @@
 // Package e2e runs the real programs against each other: root, node, Redis and
-// relayer as processes, money both ways, and kill -9 in the middle of it.
+// relayer as processes, and money both ways. What kills them is in test/chaos.
 package e2e
 
 import (
@@ -8,17 +8,15 @@ import (
 	"log/slog"
 	"math/big"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/cmd/causeway/wallet"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
-	"github.com/causeway-bridge/causeway/relayer/api"
+	shared "github.com/causeway-bridge/causeway/test/rig"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
@@ -33,11 +31,8 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	binary = filepath.Join(dir, "causeway")
-	build := exec.Command("go", "build", "-tags", "crash", "-o", binary, "../../cmd/causeway")
-	build.Stdout, build.Stderr = os.Stdout, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build:", err)
+	if binary, err = shared.Build(context.Background(), dir, "causeway"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	code := m.Run()
@@ -94,52 +89,6 @@ func (r *rig) note(tx common.Hash, w want) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sent[tx] = w
-}
-
-// settled waits until every transfer sent has ended, and checks how: each in
-// its right terminal state, each exactly once, nothing besides.
-func (r *rig) settled(limit time.Duration) []api.Transfer {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), limit)
-	defer cancel()
-	var found []api.Transfer
-	last := ""
-	for {
-		all, err := r.net.Transfers(ctx)
-		pending := 0
-		if err == nil {
-			found = all
-			for _, t := range all {
-				if !t.Status.Terminal() {
-					pending++
-				}
-			}
-			if pending == 0 && len(all) >= len(r.sent) {
-				break
-			}
-		}
-		if line := fmt.Sprintf("%d sent, %d seen, %d pending (%v)", len(r.sent), len(found), pending, err); line != last {
-			last = line
-		}
-		select {
-		case <-ctx.Done():
-			r.t.Fatalf("not settled after %s: %s", limit, last)
-		case <-time.After(300 * time.Millisecond):
-		}
-	}
-	seen := map[common.Hash]bool{}
-	for _, t := range found {
-		tx := t.Steps[0].Tx
-		w, ours := r.sent[tx]
-		require.True(r.t, ours, "transfer %s comes from %s, which nobody sent", t.ID, tx)
-		require.False(r.t, seen[tx], "transaction %s made two transfers", tx)
-		seen[tx] = true
-		require.Equal(r.t, w.route, t.Route)
-		require.Equal(r.t, w.amount.String(), t.Amount.String(), "%s of %s", t.Route, tx)
-		require.Equal(r.t, w.status, t.Status, "%s of %s: %s %s", t.Route, tx, t.Reason, t.Error)
-	}
-	require.Len(r.t, seen, len(r.sent))
-	return found
 }
 
 // sound checks every invariant from the chains alone.

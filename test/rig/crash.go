@@ -15,8 +15,8 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 )
 
-// Arm is the environment that kills a process at the nth passing of a point.
-func Arm(point string, nth int) string { return fmt.Sprintf("CAUSEWAY_CRASH_AT=%s:%d", point, nth) }
+// Arm is the environment that kills a process at a passing.
+func Arm(p Passing) string { return fmt.Sprintf("CAUSEWAY_CRASH_AT=%s:%d", p.Point, p.Nth) }
 
 // crashPoint is the point at which a process of ours died; "" when it did not
 // die by SIGKILL, or wrote no point's name as its last line.
@@ -35,43 +35,61 @@ func crashPoint(s *os.ProcessState, log string) string {
 // deadlyWithin is how long a crash point may take to be passed under load.
 const deadlyWithin = 90 * time.Second
 
-// CrashAt makes the process that passes a point die at its nth passing, proves
-// that it did, and starts it again. It returns when that is up.
-func (w *World) CrashAt(ctx context.Context, point string, nth int) error {
-	switch process, _, _ := strings.Cut(point, "."); process {
+// Passing is the nth passing of a crash point.
+type Passing struct {
+	Point string
+	Nth   int
+}
+
+// CrashAt makes the process that passes a point die there, proves that it did,
+// and starts it again. It returns when that is up.
+func (w *World) CrashAt(ctx context.Context, p Passing) error {
+	switch process, _, _ := strings.Cut(p.Point, "."); process {
 	case "deploy":
-		return w.crashDeploy(ctx, point, nth)
+		return w.crashDeploy(ctx, p)
 	case "node":
-		return w.WithNode(func() error {
-			w.Net.Quit("node")
-			// An armed node may die before it listens.
-			err := w.StartNode(ctx, Arm(point, nth))
-			wait, cancel := context.WithTimeout(ctx, deadlyWithin)
-			defer cancel()
-			s, werr := w.Net.Ended(wait, "node")
-			if werr != nil {
-				return fmt.Errorf("the node was to die at %s: %w (%v)", point, werr, err)
-			}
-			if at := crashPoint(s, w.LogFile("node")); at != point {
-				return fmt.Errorf("the node was to die at %s and ended %s at %q: %s", point, s, at, Tail(w.LogFile("node"), 1000))
-			}
-			return w.StartNode(ctx)
-		})
+		return w.CrashNode(ctx, p)
 	}
+	return w.CrashRelayer(ctx, p)
+}
+
+// CrashNode makes the node die at one point after the other.
+func (w *World) CrashNode(ctx context.Context, points ...Passing) error {
+	return w.WithNode(func() error {
+		w.Net.Kill("node")
+		for _, p := range points {
+			// An armed one may die before it listens.
+			err := w.StartNode(ctx, Arm(p))
+			wait, cancel := context.WithTimeout(ctx, deadlyWithin)
+			s, werr := w.Net.Ended(wait, "node")
+			cancel()
+			if werr != nil {
+				return fmt.Errorf("the node was to die at %s: %w (%v)", p.Point, werr, err)
+			}
+			if at := crashPoint(s, w.LogFile("node")); at != p.Point {
+				return fmt.Errorf("the node was to die at %s and ended %s at %q: %s", p.Point, s, at, Tail(w.LogFile("node"), 1000))
+			}
+		}
+		return w.StartNode(ctx)
+	})
+}
+
+// CrashRelayer makes the first instance die at one point after the other.
+func (w *World) CrashRelayer(ctx context.Context, points ...Passing) error {
 	i := w.Instances[0]
 	return i.Alone(func() error {
-		if _, err := i.Terminate(20 * time.Second); err != nil {
-			return err
-		}
-		err := i.Start(ctx, Arm(point, nth))
-		wait, cancel := context.WithTimeout(ctx, deadlyWithin)
-		defer cancel()
-		at, werr := i.Crashed(wait)
-		if werr != nil {
-			return fmt.Errorf("%s was to die at %s: %w (%v)", i.Name, point, werr, err)
-		}
-		if at != point {
-			return fmt.Errorf("%s was to die at %s and died at %q: %s", i.Name, point, at, Tail(i.log(), 1000))
+		i.Kill()
+		for _, p := range points {
+			err := i.Start(ctx, Arm(p))
+			wait, cancel := context.WithTimeout(ctx, deadlyWithin)
+			s, werr := i.proc.Wait(wait)
+			cancel()
+			if werr != nil {
+				return fmt.Errorf("%s was to die at %s: %w (%v)", i.Name, p.Point, werr, err)
+			}
+			if at := crashPoint(s, i.log()); at != p.Point {
+				return fmt.Errorf("%s was to die at %s and ended %s at %q: %s", i.Name, p.Point, s, at, Tail(i.log(), 1000))
+			}
 		}
 		return i.Start(ctx)
 	})
@@ -79,7 +97,8 @@ func (w *World) CrashAt(ctx context.Context, point string, nth int) error {
 
 // crashDeploy deploys a second bridge on the same root, dies at a point, goes on,
 // and sees that a third run changes nothing.
-func (w *World) crashDeploy(ctx context.Context, point string, nth int) error {
+func (w *World) crashDeploy(ctx context.Context, p Passing) error {
+	point := p.Point
 	dir, err := os.MkdirTemp(w.opt.Dir, "deploy-")
 	if err != nil {
 		return fmt.Errorf("make a folder: %w", err)
@@ -116,7 +135,7 @@ func (w *World) crashDeploy(ctx context.Context, point string, nth int) error {
 		}
 		return s, log, err
 	}
-	s, log, err := run(Arm(point, nth))
+	s, log, err := run(Arm(p))
 	if err != nil {
 		return fmt.Errorf("deploy was to die at %s: %w", point, err)
 	}

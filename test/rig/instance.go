@@ -172,16 +172,6 @@ func (i *Instance) Leave() error {
 	return err
 }
 
-// Crashed waits until the process has died and says at which crash point; ""
-// when it died otherwise.
-func (i *Instance) Crashed(ctx context.Context) (string, error) {
-	s, err := i.proc.Wait(ctx)
-	if err != nil {
-		return "", err
-	}
-	return crashPoint(s, i.log()), nil
-}
-
 // Ready asks /readyz. It is used to time a start, never to judge.
 func (i *Instance) Ready(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)

@@ -53,8 +53,11 @@ func newLedger() *Ledger {
 func (l *Ledger) Note(tx common.Hash, w Want) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w.Mined = time.Now()
 	delete(l.maybe, tx)
+	if _, ended := l.ended[tx]; ended {
+		return
+	}
+	w.Mined = time.Now()
 	l.open[tx] = w
 }
 

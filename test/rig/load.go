@@ -79,13 +79,14 @@ func (l *Load) from(ctx, all context.Context, account *wallet.Account, seed uint
 		case <-tick.C:
 		}
 		tx, want, err := l.send(ctx, account, rng, i)
+		if tx != (common.Hash{}) {
+			// From now on: a relayer may know of it before we have a receipt.
+			l.w.Ledger.Perhaps(tx, want)
+		}
 		if err != nil {
 			if errors.Is(err, chains.ErrReverted) && ctx.Err() == nil {
 				l.fail(fmt.Errorf("%s: %w", want.Route, err))
 				return
-			}
-			if tx != (common.Hash{}) {
-				l.w.Ledger.Perhaps(tx, want)
 			}
 			continue // the chain is away
 		}
