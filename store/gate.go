@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -232,8 +233,13 @@ func (db *DB) inspect(ctx context.Context) (server, error) {
 	s.max, _ = strconv.ParseFloat(f["maxmemory"], 64)
 	// Managed services forbid CONFIG; then fsync stays unknown and is refused
 	// below unless the operator vouches for it with AllowUnsafe.
-	if c, err := db.rdb.ConfigGet(ctx, "appendfsync").Result(); err == nil {
+	c, err := db.rdb.ConfigGet(ctx, "appendfsync").Result()
+	var refused redis.Error
+	switch {
+	case err == nil:
 		s.fsync = c["appendfsync"]
+	case !errors.As(err, &refused):
+		return server{}, err // no answer is no refusal
 	}
 	return s, nil
 }

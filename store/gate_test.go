@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -330,6 +331,42 @@ func TestAServerThatStillLoadsIsWaitedForAtOpeningAndReopening(t *testing.T) {
 	_, ok, err := db.Get(ctx, hash(1))
 	require.NoError(t, err)
 	require.True(t, ok)
+}
+
+// restarting restarts the server behind the first answers it carries.
+type restarting struct {
+	net.Conn
+	s    *storetest.Server
+	left *atomic.Int32
+}
+
+func (c restarting) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if strings.Contains(string(b[:n]), "run_id:") && c.left.Add(-1) >= 0 {
+		c.s.Kill()
+		if err := c.s.Restart(); err != nil {
+			return 0, err
+		}
+	}
+	return n, err
+}
+
+func TestAServerRestartedWhileItIsOpenedIsOpenedAgain(t *testing.T) {
+	s := storetest.StartRedis(t)
+	db, _ := open(t, s)
+	_, _, err := db.Backfill(ctx, "root", []store.NewJob{job(1)}, nil)
+	require.NoError(t, err)
+	var left atomic.Int32
+	left.Store(2)
+	require.NoError(t, tryOpen(t, s, func(o *store.Options) {
+		o.RetryFor = 10 * time.Second
+		o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			var d net.Dialer
+			c, err := d.DialContext(ctx, network, addr)
+			return restarting{c, s, &left}, err
+		}
+	}))
+	require.Less(t, left.Load(), int32(1), "it was restarted twice")
 }
 
 func TestAnEmptiedServerIsNoticedByTheNextScript(t *testing.T) {

@@ -122,7 +122,17 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	}
 	quiet.Do(func() { redis.SetLogger(silence{}) })
 	db.rdb = redis.NewClient(ro)
-	if err := db.open(ctx); err != nil {
+	err = db.open(ctx)
+	for range 10 {
+		if !errors.Is(err, ErrRestarted) {
+			break
+		}
+		// It was restarted while it was looked at: nobody has trusted it yet.
+		db.broken.Store(nil)
+		db.runID.Store(nil)
+		err = db.open(ctx)
+	}
+	if err != nil {
 		_ = db.rdb.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}

@@ -91,7 +91,7 @@ func TestABridgeThatIsKilledEverywhereLosesAndDoublesNothing(t *testing.T) {
 
 	require.NoError(t, w.end(t.Context()))
 	_, ended := w.Ledger.Counts()
-	t.Logf("%d transfers ended right, once", ended)
+	t.Logf("%d transfers ended right, once; %d were put back by an operator", ended, w.Retried())
 	require.Greater(t, ended, 200)
 }
 
@@ -107,6 +107,9 @@ func (u *under) crashes(t *testing.T, rng *rand.Rand) {
 		of[process] = append(of[process], rig.Passing{Point: point, Nth: nth(point, rng)})
 	}
 	require.Len(t, of, 3)
+	// Deaths with a lease in hand apart from each other: three in a row park what
+	// was looked at.
+	rng.Shuffle(len(of["relayer"]), func(i, j int) { of["relayer"][i], of["relayer"][j] = of["relayer"][j], of["relayer"][i] })
 	group, ctx := errgroup.WithContext(t.Context())
 	group.Go(func() error { return u.CrashRelayer(ctx, of["relayer"]...) })
 	group.Go(func() error { return u.CrashNode(ctx, of["node"]...) })

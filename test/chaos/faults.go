@@ -98,7 +98,7 @@ func nth(point string, rng *rand.Rand) int {
 	case point == "deploy.after_join":
 		return 1
 	case strings.HasPrefix(point, "deploy."):
-		return 1 + rng.IntN(6)
+		return 1 + rng.IntN(4)
 	}
 	return 1 + rng.IntN(3)
 }
@@ -377,15 +377,16 @@ func reorg(ctx context.Context, w *world, rng *rand.Rand) (string, error) {
 // feeSpike leaves out what pays less than a third more than usual; our
 // transactions must get through by paying more.
 func feeSpike(ctx context.Context, w *world, rng *rand.Rand) (string, error) {
-	from, err := w.Heights(ctx)
+	root := w.Bridge.Root.Client()
+	from, err := root.BlockNumber(ctx)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("read height: %w", err)
 	}
 	tip, err := w.Bridge.Root.Client().SuggestGasTipCap(ctx)
 	if err != nil {
 		return "", fmt.Errorf("read tip: %w", err)
 	}
-	wei := tip.Int64() + tip.Int64()/4 + rng.Int64N(tip.Int64()/5+1)
+	wei := tip.Int64() + tip.Int64()/4 + rng.Int64N(tip.Int64()/5+1) + 2
 	if err := w.MinTip(ctx, wei); err != nil {
 		return "", err
 	}
@@ -393,12 +394,11 @@ func feeSpike(ctx context.Context, w *world, rng *rand.Rand) (string, error) {
 	if err := w.MinTip(ctx, 1); err != nil {
 		return "", err
 	}
-	to, err := w.Heights(ctx)
+	to, err := root.BlockNumber(ctx)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("read height: %w", err)
 	}
-	to.Subnet = from.Subnet
-	s, err := w.Spent(ctx, from, to)
+	s, err := w.Spent(ctx, rig.Heights{Root: from}, rig.Heights{Root: to})
 	if err == nil && s.Txs == 0 {
 		err = fmt.Errorf("no transaction of ours got through a minimum tip of %d (was %d)", wei, tip)
 	}

@@ -81,6 +81,7 @@ type row struct {
 	GasEach     uint64            `json:"gas_per_transfer"`
 	ExtraGas    int64             `json:"extra_gas"` // over the trials, against F0
 	Stale       int               `json:"stale"`
+	Retried     int               `json:"retried_by_operator"`
 	Minutes     float64           `json:"minutes"`
 	Seeds       []uint64          `json:"seeds"`
 	FailedSeeds map[uint64]string `json:"failed_seeds,omitempty"`
@@ -141,6 +142,7 @@ func (s *state) report() report {
 			row.Txs, row.Reverted, row.NoOps = row.Txs+t.Spent.Txs, row.Reverted+t.Spent.Reverted, row.NoOps+t.Spent.NoOps
 			row.Gas += t.Spent.Gas
 			row.Stale += t.Stale
+			row.Retried += t.Retried
 		}
 		if row.Trials == 0 {
 			continue
@@ -188,10 +190,10 @@ func (r report) failures() int {
 func (r report) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "commit %s, seed %d, %s; without a fault the last transfer under way ends after %.1fs (median)\n", r.Commit, r.Seed, r.Machine, r.Baseline)
-	fmt.Fprintf(&b, "%-4s %-50s %6s %5s %7s %8s %8s %9s %6s %8s %6s %9s %6s\n", "", "fault", "trials", "fail", "95% <", "rec p50", "rec p99", "transfers", "txs", "reverted", "no-op", "gas/trans", "stale")
+	fmt.Fprintf(&b, "%-4s %-50s %6s %5s %7s %8s %8s %9s %6s %8s %6s %9s %6s %7s\n", "", "fault", "trials", "fail", "95% <", "rec p50", "rec p99", "transfers", "txs", "reverted", "no-op", "gas/trans", "stale", "retried")
 	for _, w := range r.Rows {
-		fmt.Fprintf(&b, "%-4s %-50s %6d %5d %6.1f%% %7.1fs %7.1fs %9d %6d %8d %6d %9d %6d\n", w.Fault, w.Name, w.Trials, w.Failures, 100*w.Bound, w.P50, w.P99,
-			w.Transfers, w.Txs, w.Reverted, w.NoOps, w.GasEach, w.Stale)
+		fmt.Fprintf(&b, "%-4s %-50s %6d %5d %6.1f%% %7.1fs %7.1fs %9d %6d %8d %6d %9d %6d %7d\n", w.Fault, w.Name, w.Trials, w.Failures, 100*w.Bound, w.P50, w.P99,
+			w.Transfers, w.Txs, w.Reverted, w.NoOps, w.GasEach, w.Stale, w.Retried)
 	}
 	for _, w := range r.Rows {
 		for seed, why := range w.FailedSeeds {

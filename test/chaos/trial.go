@@ -27,6 +27,9 @@ type trial struct {
 	Invariants int       `json:"invariants"` // evaluations
 	Spent      rig.Spent `json:"spent"`
 	Stale      int       `json:"stale"` // writes refused for a stale fence
+	// Retried are transfers parked as poison, since whoever worked on them was
+	// killed three times in a row, and put back by an operator.
+	Retried int `json:"retried"`
 }
 
 // seedOf gives each trial a seed of its own, so that it can be repeated alone.
@@ -60,6 +63,7 @@ func (w *world) try(ctx context.Context, f fault, t *trial) error {
 		return err
 	}
 	_, before := w.Ledger.Counts()
+	retried := w.Retried()
 	inject := f.inject
 	if f.ID == "MIX" {
 		inject = mix
@@ -76,7 +80,7 @@ func (w *world) try(ctx context.Context, f fault, t *trial) error {
 	}
 	t.Seconds = max(0, last.Sub(cleared).Seconds())
 	_, ended := w.Ledger.Counts()
-	t.Transfers = ended - before
+	t.Transfers, t.Retried = ended-before, w.Retried()-retried
 	if f.forgets {
 		w.Forget()
 		if err := w.AuditAnew(); err != nil {

@@ -106,6 +106,10 @@ func violation(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrViolation}, args...)...)
 }
 
+// poisoned says that a transfer waits for an operator because whoever worked on
+// it died three times in a row.
+func poisoned(j store.Job) bool { return j.Status == tokens.Parked && j.Reason == "poison" }
+
 // take compares rows of the journal with what was sent. It returns those that
 // have newly ended; an error is a violation.
 func (l *Ledger) take(jobs []store.Job) ([]Ended, error) {
@@ -126,7 +130,7 @@ func (l *Ledger) take(jobs []store.Job) ([]Ended, error) {
 			if e.ID != t.ID {
 				return fresh, violation("transaction %s made transfer %s and now %s", tx, e.ID, t.ID)
 			}
-			if j.Status.Terminal() && j.Status != e.Status {
+			if j.Status.Terminal() && !poisoned(j) && j.Status != e.Status {
 				return fresh, violation("transfer %s was %s and is %s", t.ID, e.Status, j.Status)
 			}
 			continue
@@ -143,7 +147,7 @@ func (l *Ledger) take(jobs []store.Job) ([]Ended, error) {
 		if w.Route != t.Route || w.Amount.String() != t.Amount.String() {
 			return fresh, violation("%s of %s in %s is journaled as %s of %s", w.Route, w.Amount, tx, t.Route, t.Amount)
 		}
-		if !j.Status.Terminal() {
+		if !j.Status.Terminal() || poisoned(j) {
 			continue
 		}
 		if j.Status != w.Status {
@@ -157,6 +161,10 @@ func (l *Ledger) take(jobs []store.Job) ([]Ended, error) {
 	}
 	return fresh, nil
 }
+
+// Retried counts the transfers that were parked as poison and put back by hand,
+// as an operator does.
+func (w *World) Retried() int { return w.retried }
 
 // Settle waits until every transfer mined before a moment has ended as it must,
 // and returns when the last of them did. What newly ended is compared with the
@@ -208,6 +216,12 @@ func (w *World) read(ctx context.Context, since time.Time) ([]Ended, error) {
 		if err != nil {
 			w.db.drop()
 			return nil, err
+		}
+		for _, j := range jobs {
+			// What the README tells an operator to do.
+			if poisoned(j) && db.Retry(ctx, j.Transfer.ID, "rig") == nil {
+				w.retried++
+			}
 		}
 		all = append(all, jobs...)
 		if next == "" || len(jobs) > 0 && time.Unix(int64(jobs[len(jobs)-1].Transfer.At), 0).Before(since) {

@@ -59,6 +59,7 @@ type World struct {
 	nodeEnv []string
 	redisMu sync.Mutex
 	spare   int
+	retried int
 	close   []func()
 }
 
