@@ -320,14 +320,14 @@ func failover(ctx context.Context, w *world, rng *rand.Rand) (string, error) {
 		}
 		c := next.Client()
 		defer c.Close()
-		if err := c.SlaveOf(ctx, "127.0.0.1", "1").Err(); err != nil { // hears no more, stays a replica
+		if err := c.ReplicaOf(ctx, "127.0.0.1", "1").Err(); err != nil { // hears no more, stays a replica
 			return fmt.Errorf("cut the replica off: %w", err)
 		}
 		rig.Pause(ctx, lost)
 		r.Kill()
 		w.Failover(next)
 		rig.Pause(ctx, between(rng, 200*time.Millisecond, 2*time.Second))
-		return c.SlaveOf(ctx, "no", "one").Err()
+		return c.ReplicaOf(ctx, "no", "one").Err()
 	})
 	if err == nil {
 		note, err = w.revived(ctx)

@@ -584,11 +584,11 @@ func (w *world) brokenRedis() {
 	ctx := w.t.Context()
 	rdb := w.redis.Client()
 	defer rdb.Close()
-	require.NoError(w.t, rdb.SlaveOf(ctx, "127.0.0.1", "1").Err())
+	require.NoError(w.t, rdb.ReplicaOf(ctx, "127.0.0.1", "1").Err())
 	w.amber("replica", 10*time.Second)
 	w.told(alerts.RedisUndurable, false, 10*time.Second)
 	w.sendIn(tokens.USDC, w.b.Root.Address, big.NewInt(51_000_000), tokens.Done)
-	require.NoError(w.t, rdb.SlaveOf(ctx, "no", "one").Err())
+	require.NoError(w.t, rdb.ReplicaOf(ctx, "no", "one").Err())
 	w.green(30 * time.Second)
 	w.told(alerts.RedisUndurable, true, 15*time.Second)
 

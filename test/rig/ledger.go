@@ -175,7 +175,7 @@ func (w *World) Settle(ctx context.Context, before time.Time, limit time.Duratio
 	var last time.Time
 	trouble := ""
 	for {
-		n, oldest := w.Ledger.due(before)
+		_, oldest := w.Ledger.due(before)
 		fresh, err := w.read(ctx, oldest.Add(-2*time.Minute))
 		if errors.Is(err, ErrViolation) {
 			return last, err
@@ -191,7 +191,8 @@ func (w *World) Settle(ctx context.Context, before time.Time, limit time.Duratio
 		if err := w.paid(ctx, fresh); err != nil {
 			return last, err
 		}
-		if n, _ = w.Ledger.due(before); n == 0 && err == nil {
+		n, _ := w.Ledger.due(before)
+		if n == 0 && err == nil {
 			return last, nil
 		}
 		if ctx.Err() != nil {

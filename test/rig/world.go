@@ -201,7 +201,7 @@ func (w *World) Replica(ctx context.Context) (*Redis, error) {
 	w.later(r.Kill)
 	c := r.Client()
 	defer c.Close()
-	if err := c.SlaveOf(ctx, "127.0.0.1", fmt.Sprint(w.redis.port)).Err(); err != nil {
+	if err := c.ReplicaOf(ctx, "127.0.0.1", fmt.Sprint(w.redis.port)).Err(); err != nil {
 		return nil, fmt.Errorf("follow: %w", err)
 	}
 	return r, Until(ctx, 30*time.Second, "the replica has everything", func() bool {
