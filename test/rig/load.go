@@ -91,10 +91,16 @@ func (l *Load) from(ctx, all context.Context, account *wallet.Account, seed uint
 			continue // the chain is away
 		}
 		l.wait.Go(func() {
-			wait, cancel := context.WithTimeout(all, 4*time.Minute)
+			wait, cancel := context.WithTimeout(all, time.Minute)
 			defer cancel()
 			if _, err := account.Wait(wait, tx); err != nil {
-				l.fail(fmt.Errorf("%s: %w", want.Route, err))
+				// A node that was killed forgets its pool, and the wallet may have
+				// given the nonce to another transaction since: then this one is never
+				// mined, and no money has moved. It stays in the ledger as one that may
+				// be.
+				if errors.Is(err, chains.ErrReverted) {
+					l.fail(fmt.Errorf("%s: %w", want.Route, err))
+				}
 				return
 			}
 			l.w.Ledger.Note(tx, want)
