@@ -253,6 +253,23 @@ func TestInFlightAndMembersAreBounded(t *testing.T) {
 	require.Equal(t, []uint64{0, 1, 2}, r.node.Nonces(r.from))
 }
 
+// TestACapOfItsOwnBoundsWhatAnEstimateMayGive estimates 50,000 gas, and a fifth.
+func TestACapOfItsOwnBoundsWhatAnEstimateMayGive(t *testing.T) {
+	for _, c := range []struct{ limit, want uint64 }{{0, 60_000}, {70_000, 60_000}, {55_000, 55_000}, {50_000, 50_000}, {49_999, 0}, {1 << 40, 60_000}} {
+		r := newRig(t)
+		tx := payload("a")
+		tx.GasCap = c.limit
+		err := r.m.Send(t.Context(), tx)
+		if c.want == 0 {
+			require.ErrorIs(t, err, chains.ErrGasLimit)
+			require.Empty(t, r.node.Pending(r.from))
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, c.want, r.intent(0).Gas, "cap %d", c.limit)
+	}
+}
+
 func TestASimulationRightAfterALaneMateIsNotBelieved(t *testing.T) {
 	r := newRig(t)
 	fence := chains.Fence{Lane: "l", Epoch: 1, Counter: 1}
