@@ -157,6 +157,28 @@ func (c *chain) serve(v view, method string, params []json.RawMessage) ([]byte, 
 			return []byte(`"` + hexutil.EncodeBig(db.GetBalance(who).ToBig()) + `"`), nil
 		}
 		return hexNumber(db.GetNonce(who)), nil
+	case "eth_getCode", "eth_getStorageAt":
+		who, err := argument[common.Address](params, 0)
+		if err != nil {
+			return nil, err
+		}
+		if method == "eth_getCode" {
+			db, _, err := c.stateAt(head, params, 1)
+			if err != nil {
+				return nil, err
+			}
+			return hexBytes(db.GetCode(who)), nil
+		}
+		slot, err := argument[common.Hash](params, 1)
+		if err != nil {
+			return nil, err
+		}
+		db, _, err := c.stateAt(head, params, 2)
+		if err != nil {
+			return nil, err
+		}
+		word := db.GetState(who, slot)
+		return hexBytes(word[:]), nil
 	case "eth_call":
 		m, err := callArgument(params)
 		if err != nil {
