@@ -206,6 +206,9 @@ func (s *shared) session(ctx context.Context) error {
 			return fail(err)
 		}
 		stop.add(sub.Name, func() error { l.client.Close(); return nil })
+		if err := s.awaitContracts(run, l); err != nil {
+			return fail(err)
+		}
 		tx, err := open(sub.Name, sub.Chain, l.client.Client)
 		if err != nil {
 			return fail(err)
@@ -269,16 +272,21 @@ func newAlerts(cfg Config, log *slog.Logger) (*alerts.Manager, error) {
 }
 
 // dial connects to a chain. An endpoint that is down is waited for; one of
-// another chain ends the start.
+// another chain, by its id or by its first block, ends the start.
 func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, error) {
 	url, err := c.Endpoint()
+	if err != nil {
+		return nil, err
+	}
+	genesis, err := genesisOf(name, s.cfg.Subnets, s.Deployment)
 	if err != nil {
 		return nil, err
 	}
 	var client *evm.Client
 	err = backoff.RetryNotify(func() error {
 		client, err = s.Dial(ctx, evm.Config{
-			Name: name, URL: url, ChainID: c.ChainID, Finality: c.Finality, StartBlock: c.StartBlock, MaxRange: c.MaxRange, Metrics: s.txMetrics,
+			Name: name, URL: url, ChainID: c.ChainID, GenesisHash: genesis, Finality: c.Finality,
+			StartBlock: c.StartBlock, MaxRange: c.MaxRange, Metrics: s.txMetrics,
 		}, s.Log)
 		if errors.Is(err, chains.ErrUnavailable) {
 			s.health.set("chain/"+name, err)
@@ -292,6 +300,9 @@ func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, e
 		func(err error, wait time.Duration) {
 			s.Log.Warn("chain is not reachable: will retry", "chain", name, "err", err)
 		})
+	if errors.Is(err, chains.ErrWrongChain) {
+		return nil, fmt.Errorf("connect to %s: %w: give the URL of the chain that the deployment was made on, or the deployment.json of this chain", name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", name, err)
 	}

@@ -93,6 +93,9 @@ func RescanParts(ctx context.Context, cfg Config, o RescanOptions, p Parts) ([]R
 			return nil, err
 		}
 		defer l.client.Close()
+		if err := l.standing(ctx); err != nil {
+			return nil, err
+		}
 		flows = append(flows, l.flows()...)
 		first.filter = joined(first.filter, l.sub.RootContracts(), l.sub.RootTopics())
 		rest = append(rest, side{l.sub.Name, l.client, l.sub.ID, c.StartBlock, chains.Filter{Addresses: l.sub.SubnetContracts(), Topics: l.sub.SubnetTopics()}})

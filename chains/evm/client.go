@@ -150,8 +150,8 @@ func (c *Client) batchOnce(ctx context.Context, reqs []*request) error {
 	return nil
 }
 
-// checkChain asks for the chain id again when a connection was opened since it
-// was last asked. An answer that never came (err) needs no such check, and
+// checkChain asks which chain this is (chain id and genesis hash) again when a
+// connection was opened since it was last asked. An answer that never came (err) needs no such check, and
 // nobody who stops wants to wait for another one.
 func (c *Client) checkChain(ctx context.Context, err error) error {
 	if class := ClassOf(err); class == ClassTimeout || class == ClassCanceled {
@@ -200,8 +200,11 @@ func (c *Client) identify(ctx context.Context) error {
 	if err := c.rpc.CallContext(ctx, &genesis, "eth_getBlockByNumber", "0x0", false); err != nil {
 		return c.wrap("eth_getBlockByNumber", err)
 	}
-	if genesis == nil || genesis.Hash != c.cfg.GenesisHash {
-		return fmt.Errorf("%s: genesis hash differs: %w", c.cfg.Name, chains.ErrWrongChain)
+	if genesis == nil {
+		return c.wrap("eth_getBlockByNumber", fmt.Errorf("%w: no block 0", errBadAnswer))
+	}
+	if genesis.Hash != c.cfg.GenesisHash {
+		return fmt.Errorf("%s: chain %d begins with block %s, want %s: %w", c.cfg.Name, c.cfg.ChainID, genesis.Hash, c.cfg.GenesisHash, chains.ErrWrongChain)
 	}
 	return nil
 }

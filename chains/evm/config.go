@@ -29,7 +29,7 @@ type Config struct {
 	Name        string      // of the chain, as in logs and labels: "root"
 	URL         string      // http, https, ws or wss; never shown
 	ChainID     chains.ID   // asked at start and after each reconnect
-	GenesisHash common.Hash // hash of block 0; zero: not checked
+	GenesisHash common.Hash // hash of block 0, asked with the chain id; zero: not asked
 	Finality    string      // "finalized" (the tag) or "depth:N" (N blocks below latest)
 	StartBlock  uint64      // first height with events of ours
 	MaxRange    uint64      // blocks per log query; halved when the node objects

@@ -557,6 +557,23 @@ func TestAnotherChainIsNoticedAtStartAndAtEveryReconnect(t *testing.T) {
 	n.SetChainID(testChain)
 	_, err = c.NonceAt(t.Context(), ours, AtLatest)
 	require.NoError(t, err)
+
+	// The id may stay when the chain does not.
+	n.On("eth_getBlockByNumber", func(c *fake.Call, next func()) {
+		if next(); string(c.Params[0]) == `"0x0"` {
+			c.Result = map[string]any{"hash": common.HexToHash("0xbad")}
+		}
+	})
+	n.CloseConnections()
+	require.Eventually(t, func() bool {
+		_, err = c.NonceAt(t.Context(), ours, AtLatest)
+		return ClassOf(err) != ClassTransport
+	}, 5*time.Second, 10*time.Millisecond)
+	require.ErrorIs(t, err, chains.ErrWrongChain, "the first block is another")
+	require.ErrorContains(t, err, n.Hash(0).Hex())
+	n.Clear()
+	_, err = c.NonceAt(t.Context(), ours, AtLatest)
+	require.NoError(t, err)
 }
 
 // An endpoint that was reconnected to and does not answer costs one timeout,

@@ -77,11 +77,11 @@ func (g *globals) bridge(ctx context.Context, keystore, password string) (*walle
 	if dep.OnlyAddresses() {
 		return nil, p, usage("the contracts of this home are somebody else's: send with a wallet of theirs, this program only carries")
 	}
-	root, err := wallet.Open(ctx, "root", p.rootURL, dep.Root.ChainID, key)
+	root, err := wallet.Open(ctx, wallet.RootOf(dep, p.rootURL), key)
 	if err != nil {
 		return nil, p, err
 	}
-	sub, err := wallet.Open(ctx, "subnet", p.subnetURL, dep.Subnet.ChainID, key)
+	sub, err := wallet.Open(ctx, wallet.SubnetOf(dep, p.subnetURL), key)
 	if err != nil {
 		root.Close()
 		return nil, p, err

@@ -73,7 +73,7 @@ func TestANewcomersCommandsWorkAgainstADevnet(t *testing.T) {
 	victim := common.HexToAddress("0x00000000000000000000000000000000b10cced2")
 	owner, err := r.dir.Key("deployer", 4096)
 	require.NoError(t, err)
-	deployer, err := wallet.Open(t.Context(), "root", r.net.Info.RootURL, r.net.Dep.Root.ChainID, owner)
+	deployer, err := wallet.Open(t.Context(), wallet.RootOf(r.net.Dep, r.net.Info.RootURL), owner)
 	require.NoError(t, err)
 	defer deployer.Close()
 	tx, err := deployer.Send(t.Context(), r.net.Dep.Root.Usdc, bindings.NewDevUsdc().PackSetBlocked(victim, true), nil)

@@ -22,7 +22,7 @@ func (w *World) Stake(ctx context.Context, ether int64) error {
 	if err != nil {
 		return err
 	}
-	v, err := wallet.Open(ctx, "root", w.Net.Info.RootURL, w.Net.Dep.Root.ChainID, key)
+	v, err := wallet.Open(ctx, wallet.RootOf(w.Net.Dep, w.Net.Info.RootURL), key)
 	if err != nil {
 		return err
 	}

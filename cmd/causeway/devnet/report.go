@@ -90,12 +90,12 @@ func (n *Net) Report(ctx context.Context, version string, began time.Time, trans
 // Audit reads the invariants through endpoints of its own.
 func (n *Net) Audit(ctx context.Context) (audit.Report, error) {
 	quiet := slog.New(slog.DiscardHandler)
-	root, err := evm.Dial(ctx, evm.Config{Name: flow.Root, URL: n.Info.RootURL, ChainID: n.Dep.Root.ChainID, StartBlock: n.Dep.Root.StartBlock}, quiet)
+	root, err := evm.Dial(ctx, evm.Config{Name: flow.Root, URL: n.Info.RootURL, ChainID: n.Dep.Root.ChainID, GenesisHash: n.Dep.Root.GenesisHash, StartBlock: n.Dep.Root.StartBlock}, quiet)
 	if err != nil {
 		return audit.Report{}, fmt.Errorf("audit: %w", err)
 	}
 	defer root.Close()
-	child, err := evm.Dial(ctx, evm.Config{Name: "subnet", URL: n.Info.SubnetURL, ChainID: n.Dep.Subnet.ChainID}, quiet)
+	child, err := evm.Dial(ctx, evm.Config{Name: "subnet", URL: n.Info.SubnetURL, ChainID: n.Dep.Subnet.ChainID, GenesisHash: n.Dep.Subnet.GenesisHash}, quiet)
 	if err != nil {
 		return audit.Report{}, fmt.Errorf("audit: %w", err)
 	}

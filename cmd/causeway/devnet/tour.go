@@ -110,11 +110,11 @@ func ether(n int64) *big.Int {
 
 // Bridge is the user's wallet on both sides. The caller closes its accounts.
 func (n *Net) Bridge(ctx context.Context) (*wallet.Bridge, error) {
-	root, err := wallet.Open(ctx, "root", n.Info.RootURL, n.Dep.Root.ChainID, n.keys.user)
+	root, err := wallet.Open(ctx, wallet.RootOf(n.Dep, n.Info.RootURL), n.keys.user)
 	if err != nil {
 		return nil, err
 	}
-	sub, err := wallet.Open(ctx, "subnet", n.Info.SubnetURL, n.Dep.Subnet.ChainID, n.keys.user)
+	sub, err := wallet.Open(ctx, wallet.SubnetOf(n.Dep, n.Info.SubnetURL), n.keys.user)
 	if err != nil {
 		root.Close()
 		return nil, err
@@ -124,7 +124,7 @@ func (n *Net) Bridge(ctx context.Context) (*wallet.Bridge, error) {
 
 // block puts an address on the dev USDC's blocklist, as its owner.
 func (n *Net) block(ctx context.Context, b *wallet.Bridge) (common.Address, error) {
-	owner, err := wallet.Open(ctx, "root", n.Info.RootURL, n.Dep.Root.ChainID, n.keys.deployer)
+	owner, err := wallet.Open(ctx, wallet.RootOf(n.Dep, n.Info.RootURL), n.keys.deployer)
 	if err != nil {
 		return common.Address{}, err
 	}

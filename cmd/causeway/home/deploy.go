@@ -101,9 +101,12 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 	if err != nil {
 		return none, fmt.Errorf("make the subnet's genesis: %w", err)
 	}
-	if err := d.initNode(dep, o); err != nil {
+	// The subnet is the chain that the node begins, whatever made its genesis.
+	genesis, err := d.initNode(dep, o)
+	if err != nil {
 		return none, err
 	}
+	dep.Subnet.GenesisHash = genesis.Hash()
 	if err := d.writeConfigs(dep, o); err != nil {
 		return none, err
 	}
@@ -112,25 +115,25 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 }
 
 // initNode makes the validator's home, once.
-func (d Dir) initNode(dep deploy.Deployment, o DeployOptions) error {
-	if _, err := node.LoadGenesis(d.Node()); err == nil {
-		return nil
+func (d Dir) initNode(dep deploy.Deployment, o DeployOptions) (node.Genesis, error) {
+	if genesis, err := node.LoadGenesis(d.Node()); err == nil {
+		return genesis, nil
 	}
 	genesis, err := NodeGenesis(dep)
 	if err != nil {
-		return err
+		return genesis, err
 	}
 	if o.Genesis != nil {
 		o.Genesis(&genesis)
 	}
 	key, err := d.Key("validator", o.Strength)
 	if err != nil {
-		return err
+		return genesis, err
 	}
 	if err := node.InitHome(d.Node(), genesis, key); err != nil {
-		return fmt.Errorf("make the node's home: %w", err)
+		return genesis, fmt.Errorf("make the node's home: %w", err)
 	}
-	return nil
+	return genesis, nil
 }
 
 // NodeGenesis is the node's genesis of a deployment.

@@ -36,23 +36,53 @@ type Account struct {
 	raw   map[common.Hash]*types.Transaction // sent and not yet seen in a block
 }
 
-// Open connects a key to a chain and checks the chain's id.
-func Open(ctx context.Context, name, url string, id chains.ID, key *ecdsa.PrivateKey) (*Account, error) {
-	client, err := ethclient.DialContext(ctx, url)
+// Chain is where an account lives.
+type Chain struct {
+	Name    string // "root" or the subnet's
+	URL     string // never shown
+	ID      chains.ID
+	Genesis common.Hash // hash of block 0; zero: not asked
+}
+
+// Open connects a key to a chain and checks that it is this one: by its id and
+// by its first block.
+func Open(ctx context.Context, c Chain, key *ecdsa.PrivateKey) (*Account, error) {
+	client, err := ethclient.DialContext(ctx, c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: the URL is not usable", name)
+		return nil, fmt.Errorf("connect to %s: the URL is not usable", c.Name)
 	}
+	if err := c.check(ctx, client); err != nil {
+		client.Close()
+		return nil, err
+	}
+	return &Account{Address: crypto.PubkeyToAddress(key.PublicKey), name: c.Name, key: key, client: client,
+		id: new(big.Int).SetUint64(uint64(c.ID)), raw: map[common.Hash]*types.Transaction{}}, nil
+}
+
+// check asks an endpoint which chain it serves. The hash is the one it says:
+// another way to make it is not ours to know.
+func (c Chain) check(ctx context.Context, client *ethclient.Client) error {
+	const remedy = "give the URL of the chain that the deployment was made on, or the deployment.json of this chain"
 	got, err := client.ChainID(ctx)
 	if err != nil {
-		client.Close()
-		return nil, fmt.Errorf("connect to %s: %w", name, chains.ErrUnavailable)
+		return fmt.Errorf("connect to %s: %w", c.Name, chains.ErrUnavailable)
 	}
-	if got.Uint64() != uint64(id) {
-		client.Close()
-		return nil, fmt.Errorf("%s answers as chain %s, expected %d: %w", name, got, id, chains.ErrWrongChain)
+	if !got.IsUint64() || got.Uint64() != uint64(c.ID) {
+		return fmt.Errorf("%s answers as chain %s, expected %d: %w: %s", c.Name, got, c.ID, chains.ErrWrongChain, remedy)
 	}
-	return &Account{Address: crypto.PubkeyToAddress(key.PublicKey), name: name, key: key, client: client, id: got,
-		raw: map[common.Hash]*types.Transaction{}}, nil
+	if c.Genesis == (common.Hash{}) {
+		return nil
+	}
+	var first struct {
+		Hash common.Hash `json:"hash"`
+	}
+	if err := client.Client().CallContext(ctx, &first, "eth_getBlockByNumber", "0x0", false); err != nil {
+		return fmt.Errorf("read the first block of %s: %w", c.Name, chains.ErrUnavailable)
+	}
+	if first.Hash != c.Genesis {
+		return fmt.Errorf("%s answers as a chain %d that begins with block %s, expected %s: %w: %s", c.Name, c.ID, first.Hash, c.Genesis, chains.ErrWrongChain, remedy)
+	}
+	return nil
 }
 
 // Close ends the connection.

@@ -22,6 +22,16 @@ type Bridge struct {
 	Subnet *Account
 }
 
+// RootOf is the root of a deployment.
+func RootOf(d deploy.Deployment, url string) Chain {
+	return Chain{Name: "root", URL: url, ID: d.Root.ChainID, Genesis: d.Root.GenesisHash}
+}
+
+// SubnetOf is the subnet of a deployment.
+func SubnetOf(d deploy.Deployment, url string) Chain {
+	return Chain{Name: "subnet", URL: url, ID: d.Subnet.ChainID, Genesis: d.Subnet.GenesisHash}
+}
+
 var (
 	gatewayABI    = bindings.NewGateway()
 	controllerABI = bindings.NewLinkedTokenController()
