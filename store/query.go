@@ -164,48 +164,84 @@ type Filter struct {
 	Cursor  string // next of the page before
 }
 
-// List reads transfers, newest origin first. next is "" after the last page; a
-// page may be short, even empty, before it.
+// listRows bounds how many rows one List looks at.
+const listRows = 1000
+
+// List reads transfers, newest origin first, in full pages: next is "" where
+// none follows. Only where a thousand rows that the filter leaves out lie in
+// between may a page be short, even empty, before it.
 func (db *DB) List(ctx context.Context, f Filter) (jobs []Job, next string, err error) {
 	if f.Limit <= 0 {
 		f.Limit = 50
 	}
 	f.Limit = min(f.Limit, 500)
-	var prefixes []string
-	if f.Address != "" {
-		prefixes = []string{"a\n" + strings.ToLower(f.Address)}
-	} else {
-		groups, err := db.groups(ctx)
+	prefixes, err := db.listed(ctx, f)
+	if err != nil {
+		return nil, "", err
+	}
+	// One more than the page says whether another one follows.
+	page, last := max(f.Limit+1, 64), f.Cursor
+	for looked := 0; looked < listRows; {
+		tails, err := db.newest(ctx, prefixes, last, page)
 		if err != nil {
 			return nil, "", err
 		}
-		for _, g := range groups {
-			if (f.Route == "" || g.Route == f.Route) && (f.Status == "" || g.Status == f.Status) {
-				prefixes = append(prefixes, g.prefix())
+		ids := make([]string, len(tails))
+		for i, t := range tails {
+			ids[i] = rowID(t)
+		}
+		loaded, err := db.load(ctx, ids, nil)
+		if err != nil {
+			return nil, "", err
+		}
+		at := make(map[string]string, len(tails)) // id → cursor
+		for i, t := range tails {
+			at[ids[i]] = strings.ReplaceAll(t, "\n", "-")
+		}
+		for _, j := range loaded {
+			if !f.matches(j) {
+				continue
 			}
+			if len(jobs) == f.Limit {
+				return jobs, next, nil
+			}
+			jobs, next = append(jobs, j), at[j.Transfer.ID.Hex()]
 		}
-	}
-	tails, err := db.newest(ctx, prefixes, f.Cursor, f.Limit)
-	if err != nil {
-		return nil, "", err
-	}
-	ids := make([]string, len(tails))
-	for i, t := range tails {
-		ids[i] = rowID(t)
-	}
-	loaded, err := db.load(ctx, ids, nil)
-	if err != nil {
-		return nil, "", err
-	}
-	for _, j := range loaded {
-		if (f.Route == "" || j.Transfer.Route == f.Route) && (f.Status == "" || j.Status == f.Status) && (f.Hidden || !j.Transfer.Hidden) {
-			jobs = append(jobs, j)
+		if len(tails) < page {
+			return jobs, "", nil
 		}
+		looked += len(tails)
+		last = at[ids[len(ids)-1]]
 	}
-	if len(tails) == f.Limit {
-		next = strings.ReplaceAll(tails[len(tails)-1], "\n", "-")
+	if len(jobs) < f.Limit {
+		next = last
 	}
 	return jobs, next, nil
+}
+
+// listed is which rows of the index a list walks. The relayer's own transfers,
+// of which there are many more than users', are of no route in the table: their
+// groups are left out, rather than read and thrown away.
+func (db *DB) listed(ctx context.Context, f Filter) ([]string, error) {
+	if f.Address != "" {
+		return []string{"a\n" + strings.ToLower(f.Address)}, nil
+	}
+	groups, err := db.groups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, g := range groups {
+		_, users := tokens.RouteByName(g.Route)
+		if (f.Route == "" || g.Route == f.Route) && (f.Status == "" || g.Status == f.Status) && (f.Hidden || users) {
+			out = append(out, g.prefix())
+		}
+	}
+	return out, nil
+}
+
+func (f Filter) matches(j Job) bool {
+	return (f.Route == "" || j.Transfer.Route == f.Route) && (f.Status == "" || j.Status == f.Status) && (f.Hidden || !j.Transfer.Hidden)
 }
 
 // newest merges the newest rows below a cursor of several groups; what is

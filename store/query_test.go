@@ -93,6 +93,69 @@ func TestListsPageThroughEverythingNewestFirst(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// TestHiddenTransfersOnTopTakeNoPlaceInAPage lists a few users' transfers below
+// many of the relayer's own, as after an hour without users.
+func TestHiddenTransfersOnTopTakeNoPlaceInAPage(t *testing.T) {
+	db, _ := open(t, storetest.StartRedis(t))
+	var jobs []store.NewJob
+	for n := 1; n <= 190; n++ {
+		j := job(n)
+		if n > 20 {
+			j.Transfer.Hidden, j.Transfer.Route = true, []string{"checkpoint", "topdown", "usdc_deposit"}[n%3]
+		}
+		jobs = append(jobs, j)
+	}
+	fill(t, db, jobs...)
+	for _, f := range []store.Filter{{Limit: 5}, {Limit: 5, Address: job(1).Transfer.Recipient.Hex()}, {Limit: 5, Route: "usdc_deposit"}} {
+		var got []int
+		for pages := 1; ; pages++ {
+			page, next, err := db.List(ctx, f)
+			require.NoError(t, err)
+			require.Len(t, page, 5, "%+v", f)
+			got = append(got, ids(page)...)
+			if next == "" {
+				require.Equal(t, 4, pages, "no empty page at the end")
+				break
+			}
+			f.Cursor = next
+		}
+		require.Equal(t, []int{20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, got)
+	}
+	page, next, err := db.List(ctx, store.Filter{Limit: 5, Route: "checkpoint"})
+	require.NoError(t, err)
+	require.Empty(t, page)
+	require.Empty(t, next)
+	page, next, err = db.List(ctx, store.Filter{Limit: 5, Route: "checkpoint", Hidden: true})
+	require.NoError(t, err)
+	require.Len(t, page, 5)
+	require.NotEmpty(t, next)
+}
+
+// TestOneListLooksAtABoundedNumberOfRows hides two transfers behind 1,200 that
+// the filter leaves out.
+func TestOneListLooksAtABoundedNumberOfRows(t *testing.T) {
+	db, _ := open(t, storetest.StartRedis(t))
+	var jobs []store.NewJob
+	for n := 1; n <= 1202; n++ {
+		j := job(n)
+		j.Transfer.Hidden = n > 2
+		jobs = append(jobs, j)
+	}
+	for part := range slices.Chunk(jobs, 200) {
+		fill(t, db, part...)
+	}
+	f := store.Filter{Limit: 2, Address: job(1).Transfer.Recipient.Hex()}
+	page, next, err := db.List(ctx, f)
+	require.NoError(t, err)
+	require.Empty(t, page)
+	require.NotEmpty(t, next, "more is to be looked at")
+	f.Cursor = next
+	page, next, err = db.List(ctx, f)
+	require.NoError(t, err)
+	require.Equal(t, []int{2, 1}, ids(page))
+	require.Empty(t, next)
+}
+
 func TestStatsCountEveryTransferOnce(t *testing.T) {
 	db, _ := open(t, redisFor(t))
 	empty, err := db.Stats(ctx)

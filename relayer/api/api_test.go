@@ -20,6 +20,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/store/storetest"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/prometheus/client_golang/prometheus"
@@ -249,6 +250,42 @@ func TestAListPassesItsFilterToTheJournal(t *testing.T) {
 
 	requirePage(t, get(t, users(l), "GET", "/v1/transfers", ""))
 	require.Equal(t, store.Filter{Limit: 50}, l.filter)
+}
+
+// TestPagesAreFullBelowTheRelayersOwnTransfers asks a real journal.
+func TestPagesAreFullBelowTheRelayersOwnTransfers(t *testing.T) {
+	db, err := store.Open(t.Context(), store.Options{URL: storetest.StartRedis(t).URL(), Namespace: "test"})
+	require.NoError(t, err)
+	defer db.Close()
+	var jobs []store.NewJob
+	for n := int64(1); n <= 100; n++ {
+		j := job(n, "usdc_deposit", n > 12)
+		if n > 12 {
+			j.Transfer.Route = []string{"checkpoint", "topdown", "power"}[n%3]
+		}
+		j.Transfer.At += uint64(n)
+		jobs = append(jobs, store.NewJob{Transfer: j.Transfer, Steps: []store.StepPlan{{
+			Name: "deliver", Lane: "l", Key: fmt.Sprint(n), Wait: true, Poll: time.Minute, Next: map[store.Outcome]string{store.OK: "done"},
+		}}})
+	}
+	_, _, err = db.Backfill(t.Context(), "root", jobs, nil)
+	require.NoError(t, err)
+	h := api.New(api.Config{DB: db, Status: func(context.Context) any { return nil }, Log: slog.New(slog.DiscardHandler)})
+	var sizes []int
+	seen, at := map[common.Hash]bool{}, "/v1/transfers?limit=5"
+	for {
+		p := requirePage(t, get(t, h, "GET", at, ""))
+		sizes = append(sizes, len(p.Transfers))
+		for _, x := range p.Transfers {
+			seen[x.ID] = true
+		}
+		if p.Next == "" {
+			break
+		}
+		at = "/v1/transfers?limit=5&cursor=" + p.Next
+	}
+	require.Equal(t, []int{5, 5, 2}, sizes)
+	require.Len(t, seen, 12)
 }
 
 func TestALookupByTransactionObeysTheOtherParametersToo(t *testing.T) {
