@@ -57,6 +57,11 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
 		return fmt.Errorf("make state folder: %w", err)
 	}
+	release, err := Lock(cfg.State, "a relayer")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = release() }()
 	if cfg.Instance == "" {
 		host, _ := os.Hostname()
 		cfg.Instance = fmt.Sprintf("%s-%d", host, os.Getpid())

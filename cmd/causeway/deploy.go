@@ -56,6 +56,11 @@ func newDeploy(g *globals) *cobra.Command {
 			if redis != "" {
 				o.Redis.URL = redis
 			}
+			release, err := g.dir().Lock("a deployment")
+			if err != nil {
+				return err
+			}
+			defer func() { _ = release() }()
 			if err := addPreFund(g, &o, preFund); err != nil {
 				return err
 			}

@@ -64,6 +64,12 @@ func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cleanup(err)) }()
+	// One devnet per home: a second Redis on one file would ruin it.
+	release, err := dir.Lock("a devnet")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/subnet/node"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
+	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/cenkalti/backoff/v4"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/spf13/cobra"
@@ -64,6 +66,14 @@ func newNode(g *globals) *cobra.Command {
 }
 
 func runNode(ctx context.Context, cfg home.NodeConfig, ready string, log *slog.Logger) error {
+	release, err := relayer.Lock(cfg.Home, "a node")
+	if errors.Is(err, fs.ErrNotExist) {
+		return usage("there is no node's home at %s: `causeway deploy` makes one", cfg.Home)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = release() }()
 	parent, err := dialParent(ctx, cfg.Parent, log)
 	if err != nil {
 		return err

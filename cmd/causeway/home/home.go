@@ -49,6 +49,15 @@ func (d Dir) Logs() string { return d.path("logs") }
 // Sub is a folder of the home.
 func (d Dir) Sub(name string) string { return d.path(name) }
 
+// Lock makes the folder and takes it for this process: who is "a devnet" or "a
+// deployment". Neither may run beside another one in the same folder.
+func (d Dir) Lock(who string) (release func() error, err error) {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return nil, fmt.Errorf("make home: %w", err)
+	}
+	return relayer.Lock(string(d), who)
+}
+
 // Make makes the folder, for its owner only.
 func (d Dir) Make() error {
 	for _, dir := range []string{string(d), d.path("keys"), d.Logs()} {
