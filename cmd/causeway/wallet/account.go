@@ -192,9 +192,13 @@ func (a *Account) refused(err error) error {
 		if text, ok := data.ErrorData().(string); ok {
 			raw := common.FromHex(text)
 			if name := errorName(raw); name != "" {
-				return fmt.Errorf("the contract on %s refuses it: %s: %w", a.name, name, &chains.RevertError{Reason: name, Data: raw})
+				return fmt.Errorf("the contract on %s refuses it: %w", a.name, &chains.RevertError{Reason: name, Data: raw})
 			}
 		}
+	}
+	var answer interface{ ErrorCode() int }
+	if !errors.As(err, &answer) {
+		return fmt.Errorf("ask %s: %w", a.name, chains.ErrUnavailable) // the text of a network error has the URL in it
 	}
 	return fmt.Errorf("the call on %s would fail: %w", a.name, err)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/causeway-bridge/causeway/chains/ipc"
 	"github.com/causeway-bridge/causeway/contracts/bindings"
@@ -13,6 +14,7 @@ import (
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/accounts/abi/bind/v2"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 )
 
 // Bridge is a user with an account on each side.
@@ -183,7 +185,8 @@ func (b *Bridge) call(ctx context.Context, a *Account, to common.Address, data [
 	return raw, err
 }
 
-// errorName finds the name of a custom error in any of our contracts.
+// errorName finds a custom error of any of our contracts, and writes it with
+// its arguments: InvalidAmount(amount=5, max=4).
 func errorName(data []byte) string {
 	if len(data) < 4 {
 		return ""
@@ -197,15 +200,37 @@ func errorName(data []byte) string {
 			continue
 		}
 		for _, e := range parsed.Errors {
-			if [4]byte(e.ID[:4]) == [4]byte(data[:4]) {
-				if values, err := e.Unpack(data); err == nil {
-					return fmt.Sprintf("%s%v", e.Name, values)
-				}
+			if [4]byte(e.ID[:4]) != [4]byte(data[:4]) {
+				continue
+			}
+			values, err := e.Inputs.Unpack(data[4:])
+			if err != nil {
 				return e.Name
 			}
+			words := make([]string, len(values))
+			for i, v := range values {
+				words[i] = argument(v)
+				if name := e.Inputs[i].Name; name != "" && !strings.HasPrefix(name, "arg") {
+					words[i] = name + "=" + words[i]
+				}
+			}
+			return e.Name + "(" + strings.Join(words, ", ") + ")"
 		}
 	}
 	return ""
+}
+
+// argument writes bytes as hex; %v of an array of bytes is a list of numbers.
+func argument(v any) string {
+	switch v := v.(type) {
+	case [32]byte:
+		return hexutil.Encode(v[:])
+	case [4]byte:
+		return hexutil.Encode(v[:])
+	case []byte:
+		return hexutil.Encode(v)
+	}
+	return fmt.Sprint(v)
 }
 
 // RefundOf is a refund of USDC that waits to be claimed, 0 if none.
