@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/store"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -234,14 +235,8 @@ func (c Config) Check() error {
 	if c.State == "" {
 		bad("state: give a folder for what must survive on local disk")
 	}
-	if (c.Redis.URL == "") == (c.Redis.URLFile == "") {
-		bad("redis: give either url or url_file")
-	}
-	if u := c.Redis.URL; u != "" && !strings.HasPrefix(u, "redis://") && !strings.HasPrefix(u, "rediss://") && !strings.HasPrefix(u, "unix://") {
-		bad("redis.url: redis://host:port/db, rediss://host:port/db or unix://path")
-	}
-	if !plainName.MatchString(c.Redis.Namespace) {
-		bad("redis.namespace: 1 to 64 letters, digits, '.', '_' or '-'")
+	if err := c.Redis.Check(); err != nil {
+		errs = append(errs, err)
 	}
 	c.Root.check("root", bad)
 	if len(c.Subnets) == 0 {
@@ -272,6 +267,21 @@ func (c Config) Check() error {
 	}
 	if !c.SingleSource {
 		bad("single_source: this version reads each chain through one endpoint; say true to accept that")
+	}
+	return errors.Join(errs...)
+}
+
+// Check lists everything that is wrong with it.
+func (r Redis) Check() error {
+	var errs []error
+	if (r.URL == "") == (r.URLFile == "") {
+		errs = append(errs, errors.New("redis: give either url or url_file"))
+	}
+	if r.URL != "" && !store.IsURL(r.URL) {
+		errs = append(errs, errors.New("redis.url: redis://host:port/db, rediss://host:port/db or unix://path"))
+	}
+	if !plainName.MatchString(r.Namespace) {
+		errs = append(errs, errors.New("redis.namespace: 1 to 64 letters, digits, '.', '_' or '-'"))
 	}
 	return errors.Join(errs...)
 }

@@ -85,7 +85,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 		return err
 	}
 	stop.add("api", public.Close)
-	lateAdmin.set(api.Admin(reg, tools.health))
+	lateAdmin.set(api.Admin(reg, tools.health, tools.status.read))
 	admin, err := api.Listen(cfg.API.Admin, lateAdmin)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 		return fmt.Errorf("open the journal: %w", err)
 	}
 	stop.add("journal", db.Close)
-	lateAPI.set(api.New(api.Config{DB: db, Status: tools.status.read, Log: log}))
+	lateAPI.set(api.New(api.Config{DB: db, Status: tools.status.public, Log: log}))
 	if ready != nil {
 		ready(Ready{API: public.Addr(), Admin: admin.Addr()})
 	}

@@ -2,6 +2,8 @@ package relayer
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,9 +13,10 @@ import (
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/tokens"
 )
 
-// statusBoard answers /v1/status.
+// statusBoard answers /status of operators and /v1/status of users.
 type statusBoard struct {
 	instance, version string
 	singleSource      bool
@@ -22,7 +25,7 @@ type statusBoard struct {
 
 	mu      sync.Mutex
 	db      shown
-	chains  map[string]*chainView
+	chains  []chainView // the root first
 	senders map[string]*evm.TxManager
 }
 
@@ -34,6 +37,7 @@ type shown interface {
 }
 
 type chainView struct {
+	name   string
 	id     chains.ID
 	source chains.Source
 }
@@ -42,13 +46,13 @@ func (b *statusBoard) set(db shown, links []*link, root *evm.Client, senders map
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.db, b.senders = db, senders
-	b.chains = map[string]*chainView{flow.Root: {root.ChainID(), root}}
+	b.chains = []chainView{{flow.Root, root.ChainID(), root}}
 	for _, l := range links {
-		b.chains[l.sub.Name] = &chainView{l.sub.ID, l.client}
+		b.chains = append(b.chains, chainView{l.sub.Name, l.sub.ID, l.client})
 	}
 }
 
-// Status is the body of /v1/status.
+// Status is the body of /status on the admin listener.
 type Status struct {
 	Instance string `json:"instance"`
 	Version  string `json:"version"`
@@ -65,12 +69,28 @@ type Status struct {
 	Alerts  []alerts.Alert    `json:"alerts"`
 }
 
+// PublicStatus is the body of /v1/status: what users need. Which machine,
+// accounts and troubles there are is for operators.
+type PublicStatus struct {
+	Version string        `json:"version"`
+	Ready   bool          `json:"ready"`
+	Sources string        `json:"sources"`
+	Chains  []PublicChain `json:"chains"`
+	Counts  []CountStatus `json:"counts"` // of users' transfers
+}
+
+// PublicChain is how far a chain is read.
+type PublicChain struct {
+	Name      string    `json:"name"`
+	ChainID   chains.ID `json:"chain_id"`
+	Height    uint64    `json:"height"` // final; 0: not known now
+	Cursor    uint64    `json:"cursor"` // last height recorded
+	LagBlocks uint64    `json:"lag_blocks"`
+}
+
 // ChainStatus is one chain as read by this instance.
 type ChainStatus struct {
-	Name     string    `json:"name"`
-	ChainID  chains.ID `json:"chain_id"`
-	Height   uint64    `json:"height"` // final
-	Cursor   uint64    `json:"cursor"` // last height recorded
+	PublicChain
 	Accounts []Sending `json:"accounts"`
 }
 
@@ -82,7 +102,7 @@ type Sending struct {
 	NextNonce  uint64 `json:"next_nonce"`
 }
 
-// CountStatus counts users' transfers.
+// CountStatus counts transfers.
 type CountStatus struct {
 	Route  string `json:"route"`
 	Status string `json:"status"`
@@ -99,17 +119,19 @@ type LaneStatus struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// read is bounded in time by its caller; what does not answer is left out.
+// lookFor bounds the questions behind one status.
+const lookFor = 5 * time.Second
+
+// read is what operators see; what does not answer in time is left out.
 func (b *statusBoard) read(ctx context.Context) any {
+	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
 	b.mu.Lock()
-	db, views, senders := b.db, b.chains, b.senders
+	db, senders := b.db, b.senders
 	b.mu.Unlock()
 	out := Status{
-		Instance: b.instance, Version: b.version, Ready: b.health.Ready() == nil, Sources: "single-source",
-		Parts: b.health.snapshot(), Remarks: b.health.Remarks(), Alerts: b.alerts.Open(), Chains: []ChainStatus{}, Counts: []CountStatus{}, Lanes: []LaneStatus{},
-	}
-	if !b.singleSource {
-		out.Sources = "quorum"
+		Instance: b.instance, Version: b.version, Ready: b.health.Ready() == nil, Sources: b.sources(),
+		Parts: b.health.snapshot(), Remarks: b.health.Remarks(), Alerts: b.alerts.Open(), Chains: []ChainStatus{}, Counts: b.counts(ctx), Lanes: []LaneStatus{},
 	}
 	if out.Alerts == nil {
 		out.Alerts = []alerts.Alert{}
@@ -123,40 +145,88 @@ func (b *statusBoard) read(ctx context.Context) any {
 	for i := range out.Alerts {
 		out.Alerts[i].Summary = api.Scrub(out.Alerts[i].Summary)
 	}
-	if db == nil {
-		return out
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	for name, v := range views {
-		c := ChainStatus{Name: name, ChainID: v.id}
-		if head, err := v.source.Head(ctx); err == nil {
-			c.Height = head.Number
-		}
-		if cur, ok, err := db.Cursor(ctx, name); err == nil && ok && cur.Next > 0 {
-			c.Cursor = cur.Next - 1
-		}
-		if tx := senders[name]; tx != nil {
+	for _, c := range b.howFar(ctx) {
+		full := ChainStatus{PublicChain: c}
+		if tx := senders[c.Name]; tx != nil {
 			for _, a := range tx.Status() {
 				s := Sending{Address: a.Address.Hex(), Pending: a.Pending, NextNonce: a.NextNonce}
 				if a.BalanceWei != nil {
 					s.BalanceWei = a.BalanceWei.String()
 				}
-				c.Accounts = append(c.Accounts, s)
+				full.Accounts = append(full.Accounts, s)
 			}
 		}
-		out.Chains = append(out.Chains, c)
+		out.Chains = append(out.Chains, full)
 	}
-	if stats, err := db.Stats(ctx); err == nil {
-		for _, c := range stats.Counts {
-			out.Counts = append(out.Counts, CountStatus{c.Route, string(c.Status), c.Step, c.N})
-		}
+	if db == nil {
+		return out
 	}
 	if lanes, err := db.Lanes(ctx); err == nil {
+		slices.SortFunc(lanes, func(a, b store.LaneInfo) int { return strings.Compare(a.Name, b.Name) })
 		for _, l := range lanes {
 			if l.Strict {
 				out.Lanes = append(out.Lanes, LaneStatus{l.Name, l.Depth, l.HeadSeq, l.Paused, api.Scrub(l.LastErr)})
 			}
+		}
+	}
+	return out
+}
+
+// public is what users see.
+func (b *statusBoard) public(ctx context.Context) any {
+	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
+	out := PublicStatus{
+		Version: b.version, Ready: b.health.Ready() == nil, Sources: b.sources(), Chains: b.howFar(ctx), Counts: []CountStatus{},
+	}
+	for _, c := range b.counts(ctx) {
+		if _, users := tokens.RouteByName(c.Route); users {
+			out.Counts = append(out.Counts, c)
+		}
+	}
+	return out
+}
+
+func (b *statusBoard) sources() string {
+	if b.singleSource {
+		return "single-source"
+	}
+	return "quorum"
+}
+
+// howFar asks how far each chain is, in the order of the configuration.
+func (b *statusBoard) howFar(ctx context.Context) []PublicChain {
+	b.mu.Lock()
+	db, views := b.db, b.chains
+	b.mu.Unlock()
+	out := []PublicChain{}
+	for _, v := range views {
+		c := PublicChain{Name: v.name, ChainID: v.id}
+		if head, err := v.source.Head(ctx); err == nil {
+			c.Height = head.Number
+		}
+		if cur, ok, err := db.Cursor(ctx, v.name); err == nil && ok && cur.Next > 0 {
+			c.Cursor = cur.Next - 1
+		}
+		if c.Height > c.Cursor {
+			c.LagBlocks = c.Height - c.Cursor
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func (b *statusBoard) counts(ctx context.Context) []CountStatus {
+	b.mu.Lock()
+	db := b.db
+	b.mu.Unlock()
+	out := []CountStatus{}
+	if db == nil {
+		return out
+	}
+	if stats, err := db.Stats(ctx); err == nil {
+		for _, c := range stats.Counts {
+			out = append(out, CountStatus{c.Route, string(c.Status), c.Step, c.N})
 		}
 	}
 	return out

@@ -85,6 +85,12 @@ type DB struct {
 
 var namespaceRE = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
+// IsURL says whether Open can read a URL.
+func IsURL(raw string) bool {
+	_, err := redis.ParseURL(raw)
+	return err == nil
+}
+
 // Open connects and passes the start-up gate. Its errors wrap ErrUnfit (the
 // server must be configured otherwise), ErrSchema (another version's data),
 // ErrForgot (the server knows less than the epoch file) or ErrDown, and say

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/http/pprof"
@@ -18,9 +19,10 @@ type Health interface {
 	Remarks() map[string]string
 }
 
-// Admin is the operators' handler: metrics, health, profiles. It belongs on a
-// listener that users cannot reach.
-func Admin(reg *prometheus.Registry, h Health) http.Handler {
+// Admin is the operators' handler: metrics, health, the whole status, profiles.
+// It belongs on a listener that users cannot reach. What status answers is
+// encoded as JSON.
+func Admin(reg *prometheus.Registry, h Health, status func(context.Context) any) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
@@ -38,6 +40,7 @@ func Admin(reg *prometheus.Registry, h Health) http.Handler {
 		}
 		_, _ = w.Write([]byte(text))
 	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { answer(w, status(r.Context())) })
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/ipc"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/store/storetest"
@@ -361,7 +362,7 @@ func TestOperatorsHaveTheirOwnHandler(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "causeway_test_total", Help: "Test."}))
 	var parts wellness
-	h := api.Admin(reg, &parts)
+	h := api.Admin(reg, &parts, func(context.Context) any { return map[string]string{"instance": "host-1"} })
 	body := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
@@ -374,6 +375,9 @@ func TestOperatorsHaveTheirOwnHandler(t *testing.T) {
 	require.Equal(t, 200, code)
 	code, _ = body("/v1/transfers")
 	require.Equal(t, 404, code)
+	code, text = body("/status")
+	require.Equal(t, 200, code)
+	require.JSONEq(t, `{"instance":"host-1"}`, text)
 
 	// Readiness goes both ways; liveness never asks.
 	for _, c := range []struct {
@@ -400,6 +404,10 @@ func TestATransferInJSON(t *testing.T) {
 	j := job(1, "usdc_withdraw", false)
 	j.Status, j.Step, j.Reason, j.Attempts = tokens.Credited, "resend", "payout_refused", 2
 	j.Err = "not shown of what has ended"
+	j.Transfer.Subnet = addr(0xac)
+	payload, err := ipc.EncodeWithdrawal(ipc.Withdrawal{Nonce: 1, FallbackRecipient: addr(0xfa), Gross: big.NewInt(1), MinOut: new(big.Int)})
+	require.NoError(t, err)
+	j.Transfer.Payload = payload
 	j.History = []store.Entry{
 		{Step: "settle", Outcome: store.Superseded, Reason: "returned", Chain: "subnet", Height: 60, Tx: hash(31), At: 1_700_000_060, By: "event"},
 		{Step: "resend", Note: "an operator's act has no outcome", By: "alice", At: 1_700_000_070},

@@ -2,8 +2,10 @@ package api
 
 import (
 	"regexp"
+	"strings"
 	"time"
 
+	"github.com/causeway-bridge/causeway/chains/ipc"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
@@ -18,7 +20,10 @@ type Transfer struct {
 	Amount    tokens.Amount  `json:"amount"`
 	Sender    common.Address `json:"sender"`
 	Recipient common.Address `json:"recipient"`
-	Status    tokens.Status  `json:"status"`
+	// Fallback of a withdrawal may claim it besides the recipient.
+	Fallback *common.Address `json:"fallback,omitempty"`
+	Subnet   common.Address  `json:"subnet"` // its actor on the root
+	Status   tokens.Status   `json:"status"`
 	// Step is what is waited for, while pending or parked.
 	Step string `json:"step,omitempty"`
 	// Reason is one of the closed list, Error the last failure of the relayer.
@@ -50,9 +55,14 @@ func View(j store.Job) Transfer {
 	t := j.Transfer
 	route, _ := tokens.RouteByName(t.Route)
 	v := Transfer{
-		ID: t.ID, Route: t.Route, Asset: route.Asset.Symbol, Amount: t.Amount, Sender: t.Sender, Recipient: t.Recipient,
+		ID: t.ID, Route: t.Route, Asset: route.Asset.Symbol, Amount: t.Amount, Sender: t.Sender, Recipient: t.Recipient, Subnet: t.Subnet,
 		Status: j.Status, Reason: j.Reason, Attempts: j.Attempts, Ref: t.Ref, Nonce: t.Nonce,
 		Steps: []Step{{Name: "sent", Outcome: "ok", Chain: route.From, Height: t.Height, Tx: t.Origin.Tx, At: unix(t.At)}},
+	}
+	if strings.HasSuffix(t.Route, "_withdraw") {
+		if w, err := ipc.DecodeWithdrawal(t.Payload); err == nil {
+			v.Fallback = &w.FallbackRecipient
+		}
 	}
 	if !j.Status.Terminal() || j.Status == tokens.Parked {
 		v.Step, v.Error = j.Step, Scrub(j.Err)

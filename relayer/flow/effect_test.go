@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -452,4 +453,16 @@ func flat(hs []common.Hash) (b []byte) {
 		b = append(b, h[:]...)
 	}
 	return b
+}
+
+func TestEveryFlowIsARouteOrTheRelayersOwn(t *testing.T) {
+	for name, e := range origins() {
+		transfer, mine, err := flows()[name].Decode(e)
+		require.NoError(t, err)
+		require.True(t, mine, name)
+		_, route := tokens.RouteByName(name)
+		require.Equal(t, route, !transfer.Hidden, name)
+		require.Equal(t, transfer.Hidden, slices.Contains(flow.Own(), name), name)
+	}
+	require.Len(t, origins(), len(tokens.Routes())+len(flow.Own()))
 }

@@ -175,6 +175,10 @@ const (
 	ReasonUnprovenRefund   Reason = "unproven_refund"   // a message failed under published contracts, which keep no credit
 )
 
+// Own lists the flows of the relayer's own transfers, which users are not
+// shown; every other flow is a route of package tokens.
+func Own() []string { return []string{"topdown", "power", "checkpoint"} }
+
 // Reasons lists every reason with what it means and what to do, for the
 // README's table.
 func Reasons() []ReasonDoc {
