@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/causeway-bridge/causeway/store"
 	"github.com/spf13/cobra"
 )
 
@@ -48,13 +51,71 @@ type devnetFlags struct {
 	plant          devnet.Plant
 }
 
-func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
-	ctx, began := c.Context(), time.Now()
+// check refuses what would fail only once everything else is up.
+func (f devnetFlags) check(ctx context.Context, dir string) error {
 	if err := f.plant.Check(); err != nil {
 		return usageError{err}
 	}
+	if f.report != "" {
+		if err := writable(f.report, dir); err != nil {
+			return usage("--report: %w", err)
+		}
+	}
+	if f.redis == "" {
+		return nil
+	}
+	// It must be one that the relayer accepts, which asks at the end again.
+	cfg := relayer.Config{Redis: relayer.Redis{URL: f.redis, Namespace: "causeway"}}
+	if err := cfg.Redis.Check(); err != nil {
+		return usage("--redis: %w", err)
+	}
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	db, err := relayer.OpenStore(bounded, cfg, false, slog.New(slog.DiscardHandler))
+	if bounded.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("--redis: no answer within 5s: %w", store.ErrDown)
+	}
+	if err != nil {
+		return fmt.Errorf("--redis: %w", err)
+	}
+	return db.Close()
+}
+
+// writable says whether a file can be written, by writing beside it. The home
+// itself is made later.
+func writable(path, dir string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder: give a file", path)
+	}
+	folder, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	if at, err := filepath.Abs(dir); err == nil && at == folder {
+		return nil
+	}
+	f, err := os.CreateTemp(folder, ".tmp-*")
+	if err != nil {
+		return fmt.Errorf("cannot write into %s: %w", folder, errors.Unwrap(err))
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// write writes the report, if one is asked for.
+func (f devnetFlags) write(r devnet.Report) error {
+	if f.report == "" {
+		return nil
+	}
+	return r.Write(f.report)
+}
+
+func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
+	ctx, began := c.Context(), time.Now()
 	if f.volatile && f.redis != "" {
 		return usage("--redis and --allow-volatile-redis exclude each other: see `%s --help`", c.CommandPath())
+	}
+	if err := f.check(ctx, g.home); err != nil {
+		return err
 	}
 	if f.redis == "" {
 		f.volatile = warnVolatile(c, f.volatile)
@@ -94,23 +155,22 @@ func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
 		return err
 	}
 	say("home is %s", dir)
+	v, _ := build()
 	net, err := devnet.Start(ctx, devnet.Options{
 		Home: dir, Program: program, Redis: f.redis, Volatile: f.volatile, Settings: deploy.Default(), LogLevel: g.logLevel, Plant: f.plant, Say: say, Log: log,
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, f.write(devnet.Failed(v, began, err)))
 	}
 	defer net.Stop()
 
-	v, _ := build()
 	r, err := tour(ctx, net, v, began)
 	if err != nil {
-		r.OK, r.Error = false, err.Error()
+		failed := devnet.Failed(v, began, err)
+		r.OK, r.Seconds, r.Error = false, failed.Seconds, failed.Error
 	}
-	if f.report != "" {
-		if werr := r.Write(f.report); werr != nil {
-			return errors.Join(err, werr)
-		}
+	if werr := f.write(r); werr != nil {
+		return errors.Join(err, werr)
 	}
 	if perr := g.print(c, r, r.Text()); perr != nil {
 		return perr
@@ -147,7 +207,9 @@ func warnVolatile(c *cobra.Command, asked bool) bool {
 func tour(ctx context.Context, net *devnet.Net, version string, began time.Time) (devnet.Report, error) {
 	transfers, err := net.Tour(ctx)
 	if err != nil {
-		return devnet.Report{Version: version, Redis: net.Info.Redis}, err
+		failed := devnet.Failed(version, began, err)
+		failed.Redis = net.Info.Redis
+		return failed, err
 	}
 	return net.Report(ctx, version, began, transfers)
 }

@@ -37,11 +37,16 @@ func TestOneUnitOfErrorIsFoundToTheUnit(t *testing.T) {
 			require.False(t, r.OK)
 			require.Regexp(t, `^redis-server [7-9]\.`, r.Redis)
 			seen := map[string]string{}
+			terms := map[string]map[string]string{}
 			for _, i := range r.Invariants {
 				if i.ID == "I1" {
-					seen[i.Token] = i.Drift
+					seen[i.Token], terms[i.Token] = i.Drift, i.Terms
 				}
 			}
+			// The tour pulled both credits, and the report is read after that.
+			require.Equal(t, "0", terms["USDC"]["reserves_unpaid"], "%s", raw)
+			require.Equal(t, "0", terms["FLT"]["payouts_liabilities"], "%s", raw)
+			require.Equal(t, "0", terms["FLT"]["payouts_balance"], "%s", raw)
 			want := map[string]string{"USDC": "0", "FLT": "0"}
 			want[c.token] = c.drift
 			require.Equal(t, want, seen, "%s", raw)

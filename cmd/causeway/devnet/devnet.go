@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
@@ -329,17 +330,40 @@ func (n *Net) writeInfo() error {
 	return home.WriteFile(n.opt.Home.Devnet(), append(raw, '\n'))
 }
 
-// ReadInfo reads devnet.json of a running devnet.
+// ErrEnded says that a devnet left its file behind: it was killed.
+var ErrEnded = errors.New("the devnet has ended")
+
+// ReadInfo reads devnet.json of a running devnet: fs.ErrNotExist where there is
+// none, ErrEnded where it no longer runs.
 func ReadInfo(d home.Dir) (Info, error) {
 	var i Info
 	raw, err := os.ReadFile(d.Devnet())
 	if err != nil {
-		return i, fmt.Errorf("no devnet runs in %s: start one with `causeway devnet --home %s`", d, d)
+		return i, fmt.Errorf("read %s: %w", filepath.Base(d.Devnet()), err)
 	}
 	if err := json.Unmarshal(raw, &i); err != nil {
 		return i, fmt.Errorf("read %s: %w", filepath.Base(d.Devnet()), err)
 	}
+	if pid := i.Pids["devnet"]; !alive(pid) {
+		return i, ended{d, pid}
+	}
 	return i, nil
+}
+
+type ended struct {
+	dir home.Dir
+	pid int
+}
+
+func (e ended) Error() string {
+	return fmt.Sprintf("the devnet of %s has ended: start it again with `causeway devnet --home %s` (its process %d is gone)", e.dir, e.dir, e.pid)
+}
+
+func (e ended) Unwrap() error { return ErrEnded }
+
+// alive says whether there is such a process, whoever owns it.
+func alive(pid int) bool {
+	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
 // hostPort strips a scheme.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
-	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -99,17 +98,7 @@ func (n *Net) plant(ctx context.Context) error {
 		return err
 	}
 	n.dropped = tx
-	for {
-		head, err := b.Root.Client().HeaderByNumber(ctx, big.NewInt(-3)) // finalized
-		if err == nil && head.Number.Cmp(receipt.BlockNumber) >= 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
+	return finalOnRoot(ctx, b, receipt.BlockNumber)
 }
 
 // hiding is a source that leaves out the events of one transaction.

@@ -58,6 +58,14 @@ type StepReport struct {
 	Tx   common.Hash `json:"tx"`
 }
 
+// Failed is the report of a devnet that did not get as far as its end.
+func Failed(version string, began time.Time, err error) Report {
+	return Report{
+		Version: version, Seconds: time.Since(began).Seconds(), Sources: "single-source",
+		Chains: []ChainReport{}, Transfers: []TransferReport{}, Invariants: []audit.Invariant{}, Error: err.Error(),
+	}
+}
+
 // Report checks the invariants from the chains alone and joins them with the
 // transfers.
 func (n *Net) Report(ctx context.Context, version string, began time.Time, transfers []api.Transfer) (Report, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rpc"
 )
 
 // each is how many transfers the tour makes on each route; the last one of
@@ -96,12 +97,34 @@ func (n *Net) Tour(ctx context.Context) ([]api.Transfer, error) {
 	}
 
 	say("tour: the fallback recipient pulls the two credits")
+	var last *big.Int
 	for _, tx := range failing {
-		if err := n.claim(ctx, b, tx); err != nil {
+		if last, err = n.claim(ctx, b, tx); err != nil {
 			return nil, err
 		}
 	}
+	// The report is read at a final block, and must show that they are paid.
+	if err := finalOnRoot(ctx, b, last); err != nil {
+		return nil, fmt.Errorf("wait until the pulls are final: %w", err)
+	}
 	return all, expect(all, each)
+}
+
+// finalOnRoot waits until a block of the root is final.
+func finalOnRoot(ctx context.Context, b *wallet.Bridge, block *big.Int) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	for {
+		head, err := b.Root.Client().HeaderByNumber(ctx, big.NewInt(int64(rpc.FinalizedBlockNumber)))
+		if err == nil && head.Number.Cmp(block) >= 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 func ether(n int64) *big.Int {
@@ -138,25 +161,29 @@ func (n *Net) block(ctx context.Context, b *wallet.Bridge) (common.Address, erro
 	return victim, err
 }
 
-// claim pulls the credit of the withdrawal that a transaction made.
-func (n *Net) claim(ctx context.Context, b *wallet.Bridge, tx common.Hash) error {
+// claim pulls the credit of the withdrawal that a transaction made, and returns
+// the block of the pull.
+func (n *Net) claim(ctx context.Context, b *wallet.Bridge, tx common.Hash) (*big.Int, error) {
 	w, id, err := WithdrawalOf(ctx, b, tx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	credit, err := b.CreditOf(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if credit.Cmp(w.Gross) != 0 {
-		return fmt.Errorf("withdrawal %s has a credit of %s, expected %s", id, credit, w.Gross)
+		return nil, fmt.Errorf("withdrawal %s has a credit of %s, expected %s", id, credit, w.Gross)
 	}
 	claim, err := b.ClaimWithdrawal(ctx, w, b.Root.Address)
 	if err != nil {
-		return fmt.Errorf("claim %s: %w", id, err)
+		return nil, fmt.Errorf("claim %s: %w", id, err)
 	}
-	_, err = b.Root.Wait(ctx, claim)
-	return err
+	r, err := b.Root.Wait(ctx, claim)
+	if err != nil {
+		return nil, err
+	}
+	return r.BlockNumber, nil
 }
 
 // WithdrawalOf reads the withdrawal that a subnet transaction made.
