@@ -6,16 +6,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/crash"
+	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
+	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 )
@@ -49,6 +57,17 @@ subnets:
     chain_id: 2
     accounts: [{keystore: k, password_file: p}]
 `
+
+const twoSubnets = goodConfig + `
+  - name: other
+    deployment: e.json
+    url: ws://127.0.0.1:1
+    chain_id: 3
+    accounts: [{keystore: k, password_file: p}]
+`
+
+// checked is an address with its checksum.
+const checked = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
 // homeWith is a home with this configuration; none for "".
 func homeWith(t *testing.T, config string) string {
@@ -96,6 +115,34 @@ func TestAWrongCommandLineExitsWith2AndSaysWhatToDo(t *testing.T) {
 		{"run", "unknown: 1", "field unknown not found"},
 		{"run", "state: x", "subnets: at least one is needed"},
 		{"run --log-level loud", goodConfig, "--log-level: debug, info, warn or error"},
+		{"status --log-level loud", goodConfig, "--log-level: debug, info, warn or error"},
+		{"version --log-level loud", "", "--log-level: debug, info, warn or error"},
+		{"devnet --log-level loud", "", "--log-level: debug, info, warn or error"},
+		{"devnet --home=", "", "--home: give a folder"},
+		{"devnet --redis notaurl", "", "--redis: redis.url: redis://host:port/db"},
+		{"devnet --redis redis://:hunter2@127.0.0.1:port/0", "", "--redis: redis.url"},
+		{"devnet --report /nonexistent/folder/report.json", "", "--report: cannot write into /nonexistent/folder: no such file or directory"},
+		{"devnet --report /tmp", "", "--report: /tmp is a folder"},
+		{"devnet --plant nothing", "", "plant mint, release or message"},
+		{"queue ls --route bogus", goodConfig, `--route: there is no "bogus", but usdc_deposit, usdc_withdraw, flt_deposit, flt_withdraw, topdown, power, checkpoint`},
+		{"lane pause ''", goodConfig, "give the name of a lane"},
+		{"lane resume ''", goodConfig, "give the name of a lane"},
+		{"status zz", goodConfig, `"zz" is no id or transaction hash (0x and 64 hex digits)`},
+		{"status 0x" + strings.Repeat("g", 64), goodConfig, "is no id or transaction hash"},
+		{"credits claim zz", goodConfig, `"zz" is no id or transaction hash`},
+		{"credits claim " + id + " --to me", goodConfig, "--to: an address is 0x and 40 hex digits"},
+		{"credits ls --subnet moon", goodConfig, `--subnet: there is no "moon", but subnet`},
+		{"credits ls", twoSubnets, "there are 2 subnets: give --subnet subnet or other"},
+		{"transfer flt --amount 1", twoSubnets, "there are 2 subnets: give --subnet subnet or other"},
+		{"withdraw flt --amount 1 --subnet third", twoSubnets, `there is no "third", but subnet and other`},
+		{"withdraw flt --amount 1 --subnet other", twoSubnets, "give --keystore and --password-file"},
+		{"transfer flt --amount 1 --fallback " + checked, goodConfig, "--fallback is for the way to the root"},
+		{"transfer flt --amount 1 --recipient " + strings.Replace(checked, "a", "A", 1), goodConfig, "has a wrong checksum"},
+		{"withdraw flt --amount 1 --fallback " + strings.Replace(checked, "a", "A", 1), goodConfig, "--fallback: "},
+		{"withdraw flt --amount 1 --recipient " + checked[2:], goodConfig, "--recipient: an address is 0x and 40 hex digits"},
+		{"withdraw flt --amount 1 --recipient 0x" + strings.Repeat("0", 40), goodConfig, "the zero address is nobody's"},
+		{"transfer flt --amount 1 --watch --timeout=-5s", goodConfig, "--timeout: more than nothing"},
+		{"transfer flt --amount 1 --watch --timeout 0", goodConfig, "--timeout: more than nothing"},
 		{"node", "", ""},
 		{"rescan", "", "give --config or --home"},
 		{"reconcile", "", "give --config or --home"},
@@ -133,7 +180,11 @@ func TestAWrongCommandLineExitsWith2AndSaysWhatToDo(t *testing.T) {
 		{"devnet extra", "", "see `causeway devnet --help`"},
 	} {
 		t.Run(c.line, func(t *testing.T) {
-			_, code, err := cli(t, homeWith(t, c.config), strings.Fields(c.line)...)
+			words := strings.Fields(c.line)
+			for i, w := range words {
+				words[i] = strings.ReplaceAll(w, "''", "")
+			}
+			_, code, err := cli(t, homeWith(t, c.config), words...)
 			require.Error(t, err)
 			require.Equal(t, exitUsage, code, err)
 			require.ErrorContains(t, err, c.want)
@@ -184,7 +235,7 @@ func TestTheRelayersAnswersAreReadByTheirStatus(t *testing.T) {
 			_, _ = w.Write([]byte(c.body))
 		}))
 		host := strings.TrimPrefix(s.URL, "http://")
-		_, code, err := cli(t, homeWith(t, goodConfig+"api: {listen: '"+host+"', admin: '127.0.0.1:2'}\n"), "status", "0x1")
+		_, code, err := cli(t, homeWith(t, goodConfig+"api: {listen: '"+host+"', admin: '127.0.0.1:2'}\n"), "status", "0x"+strings.Repeat("1", 64))
 		s.Close()
 		require.ErrorContains(t, err, c.want)
 		require.Equal(t, c.code, code)
@@ -260,7 +311,7 @@ func TestAGoodConfigurationIsFineAndPrintedWithoutSecrets(t *testing.T) {
 	require.Equal(t, "the configuration is fine\n", out)
 	out, _, err = cli(t, home, "--json", "config", "check")
 	require.NoError(t, err)
-	require.JSONEq(t, `{"ok":true}`, out)
+	require.JSONEq(t, `{"ok":true,"complaints":[]}`, out)
 
 	text, _, err := cli(t, home, "config", "print")
 	require.NoError(t, err)
@@ -290,6 +341,180 @@ func TestABadConfigurationListsEveryComplaint(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotContains(t, err.Error(), "hunter2")
+
+	out, code, err := cli(t, homeWith(t, "state: ''\n"), "--json", "config", "check")
+	require.Equal(t, exitUsage, code)
+	require.Error(t, err)
+	var v verdict
+	require.NoError(t, json.Unmarshal([]byte(out), &v), out)
+	require.False(t, v.OK)
+	require.Contains(t, v.Complaints, "state: give a folder for what must survive on local disk")
+	require.Greater(t, len(v.Complaints), 3)
+}
+
+func TestAnErrorIsJSONWhereJSONIsAskedFor(t *testing.T) {
+	for line, want := range map[string]string{
+		"queue ls --json":                   "json",
+		"--json nothing":                    "json",
+		"--nothing --json":                  "json", // the command line could not be read as a whole
+		"queue ls --json=true":              "json",
+		"queue ls --json --json=false":      "text",
+		"queue ls -- --json":                "text",
+		"queue ls":                          "text",
+		"lane pause --json=1 a":             "json",
+		"status --home /tmp --json=rubbish": "text",
+	} {
+		var b bytes.Buffer
+		complain(&b, strings.Fields(line), fmt.Errorf("y: %w", usage("say \"what\" to do")))
+		if want == "text" {
+			require.Equal(t, "causeway: y: say \"what\" to do\n", b.String(), line)
+			continue
+		}
+		require.JSONEq(t, `{"error":"y: say \"what\" to do","code":2}`, b.String(), line)
+	}
+}
+
+func TestAnAddressInMixedCaseCarriesItsChecksum(t *testing.T) {
+	for _, good := range []string{checked, strings.ToLower(checked), "0x" + strings.ToUpper(checked[2:])} {
+		a, err := parseAddress("--to", good)
+		require.NoError(t, err)
+		require.Equal(t, checked, a.Hex())
+	}
+	for _, bad := range []string{strings.Replace(checked, "A", "a", 1), checked[:41] + "D", strings.Replace(checked, "5a", "5A", 1)} {
+		_, err := parseAddress("--to", bad)
+		require.ErrorContains(t, err, "--to: "+bad+" has a wrong checksum")
+		require.Equal(t, exitUsage, exitCode(err))
+	}
+	for _, bad := range []string{"", "0x", checked[2:], checked + "0", checked[:41], "0x" + strings.Repeat("g", 40), "0X" + checked[2:] + " "} {
+		_, err := parseAddress("--to", bad)
+		require.ErrorContains(t, err, "an address is 0x and 40 hex digits", bad)
+	}
+}
+
+func TestADevnetChecksItsFlagsBeforeItMakesAnything(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "home")
+	began := time.Now()
+	_, code, err := cli(t, dir, "devnet", "--redis", "redis://127.0.0.1:1/0")
+	require.Equal(t, exitUnavailable, code, err)
+	require.ErrorContains(t, err, "--redis: no answer within 5s")
+	require.Less(t, time.Since(began), 15*time.Second)
+	_, code, _ = cli(t, dir, "devnet", "--report", "/nonexistent/r.json")
+	require.Equal(t, exitUsage, code)
+	require.NoDirExists(t, dir)
+	require.NoError(t, writable(filepath.Join(dir, "report.json"), dir), "the home is made later")
+	require.Error(t, writable(filepath.Join(dir, "sub", "report.json"), dir))
+}
+
+func TestADevnetThatDoesNotStartReportsWhy(t *testing.T) {
+	t.Setenv("PATH", "") // no redis-server
+	report := filepath.Join(t.TempDir(), "report.json")
+	_, code, err := cli(t, t.TempDir(), "devnet", "--once", "--report", report)
+	require.Equal(t, exitFailed, code)
+	require.ErrorIs(t, err, devnet.ErrNoRedis)
+	raw, err := os.ReadFile(report)
+	require.NoError(t, err)
+	var r devnet.Report
+	require.NoError(t, json.Unmarshal(raw, &r))
+	require.False(t, r.OK)
+	require.Contains(t, r.Error, "redis-server is not installed")
+	require.Contains(t, string(raw), `"transfers": []`)
+}
+
+func TestADevnetThatWasKilledSaysHowToGoOn(t *testing.T) {
+	gone := exec.Command("true")
+	require.NoError(t, gone.Run())
+	home := homeWith(t, goodConfig)
+	write := func(pid int) {
+		raw, err := json.Marshal(devnet.Info{API: "http://127.0.0.1:1", Admin: "http://127.0.0.1:1", Pids: map[string]int{"devnet": pid}})
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(home, "devnet.json"), raw, 0o600))
+	}
+	for _, pid := range []int{gone.Process.Pid, 0, -1} {
+		write(pid)
+		_, code, err := cli(t, home, "status")
+		require.Equal(t, exitUnavailable, code)
+		require.ErrorIs(t, err, devnet.ErrEnded)
+		require.ErrorContains(t, err, "start it again with `causeway devnet --home "+home+"`")
+		require.NotContains(t, err.Error(), "causeway run")
+	}
+	write(os.Getpid())
+	_, _, err := cli(t, home, "status")
+	require.ErrorIs(t, err, chains.ErrUnavailable, "it runs, and its API does not answer")
+}
+
+func TestWatchingEndsWithWhatTheTransferCameTo(t *testing.T) {
+	require.NoError(t, ending(api.Transfer{Status: tokens.Done}))
+	for status, want := range map[tokens.Status]string{
+		tokens.Refunded: "was refunded to its sender (recipient_failed: the recipient refused the value)",
+		tokens.Credited: "causeway credits claim 0x",
+		tokens.Parked:   "is parked: it waits for an operator",
+	} {
+		err := ending(api.Transfer{Status: status, Reason: "recipient_failed"})
+		require.ErrorContains(t, err, want)
+		require.Equal(t, exitFailed, exitCode(err))
+	}
+}
+
+func TestWatchingTellsATimeoutFromASilentRelayer(t *testing.T) {
+	var reply atomic.Value
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch text := reply.Load().(string); text {
+		case "hang":
+			<-r.Context().Done()
+		case "":
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			_, _ = w.Write([]byte(text))
+		}
+	}))
+	defer s.Close()
+	watch := func(ctx context.Context, base string) error {
+		c := &cobra.Command{}
+		c.SetErr(io.Discard)
+		_, err := watchTransfer(ctx, c, &globals{}, base, common.Hash{1}, 300*time.Millisecond)
+		return err
+	}
+	for text, want := range map[string]string{
+		"hang":                                  "timeout: watched for 300ms; the relayer has not seen the transfer yet. It goes on by itself: causeway status 0x01",
+		"":                                      "timeout: watched for 300ms; the relayer has not seen the transfer yet",
+		`{"status":"pending","step":"deliver"}`: "timeout: watched for 300ms; the transfer is pending at step deliver",
+	} {
+		reply.Store(text)
+		err := watch(t.Context(), s.URL)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "does not answer")
+		require.Equal(t, exitFailed, exitCode(err))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorContains(t, watch(ctx, s.URL), "watching was interrupted")
+
+	err := watch(t.Context(), "http://127.0.0.1:1")
+	require.ErrorContains(t, err, "timeout: watched for 300ms")
+	require.ErrorContains(t, err, "The transaction is in and the transfer goes on by itself")
+	require.Equal(t, exitUnavailable, exitCode(err))
+}
+
+func TestCreditsAreTheAccountsOwnAndEachSumOnce(t *testing.T) {
+	me, other, actor := common.Address{1}, common.Address{2}, common.Address{9}
+	row := func(n byte, route string, change func(*api.Transfer)) api.Transfer {
+		x := api.Transfer{ID: common.Hash{n}, Route: route, Sender: other, Recipient: other, Subnet: actor}
+		change(&x)
+		return x
+	}
+	mine := func(x *api.Transfer) { x.Sender = me }
+	got := owned([]api.Transfer{
+		row(1, "flt_deposit", mine), row(2, "flt_deposit", mine), row(3, "flt_deposit", func(x *api.Transfer) { x.Recipient = me }),
+		row(4, "usdc_deposit", mine), row(5, "usdc_deposit", mine), row(6, "usdc_deposit", func(*api.Transfer) {}),
+		row(7, "usdc_withdraw", func(x *api.Transfer) { x.Recipient = me }), row(8, "flt_withdraw", func(x *api.Transfer) { x.Fallback = &me }),
+		row(9, "flt_withdraw", mine), row(10, "usdc_withdraw", func(x *api.Transfer) { x.Fallback = &other }),
+		row(11, "usdc_deposit", func(x *api.Transfer) { x.Sender, x.Subnet = me, common.Address{8} }),
+	}, me, actor)
+	var ids []byte
+	for _, x := range got {
+		ids = append(ids, x.ID[0])
+	}
+	require.Equal(t, []byte{1, 4, 5, 7, 8}, ids)
 }
 
 func TestRedactHidesWhateverMayBeASecret(t *testing.T) {

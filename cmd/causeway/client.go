@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
@@ -22,17 +23,25 @@ import (
 // place is where the bridge is, for a user: from devnet.json in the home, else
 // from the relayer's configuration.
 type place struct {
-	rootURL, subnetURL, api, deployment string
-	account                             relayer.Account
+	api, admin string
+	root       relayer.Chain
+	subnets    []relayer.Subnet
+	account    relayer.Account
 }
 
 func (g *globals) place() (place, error) {
 	info, err := devnet.ReadInfo(g.dir())
-	if err == nil {
+	switch {
+	case err == nil:
 		return place{
-			rootURL: info.RootURL, subnetURL: info.SubnetURL, api: info.API, deployment: info.Deployment,
+			api: info.API, admin: info.Admin, root: relayer.Chain{URL: info.RootURL},
+			subnets: []relayer.Subnet{{Name: "subnet", Deployment: info.Deployment, Chain: relayer.Chain{URL: info.SubnetURL}}},
 			account: relayer.Account{Keystore: info.UserKeystore, PasswordFile: info.UserPassword},
 		}, nil
+	case errors.Is(err, devnet.ErrEnded):
+		return place{}, err
+	case !errors.Is(err, fs.ErrNotExist):
+		return place{}, usageError{err}
 	}
 	cfg, err := g.config("")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,27 +50,47 @@ func (g *globals) place() (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	if len(cfg.Subnets) != 1 {
-		return place{}, usage("the configuration has %d subnets; this command needs one", len(cfg.Subnets))
+	return place{api: "http://" + cfg.API.Listen, admin: "http://" + cfg.API.Admin, root: cfg.Root, subnets: cfg.Subnets}, nil
+}
+
+// subnet is the one of this name; without a name the only one.
+func (p place) subnet(name string) (relayer.Subnet, error) {
+	var names []string
+	for _, s := range p.subnets {
+		if s.Name == name || name == "" && len(p.subnets) == 1 {
+			return s, nil
+		}
+		names = append(names, s.Name)
 	}
-	p := place{api: "http://" + cfg.API.Listen, deployment: cfg.Subnets[0].Deployment}
-	if p.rootURL, err = cfg.Root.Endpoint(); err == nil {
-		p.subnetURL, err = cfg.Subnets[0].Endpoint()
+	if name == "" {
+		return relayer.Subnet{}, usage("there are %d subnets: give --subnet %s", len(names), strings.Join(names, " or "))
 	}
-	if err != nil {
-		return place{}, usageError{err}
-	}
-	return p, nil
+	return relayer.Subnet{}, usage("--subnet: there is no %q, but %s", name, strings.Join(names, " and "))
+}
+
+// sender is who sends, and in which subnet.
+type sender struct{ keystore, password, subnet string }
+
+func (s *sender) add(f interface {
+	StringVar(to *string, name, value, usage string)
+}) {
+	f.StringVar(&s.keystore, "keystore", "", "keystore file of the account (default: the devnet's user)")
+	f.StringVar(&s.password, "password-file", "", "its password file")
+	f.StringVar(&s.subnet, "subnet", "", "name of the subnet in the configuration (default: the only one)")
 }
 
 // bridge opens the user's wallet on both sides.
-func (g *globals) bridge(ctx context.Context, keystore, password string) (*wallet.Bridge, place, error) {
+func (g *globals) bridge(ctx context.Context, s sender) (*wallet.Bridge, place, error) {
 	p, err := g.place()
 	if err != nil {
 		return nil, p, err
 	}
-	if keystore != "" || password != "" {
-		p.account = relayer.Account{Keystore: keystore, PasswordFile: password}
+	sub, err := p.subnet(s.subnet)
+	if err != nil {
+		return nil, p, err
+	}
+	if s.keystore != "" || s.password != "" {
+		p.account = relayer.Account{Keystore: s.keystore, PasswordFile: s.password}
 	}
 	if p.account.Keystore == "" || p.account.PasswordFile == "" {
 		return nil, p, usage("give --keystore and --password-file of the account that sends")
@@ -70,23 +99,31 @@ func (g *globals) bridge(ctx context.Context, keystore, password string) (*walle
 	if err != nil {
 		return nil, p, usageError{err}
 	}
-	dep, err := deploy.ReadDeployment(p.deployment)
+	dep, err := deploy.ReadDeployment(sub.Deployment)
 	if err != nil {
 		return nil, p, usageError{err}
 	}
 	if dep.OnlyAddresses() {
 		return nil, p, usage("the contracts of this home are somebody else's: send with a wallet of theirs, this program only carries")
 	}
-	root, err := wallet.Open(ctx, wallet.RootOf(dep, p.rootURL), key)
+	rootURL, err := p.root.Endpoint()
+	if err != nil {
+		return nil, p, usageError{err}
+	}
+	subnetURL, err := sub.Endpoint()
+	if err != nil {
+		return nil, p, usageError{err}
+	}
+	root, err := wallet.Open(ctx, wallet.RootOf(dep, rootURL), key)
 	if err != nil {
 		return nil, p, err
 	}
-	sub, err := wallet.Open(ctx, wallet.SubnetOf(dep, p.subnetURL), key)
+	child, err := wallet.Open(ctx, wallet.SubnetOf(dep, subnetURL), key)
 	if err != nil {
 		root.Close()
 		return nil, p, err
 	}
-	return &wallet.Bridge{Dep: dep, Root: root, Subnet: sub}, p, nil
+	return &wallet.Bridge{Dep: dep, Root: root, Subnet: child}, p, nil
 }
 
 // errUnknown says that the relayer does not know a transfer (yet).
@@ -141,9 +178,23 @@ func transfersOf(ctx context.Context, base string, q url.Values) ([]api.Transfer
 	}
 }
 
+// parseAddress reads an address; one in mixed case carries a checksum, and a
+// wrong one means a wrong letter.
 func parseAddress(flag, s string) (common.Address, error) {
-	if !common.IsHexAddress(s) {
+	if len(s) != 42 || !common.IsHexAddress(s) {
 		return common.Address{}, usage("%s: an address is 0x and 40 hex digits", flag)
 	}
-	return common.HexToAddress(s), nil
+	a, digits := common.HexToAddress(s), s[2:]
+	if digits != strings.ToLower(digits) && digits != strings.ToUpper(digits) && digits != a.Hex()[2:] {
+		return a, usage("%s: %s has a wrong checksum: a letter is wrong, or its case (EIP-55); copy the address again", flag, s)
+	}
+	return a, nil
+}
+
+// parseHash reads an id or a transaction's hash.
+func parseHash(s string) (common.Hash, error) {
+	if len(s) != 66 || !strings.HasPrefix(s, "0x") || strings.Trim(strings.ToLower(s[2:]), "0123456789abcdef") != "" {
+		return common.Hash{}, usage("%q is no id or transaction hash (0x and 64 hex digits)", s)
+	}
+	return common.HexToHash(s), nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -31,6 +32,12 @@ func whatWasFound(f relayer.Found) string {
 	return fmt.Sprintf("%s: %s\n  can: %s\n  checkpoint every %d blocks\n  its coin stands for %s\n  USDC: %s\n", f.Subnet, whose, able, f.Period, supply, pair)
 }
 
+// verdict is what `config check --json` prints.
+type verdict struct {
+	OK         bool     `json:"ok"`
+	Complaints []string `json:"complaints"`
+}
+
 func newConfig(g *globals) *cobra.Command {
 	var config string
 	c := &cobra.Command{Use: "config", Short: "Check or print the relayer's configuration"}
@@ -39,10 +46,14 @@ func newConfig(g *globals) *cobra.Command {
 		&cobra.Command{
 			Use: "check", Short: "Say everything that is wrong with it", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				if _, err := g.config(config); err != nil {
-					return err
+				_, err := g.config(config)
+				if err == nil {
+					return g.print(c, verdict{OK: true, Complaints: []string{}}, "the configuration is fine")
 				}
-				return g.print(c, map[string]bool{"ok": true}, "the configuration is fine")
+				if g.json {
+					return errors.Join(err, g.print(c, verdict{Complaints: strings.Split(err.Error(), "\n")}, ""))
+				}
+				return err
 			},
 		},
 		&cobra.Command{

@@ -26,15 +26,14 @@ type credit struct {
 }
 
 func newCredits(g *globals) *cobra.Command {
-	var keystore, password string
+	var who sender
 	c := &cobra.Command{Use: "credits", Short: "Refunds, credits and quarantined amounts that wait to be pulled"}
-	c.PersistentFlags().StringVar(&keystore, "keystore", "", "keystore file of the account (default: the devnet's user)")
-	c.PersistentFlags().StringVar(&password, "password-file", "", "its password file")
+	who.add(c.PersistentFlags())
 
 	ls := &cobra.Command{
 		Use: "ls", Short: "List what the account may claim", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			b, p, err := g.bridge(c.Context(), keystore, password)
+			b, p, err := g.bridge(c.Context(), who)
 			if err != nil {
 				return err
 			}
@@ -61,21 +60,31 @@ func newCredits(g *globals) *cobra.Command {
 	claim := &cobra.Command{
 		Use: "claim TRANSFER", Short: "Pull a credit, or send a returned withdrawal again", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			b, p, err := g.bridge(c.Context(), keystore, password)
+			id, err := parseHash(args[0])
 			if err != nil {
 				return err
 			}
-			defer b.Root.Close()
-			defer b.Subnet.Close()
-			target := b.Root.Address
+			var target common.Address
 			if to != "" {
 				if target, err = parseAddress("--to", to); err != nil {
 					return err
 				}
 			}
-			var t api.Transfer
-			if err := ask(c.Context(), p.api, "/v1/transfers/"+url.PathEscape(args[0]), &t); err != nil {
+			b, p, err := g.bridge(c.Context(), who)
+			if err != nil {
 				return err
+			}
+			defer b.Root.Close()
+			defer b.Subnet.Close()
+			if to == "" {
+				target = b.Root.Address
+			}
+			var t api.Transfer
+			if err := ask(c.Context(), p.api, "/v1/transfers/"+id.Hex(), &t); err != nil {
+				return err
+			}
+			if t.Subnet != b.Dep.Root.Actor {
+				return usage("%s is of another subnet: give --subnet", id)
 			}
 			tx, err := pull(c.Context(), b, t, target, resend)
 			if err != nil {
@@ -94,14 +103,16 @@ func newCredits(g *globals) *cobra.Command {
 	return c
 }
 
-// credits asks the chain what is still to be claimed of each credited transfer.
+// credits lists what the account may claim in its subnet. Everybody's credited
+// transfers are read from the relayer; the chain is asked about the account's
+// own alone.
 func credits(ctx context.Context, b *wallet.Bridge, base string) ([]credit, error) {
 	all, err := transfersOf(ctx, base, url.Values{"status": {string(tokens.Credited)}, "limit": {"200"}})
 	if err != nil {
 		return nil, err
 	}
 	list := []credit{}
-	for _, t := range all {
+	for _, t := range owned(all, b.Root.Address, b.Dep.Root.Actor) {
 		amount, kind, err := claimable(ctx, b, t)
 		if err != nil {
 			return nil, err
@@ -113,29 +124,38 @@ func credits(ctx context.Context, b *wallet.Bridge, base string) ([]credit, erro
 	return list, nil
 }
 
-// claimable is what the account may pull of a transfer, 0 if it is not its own.
+// owned keeps what an account may pull in a subnet: its deposits, and the
+// withdrawals to it or with it as the fallback. The root gateway keeps one sum
+// per account, so the newest of its deposits of FLT stands for all of them.
+func owned(all []api.Transfer, account, actor common.Address) (out []api.Transfer) {
+	summed := false
+	for _, t := range all {
+		switch {
+		case t.Subnet != actor:
+		case strings.HasSuffix(t.Route, "_withdraw"):
+			if t.Recipient == account || t.Fallback != nil && *t.Fallback == account {
+				out = append(out, t)
+			}
+		case t.Sender != account:
+		case t.Route == "usdc_deposit":
+			out = append(out, t)
+		case !summed:
+			out, summed = append(out, t), true
+		}
+	}
+	return out
+}
+
+// claimable is what may still be pulled of an owned transfer.
 func claimable(ctx context.Context, b *wallet.Bridge, t api.Transfer) (*big.Int, string, error) {
 	switch t.Route {
 	case "usdc_withdraw", "flt_withdraw":
-		w, id, err := devnet.WithdrawalOf(ctx, b, t.Steps[0].Tx)
-		if err != nil {
-			return nil, "", err
-		}
-		if w.Recipient != b.Root.Address && w.FallbackRecipient != b.Root.Address {
-			return new(big.Int), "payout", nil
-		}
-		n, err := b.CreditOf(ctx, id)
+		n, err := b.CreditOf(ctx, t.Ref)
 		return n, "payout", err
 	case "usdc_deposit":
-		if t.Sender != b.Root.Address {
-			return new(big.Int), "refund", nil
-		}
 		n, err := b.RefundOf(ctx, t.Ref)
 		return n, "refund", err
 	default:
-		if t.Sender != b.Root.Address {
-			return new(big.Int), "refund", nil
-		}
 		n, err := b.GatewayCredit(ctx, t.Sender)
 		return n, "refund", err
 	}

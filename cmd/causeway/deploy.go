@@ -43,10 +43,9 @@ func newDeploy(g *globals) *cobra.Command {
 				if t.text == "" {
 					continue
 				}
-				if !common.IsHexAddress(t.text) {
-					return usage("%s: an address is 0x and 40 hex digits", t.name)
+				if *t.to, err = parseAddress(t.name, t.text); err != nil {
+					return err
 				}
-				*t.to = common.HexToAddress(t.text)
 			}
 			if settingsFile != "" {
 				if o.Settings, err = readSettings(settingsFile); err != nil {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
@@ -71,6 +73,10 @@ func newQueue(g *globals) *cobra.Command {
 			if limit < 1 {
 				return usage("--limit: at least 1")
 			}
+			hidden, err := ownRoute(route)
+			if err != nil {
+				return err
+			}
 			db, err := g.journal(c.Context(), config)
 			if err != nil {
 				return err
@@ -78,7 +84,7 @@ func newQueue(g *globals) *cobra.Command {
 			defer db.Close()
 			rows, text, cursor := []row{}, "", ""
 			for len(rows) < limit {
-				jobs, next, err := db.List(c.Context(), store.Filter{Status: st, Route: route, Hidden: all, Limit: min(limit-len(rows), 200), Cursor: cursor})
+				jobs, next, err := db.List(c.Context(), store.Filter{Status: st, Route: route, Hidden: all || hidden, Limit: min(limit-len(rows), 200), Cursor: cursor})
 				if err != nil {
 					return err
 				}
@@ -152,6 +158,22 @@ func newQueue(g *globals) *cobra.Command {
 	return c
 }
 
+// ownRoute says whether a route is one of the relayer's own, and refuses one
+// that is none.
+func ownRoute(name string) (bool, error) {
+	if _, ok := tokens.RouteByName(name); ok || name == "" {
+		return false, nil
+	}
+	if slices.Contains(flow.Own(), name) {
+		return true, nil
+	}
+	var names []string
+	for _, r := range tokens.Routes() {
+		names = append(names, r.Name)
+	}
+	return false, usage("--route: there is no %q, but %s", name, strings.Join(append(names, flow.Own()...), ", "))
+}
+
 // act finds one transfer and does an operator's verb to it.
 func (g *globals) act(c *cobra.Command, config, text, done string, verb func(context.Context, *store.DB, common.Hash) error) error {
 	db, err := g.journal(c.Context(), config)
@@ -174,10 +196,11 @@ func (g *globals) act(c *cobra.Command, config, text, done string, verb func(con
 }
 
 func lookup(ctx context.Context, db *store.DB, text string) ([]store.Job, error) {
-	if len(text) != 66 || !strings.HasPrefix(text, "0x") || len(common.FromHex(text)) != 32 {
-		return nil, usage("%q is no id or transaction hash (0x and 64 hex digits)", text)
+	hash, err := parseHash(text)
+	if err != nil {
+		return nil, err
 	}
-	if j, ok, err := db.Get(ctx, common.HexToHash(text)); err != nil || ok {
+	if j, ok, err := db.Get(ctx, hash); err != nil || ok {
 		return []store.Job{j}, err
 	}
 	ids, err := db.Lookup(ctx, text)
@@ -245,11 +268,21 @@ func newLane(g *globals) *cobra.Command {
 		return &cobra.Command{
 			Use: use + " LANE", Short: short, Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error {
+				if args[0] == "" {
+					return usage("give the name of a lane: `causeway lane ls` lists them")
+				}
+				cfg, err := g.config(config)
+				if err != nil {
+					return err
+				}
 				db, err := g.journal(c.Context(), config)
 				if err != nil {
 					return err
 				}
 				defer db.Close()
+				if err := laneIs(c.Context(), db, cfg, use, args[0]); err != nil {
+					return err
+				}
 				if err := do(db, c.Context(), args[0], who()); err != nil {
 					return err
 				}
@@ -261,4 +294,30 @@ func newLane(g *globals) *cobra.Command {
 		verb("pause", "Stop work in a lane; what is in flight goes on", "paused", (*store.DB).PauseLane),
 		verb("resume", "Let a paused lane work again", "resumed", (*store.DB).ResumeLane))
 	return c
+}
+
+// laneIs refuses the name of a lane that no transfer is in or can be in: who
+// pauses it would believe that work has stopped.
+func laneIs(ctx context.Context, db *store.DB, cfg relayer.Config, verb, name string) error {
+	lanes, err := db.Lanes(ctx)
+	if err != nil {
+		return err
+	}
+	paused := verb == "resume" // only a paused lane is resumed
+	known := func(l store.LaneInfo) bool { return l.Name == name && (!paused || l.Paused != "") }
+	if slices.ContainsFunc(lanes, known) {
+		return nil
+	}
+	possible, err := relayer.Lanes(cfg)
+	if err != nil {
+		return err
+	}
+	exists := slices.Contains(possible, name) || slices.ContainsFunc(lanes, func(l store.LaneInfo) bool { return l.Name == name })
+	switch {
+	case !exists:
+		return usage("there is no lane %q: `causeway lane ls` lists those with work in them, the others are %s", name, strings.Join(possible, ", "))
+	case paused:
+		return fmt.Errorf("lane %s is not paused: `causeway lane ls` shows which are", name)
+	}
+	return nil
 }

@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/causeway-bridge/causeway/alerts/log"
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/store"
@@ -47,7 +49,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &u), errors.Is(err, relayer.ErrConfig):
 		return exitUsage
-	case errors.Is(err, chains.ErrUnavailable), errors.Is(err, store.ErrDown):
+	case errors.Is(err, chains.ErrUnavailable), errors.Is(err, store.ErrDown), errors.Is(err, devnet.ErrEnded):
 		return exitUnavailable
 	}
 	return exitFailed
@@ -70,6 +72,8 @@ func newRoot() *cobra.Command {
 		Short:         "Bridge relayer and node for a Filecoin-rooted IPC subnet",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		// What every command takes is checked before any of them acts.
+		PersistentPreRunE: func(*cobra.Command, []string) error { return g.check() },
 	}
 	def, err := os.UserHomeDir()
 	if err != nil {
@@ -116,6 +120,38 @@ func asUsage(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		asUsage(sub)
 	}
+}
+
+func (g *globals) check() error {
+	if strings.TrimSpace(g.home) == "" {
+		return usage("--home: give a folder; an empty name would mean the current one")
+	}
+	_, err := g.logger(io.Discard)
+	return err
+}
+
+// complain tells an error on w: as JSON if the command line asks for JSON,
+// whether or not it could be read as a whole.
+func complain(w io.Writer, args []string, err error) {
+	if !wantsJSON(args) {
+		fmt.Fprintln(w, "causeway:", err)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": err.Error(), "code": exitCode(err)})
+}
+
+func wantsJSON(args []string) (yes bool) {
+	for _, a := range args {
+		switch value, ok := strings.CutPrefix(a, "--json="); {
+		case a == "--":
+			return yes
+		case a == "--json":
+			yes = true
+		case ok:
+			yes, _ = strconv.ParseBool(value)
+		}
+	}
+	return yes
 }
 
 // logger writes to stderr; stdout is for answers.

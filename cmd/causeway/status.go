@@ -2,7 +2,8 @@ package main
 
 import (
 	"fmt"
-	"net/url"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,19 +19,23 @@ func newStatus(g *globals) *cobra.Command {
 		Short: "Show the relayer's state, or where a transfer is",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				p, err := g.place()
+				if err != nil {
+					return err
+				}
+				return g.status(c, p)
+			}
+			id, err := parseHash(args[0])
+			if err != nil {
+				return err
+			}
 			p, err := g.place()
 			if err != nil {
 				return err
 			}
-			if len(args) == 0 {
-				var s relayer.Status
-				if err := ask(c.Context(), p.api, "/v1/status", &s); err != nil {
-					return err
-				}
-				return g.print(c, s, statusText(s))
-			}
 			var t api.Transfer
-			if err := ask(c.Context(), p.api, "/v1/transfers/"+url.PathEscape(args[0]), &t); err != nil {
+			if err := ask(c.Context(), p.api, "/v1/transfers/"+id.Hex(), &t); err != nil {
 				return err
 			}
 			return g.print(c, t, describe(t))
@@ -38,15 +43,45 @@ func newStatus(g *globals) *cobra.Command {
 	}
 }
 
+// status shows what operators see where the admin listener can be reached, else
+// what users see.
+func (g *globals) status(c *cobra.Command, p place) error {
+	var full relayer.Status
+	if err := ask(c.Context(), p.admin, "/status", &full); err == nil {
+		return g.print(c, full, statusText(full))
+	}
+	var s relayer.PublicStatus
+	if err := ask(c.Context(), p.api, "/v1/status", &s); err != nil {
+		return err
+	}
+	return g.print(c, s, publicText(s))
+}
+
+func readiness(ready bool) string {
+	if ready {
+		return "ready"
+	}
+	return "NOT READY"
+}
+
+// publicText is the relayer's state as users see it.
+func publicText(s relayer.PublicStatus) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "version %s: %s, %s\n", s.Version, readiness(s.Ready), s.Sources)
+	for _, c := range s.Chains {
+		fmt.Fprintf(&b, "chain %-10s id %d, final %d, read up to %d\n", c.Name, c.ChainID, c.Height, c.Cursor)
+	}
+	for _, c := range s.Counts {
+		fmt.Fprintf(&b, "%6d %-14s %-9s %s\n", c.Count, c.Route, c.Status, c.Step)
+	}
+	return b.String()
+}
+
 func statusText(s relayer.Status) string {
 	var b strings.Builder
-	ready := "ready"
-	if !s.Ready {
-		ready = "NOT READY"
-	}
-	fmt.Fprintf(&b, "%s (version %s): %s, %s\n", s.Instance, s.Version, ready, s.Sources)
-	for part, err := range s.Parts {
-		if err != "" {
+	fmt.Fprintf(&b, "%s (version %s): %s, %s\n", s.Instance, s.Version, readiness(s.Ready), s.Sources)
+	for _, part := range slices.Sorted(maps.Keys(s.Parts)) {
+		if err := s.Parts[part]; err != "" {
 			fmt.Fprintf(&b, "  %s: %s\n", part, err)
 		}
 	}

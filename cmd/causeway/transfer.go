@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/spf13/cobra"
@@ -15,17 +16,17 @@ import (
 
 // sendFlags are what sending takes.
 type sendFlags struct {
-	amount, recipient, fallback, keystore, password string
-	watch                                           bool
-	wait                                            time.Duration
+	sender
+	amount, recipient, fallback string
+	watch                       bool
+	wait                        time.Duration
 }
 
 func (s *sendFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.amount, "amount", "", "amount in whole tokens, such as 1.5")
 	f.StringVar(&s.recipient, "recipient", "", "who receives it (default: the sender)")
-	f.StringVar(&s.keystore, "keystore", "", "the sender's keystore file (default: the devnet's user)")
-	f.StringVar(&s.password, "password-file", "", "the sender's password file")
+	s.sender.add(f)
 	f.BoolVar(&s.watch, "watch", false, "wait until it has ended, and show each step")
 	f.DurationVar(&s.wait, "timeout", 10*time.Minute, "how long --watch waits")
 }
@@ -59,6 +60,8 @@ func newTransfer(g *globals) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
+			case from == "root" && to == "subnet" && s.fallback != "":
+				return usage("--fallback is for the way to the root: a deposit that fails comes back to its sender")
 			case from == "root" && to == "subnet":
 				return send(c, g, &s, args[0], "deposit")
 			case from == "subnet" && to == "root":
@@ -87,69 +90,110 @@ func newWithdraw(g *globals) *cobra.Command {
 	return c
 }
 
+// order is what to send, read from the flags before anything is asked of the
+// world. A zero address means the sender.
+type order struct {
+	asset               tokens.Asset
+	amount              tokens.Amount
+	recipient, fallback common.Address
+}
+
+func (s *sendFlags) order(token string) (o order, err error) {
+	if o.asset, err = asset(token); err != nil {
+		return o, err
+	}
+	if s.amount == "" {
+		return o, usage("--amount is required")
+	}
+	if o.amount, err = tokens.ParseDecimal(s.amount, o.asset.Decimals); err != nil {
+		return o, usage("--amount: %w", err)
+	}
+	if o.amount.IsZero() {
+		return o, usage("--amount: more than nothing")
+	}
+	for _, x := range []struct {
+		flag, text string
+		to         *common.Address
+	}{{"--recipient", s.recipient, &o.recipient}, {"--fallback", s.fallback, &o.fallback}} {
+		if x.text == "" {
+			continue
+		}
+		if *x.to, err = parseAddress(x.flag, x.text); err != nil {
+			return o, err
+		}
+		if *x.to == (common.Address{}) {
+			return o, usage("%s: the zero address is nobody's", x.flag)
+		}
+	}
+	if s.wait <= 0 {
+		return o, usage("--timeout: more than nothing, such as 10m")
+	}
+	return o, nil
+}
+
 func send(c *cobra.Command, g *globals, s *sendFlags, token, verb string) error {
 	ctx := c.Context()
-	a, err := asset(token)
+	o, err := s.order(token)
 	if err != nil {
 		return err
 	}
-	if s.amount == "" {
-		return usage("--amount is required")
-	}
-	amount, err := tokens.ParseDecimal(s.amount, a.Decimals)
-	if err != nil {
-		return usage("--amount: %w", err)
-	}
-	if amount.IsZero() {
-		return usage("--amount: more than nothing")
-	}
-	b, p, err := g.bridge(ctx, s.keystore, s.password)
+	b, p, err := g.bridge(ctx, s.sender)
 	if err != nil {
 		return err
 	}
 	defer b.Root.Close()
 	defer b.Subnet.Close()
-	recipient, fallback := b.Root.Address, b.Root.Address
-	for _, x := range []struct {
-		flag, text string
-		to         *common.Address
-	}{{"--recipient", s.recipient, &recipient}, {"--fallback", s.fallback, &fallback}} {
-		if x.text != "" {
-			if *x.to, err = parseAddress(x.flag, x.text); err != nil {
-				return err
-			}
+	for _, a := range []*common.Address{&o.recipient, &o.fallback} {
+		if *a == (common.Address{}) {
+			*a = b.Root.Address
 		}
 	}
 
-	out := sent{Route: strings.ToLower(a.Symbol) + "_" + verb, Amount: amount, Sender: b.Root.Address, Recipient: recipient}
+	out := sent{Route: strings.ToLower(o.asset.Symbol) + "_" + verb, Amount: o.amount, Sender: b.Root.Address, Recipient: o.recipient}
 	if verb == "deposit" {
-		if out.Tx, err = b.Deposit(ctx, a, recipient, amount.Big()); err == nil {
+		if out.Tx, err = b.Deposit(ctx, o.asset, o.recipient, o.amount.Big()); err == nil {
 			_, err = b.Root.Wait(ctx, out.Tx)
 		}
-	} else if out.Tx, err = b.Withdraw(ctx, a, recipient, fallback, amount.Big()); err == nil {
+	} else if out.Tx, err = b.Withdraw(ctx, o.asset, o.recipient, o.fallback, o.amount.Big()); err == nil {
 		_, err = b.Subnet.Wait(ctx, out.Tx)
 	}
 	if err != nil {
 		return err
 	}
-	if s.watch {
-		t, err := watchTransfer(ctx, c, g, p.api, out.Tx, s.wait)
-		if err != nil {
-			return err
-		}
-		out.Transfer = &t
+	text := fmt.Sprintf("%s of %s %s sent in transaction %s\nfollow it with: causeway status %s",
+		out.Route, o.amount.Decimal(o.asset.Decimals), o.asset.Symbol, out.Tx, out.Tx)
+	if !s.watch {
+		return g.print(c, out, text)
 	}
-	text := fmt.Sprintf("%s of %s %s sent in transaction %s\nfollow it with: causeway status %s", out.Route, amount.Decimal(a.Decimals), a.Symbol, out.Tx, out.Tx)
-	if out.Transfer != nil {
-		text = describe(*out.Transfer)
+	t, err := watchTransfer(ctx, c, g, p.api, out.Tx, s.wait)
+	if err != nil {
+		// The money is under way all the same: the caller is told its transaction.
+		return errors.Join(err, g.print(c, out, text))
 	}
-	if err := g.print(c, out, text); err != nil {
+	out.Transfer = &t
+	if err := g.print(c, out, describe(t)); err != nil {
 		return err
 	}
-	if out.Transfer != nil && out.Transfer.Status == tokens.Parked {
-		return errors.New("the transfer is parked: " + out.Transfer.Reason)
+	return ending(t)
+}
+
+// ending is nil for a transfer that arrived, else why it did not and what to
+// do.
+func ending(t api.Transfer) error {
+	if t.Status == tokens.Done {
+		return nil
 	}
-	return nil
+	how := map[tokens.Status]string{
+		tokens.Refunded: "the transfer failed and was refunded to its sender",
+		tokens.Credited: "the transfer failed; its amount waits to be claimed: causeway credits claim " + t.ID.Hex(),
+		tokens.Parked:   "the transfer is parked: it waits for an operator",
+	}[t.Status]
+	for _, r := range flow.Reasons() {
+		if string(r.Reason) == t.Reason {
+			return fmt.Errorf("%s (%s: %s)", how, r.Reason, r.Meaning)
+		}
+	}
+	return errors.New(how)
 }
 
 // watchTransfer follows a transfer until it has ended, telling each step once.
@@ -157,10 +201,14 @@ func watchTransfer(ctx context.Context, c *cobra.Command, g *globals, base strin
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	told := 0
+	var last api.Transfer // as last seen
+	var fault error       // of the last question that was answered or refused in time
 	for {
 		var t api.Transfer
 		err := ask(ctx, base, "/v1/transfers/"+tx.Hex(), &t)
-		if err == nil {
+		switch {
+		case err == nil:
+			last, fault = t, nil
 			for ; told < len(t.Steps); told++ {
 				st := t.Steps[told]
 				if !g.json {
@@ -170,14 +218,29 @@ func watchTransfer(ctx context.Context, c *cobra.Command, g *globals, base strin
 			if t.Status.Terminal() {
 				return t, nil
 			}
+		case ctx.Err() == nil:
+			fault = err
 		}
 		select {
 		case <-ctx.Done():
-			if err != nil {
-				return t, fmt.Errorf("the transaction is in, but %w", err)
-			}
-			return t, fmt.Errorf("still %s at step %s after %s; it goes on by itself: causeway status %s", t.Status, t.Step, wait, tx)
+			return last, unfinished(ctx.Err(), last, fault, tx, wait)
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
+}
+
+// unfinished says why watching ended before the transfer did.
+func unfinished(end error, last api.Transfer, fault error, tx common.Hash, wait time.Duration) error {
+	why := fmt.Sprintf("timeout: watched for %s", wait)
+	if errors.Is(end, context.Canceled) {
+		why = "watching was interrupted"
+	}
+	state := fmt.Sprintf("the transfer is %s at step %s", last.Status, last.Step)
+	if last.Status == "" {
+		state = "the relayer has not seen the transfer yet"
+	}
+	if fault != nil && !errors.Is(fault, errUnknown) {
+		return fmt.Errorf("%s; %s (%w). The transaction is in and the transfer goes on by itself: causeway status %s", why, state, fault, tx)
+	}
+	return fmt.Errorf("%s; %s. It goes on by itself: causeway status %s", why, state, tx)
 }

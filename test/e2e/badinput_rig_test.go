@@ -453,7 +453,7 @@ func (w *world) all(limit time.Duration) map[common.Hash]api.Transfer {
 }
 
 func (w *world) lanes() string {
-	res, err := http.Get(w.net.Info.API + "/v1/status")
+	res, err := http.Get(w.net.Info.Admin + "/status")
 	if err != nil {
 		return err.Error()
 	}

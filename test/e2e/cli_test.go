@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net/http"
@@ -115,13 +116,37 @@ func TestANewcomersCommandsWorkAgainstADevnet(t *testing.T) {
 	r.ok(&credits, "credits", "ls")
 	require.Empty(t, credits)
 	_, stderr, code := r.run("credits", "claim", st.ID.Hex())
-	require.NotZero(t, code, "a credit is pulled once")
-	require.NotEmpty(t, stderr)
+	require.Equal(t, 1, code, "a credit is pulled once")
+	require.Equal(t, 1, strings.Count(stderr, "reverted: "), "the cause is said once: %s", stderr)
+	require.NotContains(t, stderr, "[[")
+
+	// Watched to a bad end, it says so.
+	stdout, stderr, code := r.run("withdraw", "usdc", "--amount", "3", "--recipient", victim.Hex(), "--fallback", r.b.Root.Address.Hex(), "--watch", "--json")
+	require.Equal(t, 1, code, "%s%s", stdout, stderr)
+	var failure struct {
+		Error string `json:"error"`
+		Code  int    `json:"code"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(stderr), &failure), "%s", stderr)
+	require.Equal(t, 1, failure.Code)
+	require.Contains(t, failure.Error, "waits to be claimed: causeway credits claim 0x")
+	require.NoError(t, json.Unmarshal([]byte(stdout), &out), "%s", stdout)
+	require.Equal(t, tokens.Credited, out.Transfer.Status)
+	require.Equal(t, r.b.Root.Address, *out.Transfer.Fallback)
+	r.ok(&answer, "credits", "claim", out.Transfer.ID.Hex())
+
+	// A timeout is called one.
+	stdout, stderr, code = r.run("transfer", "usdc", "--amount", "1", "--watch", "--timeout", "1ms")
+	require.Equal(t, 1, code, "%s%s", stdout, stderr)
+	require.Contains(t, stderr, "timeout: watched for 1ms")
+	require.Contains(t, stderr, "goes on by itself")
+	require.NotContains(t, stderr, "does not answer")
+	require.Contains(t, stdout, "sent in transaction 0x")
 
 	// Operators.
 	var rows []map[string]any
 	r.ok(&rows, "queue", "ls")
-	require.Len(t, rows, 4)
+	require.Len(t, rows, 6)
 	r.ok(&rows, "queue", "ls", "--all", "--limit", "500")
 	require.Greater(t, len(rows), 6)
 	r.ok(&rows, "queue", "show", st.ID.Hex())
@@ -221,13 +246,19 @@ func (r *rig) refusals() {
 		{[]string{"transfer", "usdc", "--amount", "99999999999"}, 1, "is needed"},
 		{[]string{"transfer", "usdc", "--amount", "3000000"}, 1, "refuses it"}, // above the controller's maximum
 		{[]string{"transfer", "flt", "--amount", "0.0001"}, 1, "refuses it"},   // below the gateway's minimum
-		{[]string{"transfer", "usdc", "--amount", "1", "--recipient", "0x0000000000000000000000000000000000000000"}, 1, "refuses it"},
+		{[]string{"transfer", "usdc", "--amount", "1", "--recipient", "0x0000000000000000000000000000000000000000"}, 2, "nobody's"},
 		{[]string{"transfer", "usdc", "--amount", "1", "--recipient", "0xff00000000000000000000000000000000000064"}, 1, "refuses it"},
 		{[]string{"transfer", "usdc", "--amount", "1", "--recipient", "me"}, 2, "40 hex digits"},
 		{[]string{"withdraw", "usdc", "--amount", "5000000"}, 1, "refuses it"},
 		{[]string{"withdraw", "flt", "--amount", "1", "--recipient", r.net.Dep.Root.FastWithdrawals.Hex()}, 1, "InvalidRecipient"},
 		{[]string{"transfer", "usdc", "--amount", "1", "--from", "root", "--to", "mars"}, 2, "no route"},
-		{[]string{"status", "0x1234"}, 1, "64 hex digits"},
+		{[]string{"transfer", "usdc", "--amount", "1", "--recipient", r.net.Info.User.Hex()[:41] + "g"}, 2, "40 hex digits"},
+		{[]string{"transfer", "usdc", "--amount", "1", "--watch", "--timeout=-5s"}, 2, "--timeout"},
+		{[]string{"transfer", "usdc", "--amount", "1", "--subnet", "moon"}, 2, `there is no "moon", but subnet`},
+		{[]string{"status", "0x1234"}, 2, "64 hex digits"},
+		{[]string{"lane", "pause", "nope"}, 2, "causeway lane ls"},
+		{[]string{"lane", "resume", "nope2"}, 2, "causeway lane ls"},
+		{[]string{"lane", "resume", "power/" + r.net.Dep.Root.Actor.Hex()}, 1, "is not paused"},
 		{[]string{"status", "0x" + strings.Repeat("ab", 32)}, 1, "no such transfer"},
 		{[]string{"queue", "ls", "--status", "lost"}, 2, "--status"},
 		{[]string{"queue", "discard", "0x" + strings.Repeat("ab", 32)}, 2, "--why"},
@@ -256,7 +287,23 @@ func (r *rig) listeners() {
 		code, _ = get(r.net.Info.Admin + path)
 		require.Equal(r.t, http.StatusOK, code, path)
 	}
-	code, body := get(r.net.Info.Admin + "/readyz")
+	// What users see says nothing of machines and accounts.
+	code, body := get(r.net.Info.API + "/v1/status")
+	require.Equal(r.t, http.StatusOK, code, body)
+	host, err := os.Hostname()
+	require.NoError(r.t, err)
+	for _, private := range []string{host, fmt.Sprint(r.net.Info.Pids["relayer"]), "account", "balance", "nonce", "alert", "lane"} {
+		require.NotContains(r.t, body, `"`+private, "%s", body)
+	}
+	var users relayer.PublicStatus
+	require.NoError(r.t, json.Unmarshal([]byte(body), &users))
+	require.Equal(r.t, []string{"root", "subnet"}, []string{users.Chains[0].Name, users.Chains[1].Name})
+	var full relayer.Status
+	r.ok(&full, "status")
+	require.NotEmpty(r.t, full.Instance)
+	require.NotEmpty(r.t, full.Chains[0].Accounts)
+	require.Equal(r.t, []string{"root", "subnet"}, []string{full.Chains[0].Name, full.Chains[1].Name})
+	code, body = get(r.net.Info.Admin + "/readyz")
 	require.Equal(r.t, http.StatusOK, code, body)
 	_, metrics := get(r.net.Info.Admin + "/metrics")
 	for _, name := range []string{"causeway_jobs_ingested_total", "causeway_cursor_height", "causeway_transfers", "causeway_redis_durability_ok 1", "causeway_tx_total"} {
