@@ -82,10 +82,9 @@ func (b *bridge) lose(a common.Address) {
 // shared is what a session has, without a journal.
 func (b *bridge) shared() *shared {
 	quiet := slog.New(slog.DiscardHandler)
-	return &shared{
-		cfg: b.cfg, metrics: newMetrics(prometheus.NewRegistry(), ""), txMetrics: evm.NewMetrics(nil),
-		health: newHealth(), alerts: alerts.New(quiet, 1), log: quiet,
-	}
+	s := &shared{cfg: b.cfg, Parts: Parts{Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: alerts.New(quiet, 1), Log: quiet}}
+	s.tools = newTools(b.cfg, prometheus.NewRegistry(), s.Alerts, "")
+	return s
 }
 
 func keyFile(t *testing.T) Account {

@@ -96,7 +96,7 @@ func TestListsPageThroughEverythingNewestFirst(t *testing.T) {
 // TestHiddenTransfersOnTopTakeNoPlaceInAPage lists a few users' transfers below
 // many of the relayer's own, as after an hour without users.
 func TestHiddenTransfersOnTopTakeNoPlaceInAPage(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	var jobs []store.NewJob
 	for n := 1; n <= 190; n++ {
 		j := job(n)
@@ -134,7 +134,7 @@ func TestHiddenTransfersOnTopTakeNoPlaceInAPage(t *testing.T) {
 // TestOneListLooksAtABoundedNumberOfRows hides two transfers behind 1,200 that
 // the filter leaves out.
 func TestOneListLooksAtABoundedNumberOfRows(t *testing.T) {
-	db, _ := open(t, storetest.StartRedis(t))
+	db, _ := open(t, redisFor(t))
 	var jobs []store.NewJob
 	for n := 1; n <= 1202; n++ {
 		j := job(n)

@@ -88,6 +88,8 @@ func TestTheStandInBehavesAsRedisDoes(t *testing.T) {
 		TestAPayloadThatRedisLostIsNeverSignedAsAnother,
 		TestATransferIsFoundByWhateverNamesIt,
 		TestListsPageThroughEverythingNewestFirst,
+		TestHiddenTransfersOnTopTakeNoPlaceInAPage,
+		TestOneListLooksAtABoundedNumberOfRows,
 		TestStatsCountEveryTransferOnce,
 		TestAuditPutsBackWhatALostKeyTook,
 		TestALostTransferIsNotWorkedOnUntilARescanBringsItBack,

@@ -406,17 +406,21 @@ func TestADevnetChecksItsFlagsBeforeItMakesAnything(t *testing.T) {
 }
 
 func TestADevnetThatDoesNotStartReportsWhy(t *testing.T) {
-	t.Setenv("PATH", "") // no redis-server
+	// A redis-server that is installed and does not work is not replaced by the
+	// one in memory.
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "redis-server"), []byte("#!/bin/sh\nexit 1\n"), 0o700))
+	t.Setenv("PATH", dir)
 	report := filepath.Join(t.TempDir(), "report.json")
 	_, code, err := cli(t, t.TempDir(), "devnet", "--once", "--report", report)
 	require.Equal(t, exitFailed, code)
-	require.ErrorIs(t, err, devnet.ErrNoRedis)
+	require.ErrorContains(t, err, "redis-server --version")
 	raw, err := os.ReadFile(report)
 	require.NoError(t, err)
 	var r devnet.Report
 	require.NoError(t, json.Unmarshal(raw, &r))
 	require.False(t, r.OK)
-	require.Contains(t, r.Error, "redis-server is not installed")
+	require.Contains(t, r.Error, "redis-server --version")
 	require.Contains(t, string(raw), `"transfers": []`)
 }
 
