@@ -185,6 +185,9 @@ var (
 	// ErrReorg says that a block below a cursor changed: a final block was
 	// not. The chain's lanes stop and a person is called.
 	ErrReorg = errors.New("block below the cursor changed")
+	// ErrFunds says that an account cannot pay for a transaction; nothing was
+	// recorded, and it may pass once the account is topped up.
+	ErrFunds = errors.New("account cannot pay for gas")
 	// ErrReverted says that a call or simulation reverted; see RevertError.
 	ErrReverted = errors.New("execution reverted")
 	// ErrGasLimit says that a transaction needs more gas than one may have.

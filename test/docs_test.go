@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -139,6 +144,54 @@ func TestTheTablesOfTheReadmeAreWhatTheProgramSays(t *testing.T) {
 	}
 	if *update {
 		require.NoError(t, os.WriteFile(readme, []byte(text), 0o644))
+	}
+}
+
+// awaited are reasons that only the journal's scripts will give.
+var awaited = []flow.Reason{flow.ReasonFinalityRegress}
+
+// TestEveryReasonIsGivenSomewhere: a reason in the README that nothing assigns
+// would be a promise that nobody keeps.
+func TestEveryReasonIsGivenSomewhere(t *testing.T) {
+	named := map[string]flow.Reason{} // by constant
+	file, err := parser.ParseFile(token.NewFileSet(), "../relayer/flow/flow.go", nil, 0)
+	require.NoError(t, err)
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 || !strings.HasPrefix(spec.Names[0].Name, "Reason") {
+			return true
+		}
+		lit, ok := spec.Values[0].(*ast.BasicLit)
+		require.True(t, ok)
+		text, err := strconv.Unquote(lit.Value)
+		require.NoError(t, err)
+		named[spec.Names[0].Name] = flow.Reason(text)
+		return true
+	})
+	require.Len(t, named, len(flow.Reasons())+1, "each constant is documented, ReasonNone apart")
+
+	given := map[flow.Reason]bool{}
+	for _, room := range []string{"../relayer", "../store/lua"} {
+		require.NoError(t, filepath.WalkDir(room, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() || path == "../relayer/flow/flow.go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			raw, err := os.ReadFile(path)
+			switch filepath.Ext(path) {
+			case ".lua":
+				for _, r := range flow.Reasons() {
+					given[r.Reason] = given[r.Reason] || bytes.Contains(raw, []byte("'"+string(r.Reason)+"'"))
+				}
+			case ".go":
+				for _, m := range regexp.MustCompile(`\bReason\w+`).FindAllString(string(raw), -1) {
+					given[named[m]] = true
+				}
+			}
+			return err
+		}))
+	}
+	for _, r := range flow.Reasons() {
+		require.True(t, given[r.Reason] || slices.Contains(awaited, r.Reason), "nothing gives the reason %s", r.Reason)
 	}
 }
 

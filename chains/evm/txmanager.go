@@ -19,14 +19,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-var (
-	// ErrFunds says that an account cannot pay for a transaction; nothing was
-	// recorded, and it may pass once the account is topped up.
-	ErrFunds = errors.New("account cannot pay for gas")
-	// ErrFees says that the chain asks for more than the configured ceiling;
-	// nothing was recorded.
-	ErrFees = errors.New("fees above the ceiling")
-)
+// ErrFees says that the chain asks for more than the configured ceiling;
+// nothing was recorded.
+var ErrFees = errors.New("fees above the ceiling")
 
 // TxManager sends transactions of a few accounts on one chain. It implements
 // chains.Sender; Run must be running for anything sent to be seen through.
@@ -146,7 +141,7 @@ func (m *TxManager) pick(group string) *account {
 }
 
 // Send implements chains.Sender. Besides the errors named there it returns
-// chains.ErrBusy, chains.ErrStale, ErrFunds and ErrFees; after any of them
+// chains.ErrBusy, chains.ErrStale, chains.ErrFunds and ErrFees; after any of them
 // nothing is recorded. After a nil error the intent is in the journal, and the
 // loop sees it through whatever happens to this process.
 func (m *TxManager) Send(ctx context.Context, tx chains.Tx) error {
@@ -240,7 +235,7 @@ func (m *TxManager) prepare(ctx context.Context, a *account, tx *chains.Tx, live
 	poor := balance.Cmp(need) < 0
 	a.note(func(s *AccountStatus) { s.LowFunds = poor })
 	if poor {
-		return price{}, 0, fmt.Errorf("account %s on %s: %w", a.address, m.client.Name(), ErrFunds)
+		return price{}, 0, fmt.Errorf("account %s on %s: %w", a.address, m.client.Name(), chains.ErrFunds)
 	}
 	return p, nonce, nil
 }

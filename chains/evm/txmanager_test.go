@@ -193,8 +193,8 @@ func TestWhatCannotBeSentTakesNoNonce(t *testing.T) {
 			})
 		}, payload("a"), chains.ErrReverted},
 		"an endpoint that is down":     {func(r *rig) { r.node.On("*", fake.HangUp) }, payload("a"), chains.ErrUnavailable},
-		"an account that is poor":      {func(r *rig) { r.node.Fund(r.from, big.NewInt(1e12)) }, payload("a"), ErrFunds},
-		"a value the account lacks":    {func(*rig) {}, chains.Tx{Key: "a", Group: "g", To: other, Value: ether(1001)}, ErrFunds},
+		"an account that is poor":      {func(r *rig) { r.node.Fund(r.from, big.NewInt(1e12)) }, payload("a"), chains.ErrFunds},
+		"a value the account lacks":    {func(*rig) {}, chains.Tx{Key: "a", Group: "g", To: other, Value: ether(1001)}, chains.ErrFunds},
 		"fees above the ceiling":       {func(r *rig) { r.node.SetFees(600e9, 1e9); r.node.Mine() }, payload("a"), ErrFees},
 		"fees of 10^30":                {func(r *rig) { r.node.On("eth_maxPriorityFeePerGas", fake.Answer("-0x1")) }, payload("a"), chains.ErrUnavailable},
 		"more gas than allowed":        {func(r *rig) { r.node.On("eth_estimateGas", fake.Answer("0xffffffffff")) }, payload("a"), errAny},
@@ -214,7 +214,7 @@ func TestWhatCannotBeSentTakesNoNonce(t *testing.T) {
 			}
 			require.Empty(t, r.journal.All(testChain, r.from))
 			require.Empty(t, r.node.Pending(r.from))
-			if errors.Is(c.want, ErrFunds) {
+			if errors.Is(c.want, chains.ErrFunds) {
 				require.True(t, r.m.Status()[0].LowFunds)
 				r.node.Fund(r.from, ether(5000))
 				r.clock.advance(2 * time.Second)

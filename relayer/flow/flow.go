@@ -167,7 +167,6 @@ const (
 	ReasonPayoutRefused    Reason = "payout_refused"    // the payout could not be paid and is a credit
 	ReasonQuarantined      Reason = "quarantined"       // value and message disagree; claimable at the smaller of both
 	ReasonReturned         Reason = "returned"          // the message failed on the root and its value went back to the outbox
-	ReasonAlreadyDone      Reason = "already_done"      // somebody else did it
 	ReasonOperator         Reason = "operator"          // an operator discarded it
 	ReasonFinalityRegress  Reason = "finality_regress"  // a final block changed under its facts
 	ReasonBatchMismatch    Reason = "batch_mismatch"    // the batch's messages do not hash to the signed root
@@ -191,7 +190,6 @@ func Reasons() []ReasonDoc {
 		{ReasonPayoutRefused, "the payout could not be paid out", "`causeway credits claim`, by the recipient or the fallback recipient"},
 		{ReasonQuarantined, "the value that arrived is not the value withdrawn", "`causeway credits claim` pays the smaller of both"},
 		{ReasonReturned, "the message failed on the root; its value is back in the outbox", "it is sent again by itself; or `causeway credits claim --resend`"},
-		{ReasonAlreadyDone, "somebody else carried it", "nothing"},
 		{ReasonOperator, "an operator discarded it", "`causeway queue retry` undoes it"},
 		{ReasonFinalityRegress, "a block that was final has changed", "stop, compare the endpoints, then `causeway rescan`"},
 		{ReasonBatchMismatch, "the messages read do not hash to the signed batch root", "compare the subnet endpoints"},

@@ -50,10 +50,15 @@ func (p *Pool) verdict(job store.Job, step flow.Step, err error) store.Verdict {
 	if panicked && attempts >= maxPanics {
 		reason, park = flow.ReasonPoison, true
 	}
+	if errors.Is(err, chains.ErrFunds) {
+		reason = flow.ReasonInsufficientFund
+	}
+	// What is waited for shows on the row, whether or not it is parked.
+	v.Reason = string(reason)
 	// Ordered lanes are blind (PROTOCOL 49): their head is never parked, it
 	// backs off and a person is called.
 	if park && !job.Strict {
-		v.Park, v.Reason, v.CountAttempt = true, string(reason), false
+		v.Park, v.CountAttempt = true, false
 	} else {
 		v.RetryAt = delay(attempts)
 	}

@@ -270,6 +270,8 @@ func TestWhatAnErrorOfDoMeans(t *testing.T) {
 		"the fifth revert":     {revert, 4, true, true, true, true, "rejected"},
 		"what no retry mends":  {park, 0, true, true, true, false, "batch_mismatch"},
 		"the same, for long":   {park, 9, true, true, true, true, "batch_mismatch"},
+		"no money for gas":     {fmt.Errorf("send: %w", chains.ErrFunds), 0, true, false, false, false, "insufficient_fund"},
+		"none for long":        {fmt.Errorf("send: %w", chains.ErrFunds), 9, true, false, false, true, "insufficient_fund"},
 		"a revert not yet one": {fmt.Errorf("%w: %w", flow.ErrNotYet, revert), 9, false, false, false, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -284,6 +286,7 @@ func TestWhatAnErrorOfDoMeans(t *testing.T) {
 			strict := &run{h: &handler{done: says(flow.Pending), do: does(c.err)}}
 			v = strict.one(t, lease(true, c.attempts, 1))[0]
 			require.False(t, v.Park, "an ordered lane never parks its head")
+			require.Equal(t, c.reason, v.Reason, "it shows what it waits for")
 			require.Equal(t, c.counts, v.CountAttempt)
 			require.Positive(t, v.RetryAt)
 			require.Equal(t, c.calls, len(strict.troubles) == 1)
@@ -337,8 +340,7 @@ func TestAPanicEndsNeitherTheProcessNorTheOthersWork(t *testing.T) {
 	poison := func(b []tokens.Transfer) {
 		for _, x := range b {
 			if x.ID == hash(2) {
-				var m map[string]int
-				m["x"] = 1
+				panic("assignment to entry in nil map")
 			}
 		}
 	}
