@@ -34,7 +34,7 @@ lint: setup ## format, vet, staticcheck, forge fmt and lint
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	cd contracts && $(FORGE) fmt --check
-	cd contracts && $(FORGE) lint
+	@cd contracts && out=$$($(FORGE) lint 2>&1) || { echo "$$out"; exit 1; }; echo "$$out"; ! grep -qE '^(error|warning|note)\[' <<<"$$out"
 
 bench: setup ## rates, latencies and gas as JSON, also in bench/; BENCH=-short takes under two minutes
 	@go run ./test/bench -out bench/bench.json $(BENCH)

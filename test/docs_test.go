@@ -195,6 +195,52 @@ func TestEveryReasonIsGivenSomewhere(t *testing.T) {
 	}
 }
 
+// TestWhatABuildTagHidesIsRunByCI: a test behind a tag runs only where somebody
+// asks for it.
+func TestWhatABuildTagHidesIsRunByCI(t *testing.T) {
+	ci, err := os.ReadFile("../.ci/test")
+	require.NoError(t, err)
+	hidden := 0
+	require.NoError(t, filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^//go:build (\w+)$`).FindAllStringSubmatch(string(raw), -1) {
+			room := "./" + filepath.ToSlash(filepath.Dir(strings.TrimPrefix(path, "../")))
+			for _, name := range regexp.MustCompile(`(?m)^func Test(\w+)`).FindAllStringSubmatch(string(raw), -1) {
+				run := regexp.MustCompile(`(?m)^gotest .* -tags ` + m[1] + ` .*-run (\w+) ` + regexp.QuoteMeta(room) + `$`).FindSubmatch(ci)
+				require.NotNil(t, run, ".ci/test does not run %s with -tags %s", room, m[1])
+				require.Contains(t, name[1], string(run[1]), "of %s", path)
+				hidden++
+			}
+		}
+		return err
+	}))
+	require.Positive(t, hidden)
+}
+
+// TestCILintsWhatMakeLintDoes names the checks that are commands of others.
+func TestCILintsWhatMakeLintDoes(t *testing.T) {
+	ci, err := os.ReadFile("../.ci/test")
+	require.NoError(t, err)
+	text := string(ci)
+	for check, command := range map[string]string{
+		"'go format' formatted": "gofmt -l", "'go vet' go vet": "", "'staticcheck' staticcheck": `go run "$tool" ./...`,
+		"'contracts: format'": "forge fmt --check", "'contracts: lint' forgelint": "forge lint",
+		"'contracts: gas is as recorded'": "forge snapshot --check",
+	} {
+		require.Contains(t, text, "check "+check)
+		require.Contains(t, text, command)
+	}
+	makefile, err := os.ReadFile("../Makefile")
+	require.NoError(t, err)
+	require.Regexp(t, `(?m)^STATICCHECK := \S+@v\d+\.\d+\.\d+$`, string(makefile), "pinned, and read by .ci/test")
+}
+
 // TestTheReadmeBeginsWithTheTwoCommands and names only files that exist.
 func TestTheReadmeBeginsWithTheTwoCommandsAndNamesWhatExists(t *testing.T) {
 	raw, err := os.ReadFile(readme)

@@ -111,7 +111,6 @@ type history struct {
 
 	// Root.
 	down        map[uint64]*message
-	downMax     uint64
 	upApplied   map[uint64]applied
 	rootResults map[common.Hash][]resultSeen
 	tokensSent  []tokensSent

@@ -20,7 +20,8 @@ import (
 )
 
 var (
-	ctx  = context.Background()
+	ctx = context.Background()
+	//lint:ignore ST1012 the truth tables read better with a plain word
 	gone = errors.New("endpoint away")
 )
 

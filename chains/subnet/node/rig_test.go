@@ -151,13 +151,6 @@ func (p *fakeParent) change(validator common.Address, weight *big.Int) {
 	p.queueChange(ipc.SetPower(p.number+1, validator, weight))
 }
 
-func (p *fakeParent) join(pubkey []byte, validator common.Address, weight *big.Int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.queueChange(ipc.SetMetadata(p.number+1, validator, pubkey))
-	p.queueChange(ipc.SetPower(p.number+1, validator, weight))
-}
-
 func (p *fakeParent) queueChange(c ipc.PowerChangeRequest) {
 	spec := bindings.NewSubnetActor().GetABI()
 	data, err := spec.Events["NewPowerChangeRequest"].Inputs.NonIndexed().Pack(c.Change.Op, c.Change.Validator, c.Change.Payload, c.ConfigurationNumber)
