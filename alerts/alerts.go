@@ -35,13 +35,14 @@ const (
 	ForeignNonce    = "foreign_nonce"
 	StuckTx         = "stuck_tx"
 	FinalityRegress = "finality_regress"
+	ParentDiverged  = "parent_diverged"
 )
 
 // Names lists every alert that can be raised.
 func Names() []string {
 	return []string{
 		TransferParked, LaneStuck, LanePaused, GasLow, WatcherHalted, SupplyDrift, InvariantBroken,
-		RedisForgot, RedisUndurable, ForeignNonce, StuckTx, FinalityRegress,
+		RedisForgot, RedisUndurable, ForeignNonce, StuckTx, FinalityRegress, ParentDiverged,
 	}
 }
 

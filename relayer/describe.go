@@ -49,9 +49,16 @@ func (r *recorder) Unregister(prometheus.Collector) bool { return false }
 // Metrics lists every metric a relayer exports besides those of the Go runtime
 // and the process.
 func Metrics() []MetricDoc {
+	return Described(func(r prometheus.Registerer) {
+		newMetrics(r, "")
+		evm.NewMetrics(r)
+	})
+}
+
+// Described lists the metrics that a part registers, by name.
+func Described(register func(prometheus.Registerer)) []MetricDoc {
 	r := &recorder{}
-	newMetrics(r, "")
-	evm.NewMetrics(r)
+	register(r)
 	slices.SortFunc(r.docs, func(a, b MetricDoc) int { return strings.Compare(a.Name, b.Name) })
 	return r.docs
 }

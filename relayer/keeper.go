@@ -8,6 +8,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/chains/subnet"
 	"github.com/causeway-bridge/causeway/relayer/audit"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
@@ -22,17 +23,22 @@ type keeper struct {
 	*shared
 	senders  map[string]*evm.TxManager
 	auditors map[string]*audit.Auditor // by subnet name
+	nodes    map[string]nodeStatus     // by subnet name
 }
+
+// nodeStatus asks a subnet's node about itself.
+type nodeStatus func(context.Context) (subnet.Status, error)
 
 const (
 	reapEvery  = 2 * time.Second
 	keepEvery  = 2 * time.Second
 	auditEvery = 20 * time.Second
+	lookTime   = 10 * time.Second
 	stuckAfter = 10 * time.Minute
 )
 
 func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*evm.TxManager) (*keeper, error) {
-	k := &keeper{shared: s, senders: senders, auditors: map[string]*audit.Auditor{}}
+	k := &keeper{shared: s, senders: senders, auditors: map[string]*audit.Auditor{}, nodes: map[string]nodeStatus{}}
 	for _, l := range links {
 		if l.sub.Traits.Published() {
 			// The invariants are written over counters that published contracts
@@ -40,6 +46,7 @@ func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*
 			s.Log.Warn("no invariants are computed for published contracts", "subnet", l.sub.Name)
 			continue
 		}
+		k.nodes[l.sub.Name] = l.client.Status
 		a, err := audit.New(audit.Source{
 			Sub: l.sub, Root: root, Child: l.client, Journal: AuditJournal(s.Journal), Treasury: l.treasury,
 			RootAccounts: addresses(senders[flow.Root]), ChildAccounts: addresses(senders[l.sub.Name]),
@@ -99,6 +106,36 @@ func (k *keeper) audit(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// parents asks each subnet's node whether its root is still the one that the
+// subnet has committed (PROTOCOL 10). It has its own loop, since a node that
+// hangs must not hold the others back.
+func (k *keeper) parents(ctx context.Context) error {
+	return every(ctx, keepEvery, func() error {
+		for name, status := range k.nodes {
+			k.parent(ctx, name, status)
+		}
+		return nil
+	})
+}
+
+// parent leaves the alert as it is while a node does not answer, or is of
+// another make.
+func (k *keeper) parent(ctx context.Context, name string, status nodeStatus) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	s, err := status(ctx)
+	switch {
+	case err != nil:
+	case s.Diverged:
+		k.alerts.Raise(alerts.Alert{
+			Name: alerts.ParentDiverged, Key: name, Severity: alerts.Page,
+			Summary: fmt.Sprintf("the node of %s signs nothing about the root any more: %.300s", name, s.DivergedReason),
+		})
+	default:
+		k.alerts.Resolve(alerts.ParentDiverged, name)
+	}
 }
 
 func every(ctx context.Context, d time.Duration, do func() error) error {

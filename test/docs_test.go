@@ -17,9 +17,11 @@ import (
 	"testing"
 
 	"github.com/causeway-bridge/causeway/alerts"
+	"github.com/causeway-bridge/causeway/chains/subnet/node"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 )
 
@@ -92,10 +94,10 @@ func globalFlags(help func(args ...string) string) string {
 	return b.String()
 }
 
-func metricTable() string {
+func metricTable(metrics []relayer.MetricDoc) string {
 	var b strings.Builder
 	b.WriteString("| metric | labels | meaning |\n|---|---|---|\n")
-	for _, m := range relayer.Metrics() {
+	for _, m := range metrics {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.Name, strings.Join(m.Labels, ", "), m.Help)
 	}
 	return b.String()
@@ -129,8 +131,9 @@ func TestTheTablesOfTheReadmeAreWhatTheProgramSays(t *testing.T) {
 	require.NoError(t, err)
 	text := string(raw)
 	for name, want := range map[string]string{
-		"commands": commandTable(help), "global-flags": globalFlags(help), "metrics": metricTable(),
-		"reasons": reasonTable(), "routes": routeTable(), "alerts": alertList(),
+		"commands": commandTable(help), "global-flags": globalFlags(help), "metrics": metricTable(relayer.Metrics()),
+		"node-metrics": metricTable(relayer.Described(func(r prometheus.Registerer) { require.NoError(t, node.RegisterMetrics(r)) })),
+		"reasons":      reasonTable(), "routes": routeTable(), "alerts": alertList(),
 	} {
 		begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 		i, j := strings.Index(text, begin), strings.Index(text, end)

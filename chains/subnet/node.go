@@ -32,6 +32,10 @@ type Status struct {
 	ParentHeight               uint64         `json:"parentHeight"`
 	ParentHash                 common.Hash    `json:"parentHash"`
 	AppliedConfigurationNumber uint64         `json:"appliedConfigurationNumber"`
+	// Diverged: the node's final parent chain is not the one the subnet has
+	// committed, and it signs nothing about it (PROTOCOL 10).
+	Diverged       bool   `json:"diverged"`
+	DivergedReason string `json:"divergedReason"`
 }
 
 // SignedStatement is a parent finality with the signatures of a quorum.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -15,19 +16,23 @@ import (
 	"github.com/causeway-bridge/causeway/chains/subnet/node"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/cenkalti/backoff/v4"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 )
 
 // nodeReady is what a node announces.
 type nodeReady struct {
-	HTTP string `json:"http"`
-	WS   string `json:"ws"`
+	HTTP    string `json:"http"`
+	WS      string `json:"ws"`
+	Metrics string `json:"metrics,omitempty"` // host:port
 }
 
 func newNode(g *globals) *cobra.Command {
-	var config, ready, http, ws, p2p string
+	var config, ready, http, ws, p2p, metrics string
 	c := &cobra.Command{
 		Use:   "node",
 		Short: "Run the subnet's node",
@@ -44,7 +49,7 @@ func newNode(g *globals) *cobra.Command {
 			for _, o := range []struct {
 				flag string
 				to   *string
-			}{{http, &cfg.HTTP}, {ws, &cfg.WS}, {p2p, &cfg.P2P}} {
+			}{{http, &cfg.HTTP}, {ws, &cfg.WS}, {p2p, &cfg.P2P}, {metrics, &cfg.Metrics}} {
 				if o.flag != "" {
 					*o.to = o.flag
 				}
@@ -62,6 +67,7 @@ func newNode(g *globals) *cobra.Command {
 	f.StringVar(&http, "http", "", "JSON-RPC over HTTP, host:port; port 0 takes any free one")
 	f.StringVar(&ws, "ws", "", "JSON-RPC over WebSocket, host:port")
 	f.StringVar(&p2p, "p2p", "", "CometBFT, host:port")
+	f.StringVar(&metrics, "metrics", "", "metrics and health, host:port; port 0 takes any free one")
 	return c
 }
 
@@ -74,24 +80,60 @@ func runNode(ctx context.Context, cfg home.NodeConfig, ready string, log *slog.L
 		return err
 	}
 	defer func() { _ = release() }()
+	// The operators' listener answers from now on: alive, not ready.
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	var running atomic.Pointer[node.Node]
+	metrics := ""
+	if cfg.Metrics != "" {
+		admin, err := api.Listen(cfg.Metrics, api.Admin(reg, nodeHealth{&running}, nil))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = admin.Close() }()
+		metrics = admin.Addr()
+	}
+
 	parent, err := dialParent(ctx, cfg.Parent, log)
 	if err != nil {
 		return err
 	}
 	defer parent.Close()
 	nc := node.Default(cfg.Home, parentSource{parent})
-	nc.HTTPAddr, nc.WSAddr, nc.P2PAddr, nc.Log = cfg.HTTP, cfg.WS, cfg.P2P, log
+	nc.HTTPAddr, nc.WSAddr, nc.P2PAddr, nc.Log, nc.Metrics = cfg.HTTP, cfg.WS, cfg.P2P, log, reg
 	nc.BlockInterval, nc.ParentPoll = time.Duration(cfg.Interval), time.Duration(cfg.Parent.Poll)
 	n, err := node.Start(ctx, nc)
 	if err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}
+	running.Store(n)
 	addrs := n.Addrs()
-	if err := home.Announce(ready, nodeReady{HTTP: addrs.HTTP, WS: addrs.WS}); err != nil {
+	if err := home.Announce(ready, nodeReady{HTTP: addrs.HTTP, WS: addrs.WS, Metrics: metrics}); err != nil {
 		log.Warn("ready file", "err", err)
 	}
-	log.Info("node started", "http", addrs.HTTP, "ws", addrs.WS)
+	log.Info("node started", "http", addrs.HTTP, "ws", addrs.WS, "metrics", metrics)
 	return n.Run(ctx)
+}
+
+// nodeHealth is what /readyz says of a node that may not run yet.
+type nodeHealth struct{ running *atomic.Pointer[node.Node] }
+
+func (h nodeHealth) Ready() error {
+	if n := h.running.Load(); n != nil {
+		return n.Ready()
+	}
+	return errNodeStarting
+}
+
+func (nodeHealth) Remarks() map[string]string { return nil }
+
+// errNodeStarting keeps /readyz amber until the node takes part.
+var errNodeStarting = errors.New("starting")
+
+// retry runs do until it succeeds or fails for good.
+func retry(ctx context.Context, do func() error, failed func(error)) error {
+	b := backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithMaxInterval(10*time.Second))
+	return backoff.RetryNotify(do, backoff.WithContext(b, ctx), func(err error, _ time.Duration) { failed(err) })
 }
 
 // dialParent waits for a root that is down; a root that is another chain ends
@@ -106,14 +148,13 @@ func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (*evm.Clie
 		url = strings.TrimSpace(string(raw))
 	}
 	var client *evm.Client
-	err := backoff.RetryNotify(func() (err error) {
+	err := retry(ctx, func() (err error) {
 		client, err = evm.Dial(ctx, evm.Config{Name: "root", URL: url, ChainID: p.ChainID, GenesisHash: p.GenesisHash, Finality: p.Finality}, log)
 		if err != nil && !errors.Is(err, chains.ErrUnavailable) {
 			return backoff.Permanent(err)
 		}
 		return err
-	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithMaxInterval(10*time.Second)), ctx),
-		func(err error, _ time.Duration) { log.Warn("root is not reachable: will retry", "err", err) })
+	}, func(err error) { log.Warn("root is not reachable: will retry", "err", err) })
 	if err != nil {
 		return nil, fmt.Errorf("connect to the root: %w", err)
 	}

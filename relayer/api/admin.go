@@ -21,7 +21,7 @@ type Health interface {
 
 // Admin is the operators' handler: metrics, health, the whole status, profiles.
 // It belongs on a listener that users cannot reach. What status answers is
-// encoded as JSON.
+// encoded as JSON; without one there is no /status.
 func Admin(reg *prometheus.Registry, h Health, status func(context.Context) any) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
@@ -40,7 +40,9 @@ func Admin(reg *prometheus.Registry, h Health, status func(context.Context) any)
 		}
 		_, _ = w.Write([]byte(text))
 	})
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { answer(w, status(r.Context())) })
+	if status != nil {
+		mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { answer(w, status(r.Context())) })
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

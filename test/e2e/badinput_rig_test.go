@@ -112,6 +112,11 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // lie changes the answers to eth_chainId.
 func lie(question, answer []byte) []byte {
+	return edited(question, answer, "eth_chainId", func(json.RawMessage) json.RawMessage { return json.RawMessage(`"0x29a"`) })
+}
+
+// edited changes the results of a method, in single calls and in batches.
+func edited(question, answer []byte, method string, edit func(json.RawMessage) json.RawMessage) []byte {
 	type message struct {
 		Version string          `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"`
@@ -119,12 +124,13 @@ func lie(question, answer []byte) []byte {
 		Result  json.RawMessage `json:"result,omitempty"`
 		Error   json.RawMessage `json:"error,omitempty"`
 	}
-	var one message
+	var one, said message
 	if json.Unmarshal(question, &one) == nil {
-		if one.Method != "eth_chainId" {
+		if one.Method != method || json.Unmarshal(answer, &said) != nil {
 			return answer
 		}
-		out, _ := json.Marshal(message{Version: "2.0", ID: one.ID, Result: json.RawMessage(`"0x29a"`)})
+		said.Result = edit(said.Result)
+		out, _ := json.Marshal(said)
 		return out
 	}
 	var asked, told []message
@@ -133,8 +139,8 @@ func lie(question, answer []byte) []byte {
 	}
 	for i := range told {
 		for _, q := range asked {
-			if q.Method == "eth_chainId" && bytes.Equal(q.ID, told[i].ID) {
-				told[i].Result = json.RawMessage(`"0x29a"`)
+			if q.Method == method && bytes.Equal(q.ID, told[i].ID) {
+				told[i].Result = edit(told[i].Result)
 			}
 		}
 	}

@@ -123,7 +123,7 @@ func (w *world) refusedAtStart(*testing.T) {
 			t.Parallel()
 			cfg, err := home.ReadNode(w.dir.NodeConfig())
 			require.NoError(t, err)
-			cfg.Parent.URL, cfg.Home = w.child.target, t.TempDir()
+			cfg.Parent.URL, cfg.Home, cfg.Metrics = w.child.target, t.TempDir(), "127.0.0.1:0"
 			path := filepath.Join(t.TempDir(), "node.yaml")
 			require.NoError(t, home.WriteYAML(path, cfg))
 			out, code := attempt(t, 20*time.Second, "node", "--config", path)

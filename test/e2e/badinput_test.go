@@ -41,6 +41,7 @@ func TestBadInputAndFailingSurroundingsLoseNothing(t *testing.T) {
 	w.step("root and node away for 20 s, with transfers pending", w.outage)
 	w.step("every transfer has ended as it must", w.aftermath)
 	w.step("endpoints that babble or turn into another chain", w.lyingEndpoints)
+	w.step("a node whose root has forked below what the subnet committed", w.rootForked)
 	w.step("a Redis that becomes a replica, and one that is full", w.brokenRedis)
 	w.step("a handler that dies three times parks its transfer", w.parked)
 	w.step("a second signal ends the relayer at once", w.impatience)

@@ -96,7 +96,7 @@ func TestDeployKilledInTheMiddleFillsAHomeThatStartsABridge(t *testing.T) {
 	redis := storetest.StartRedis(t)
 	n, err := home.ReadNode(dir.NodeConfig())
 	require.NoError(t, err)
-	n.HTTP, n.WS, n.P2P = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	n.HTTP, n.WS, n.P2P, n.Metrics = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	require.NoError(t, home.WriteYAML(dir.NodeConfig(), n))
 	node := spawn(t, filepath.Join(tmp, "node.ready"), "node", "--home", string(dir))
 	c, err := relayer.Read(dir.Config())

@@ -17,6 +17,13 @@ type metrics struct {
 	commit       prometheus.Histogram
 }
 
+// RegisterMetrics registers the metrics of a node that never runs, so that they
+// can be listed.
+func RegisterMetrics(reg prometheus.Registerer) error {
+	_, err := newMetrics(reg)
+	return err
+}
+
 // newMetrics registers the node's metrics; a nil registerer keeps them private.
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{

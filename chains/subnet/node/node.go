@@ -226,6 +226,19 @@ func (n *Node) catchingUp() bool {
 	return n.comet == nil || !n.comet.IsRunning() || n.comet.ConsensusReactor().WaitSync()
 }
 
+// Ready is nil while the node takes part in consensus and its parent is the one
+// the subnet has committed; else what is not well. It can turn at any time.
+func (n *Node) Ready() error {
+	var errs []error
+	if n.catchingUp() {
+		errs = append(errs, errors.New("catching up with the subnet"))
+	}
+	if err := n.app.cache.standing(); err != nil {
+		errs = append(errs, fmt.Errorf("parent: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
 // Run waits until ctx ends or consensus fails, and stops the node. It returns
 // nil after ctx ended, else an error that wraps ErrConsensus.
 func (n *Node) Run(ctx context.Context) error {

@@ -23,6 +23,9 @@ var (
 	// errDiverged says that the parent's final chain is not the one the subnet
 	// has committed: nothing about it is signed until a person has looked.
 	errDiverged = errors.New("final parent chain differs from the committed one")
+	// errNotCompared says that this process has not looked yet: what an earlier
+	// one left in the cache may be of a chain that is gone.
+	errNotCompared = errors.New("parent not compared with the committed one yet")
 )
 
 const (
@@ -140,7 +143,7 @@ func (w *watcher) begin(ctx context.Context, committed ipc.ParentFinality) error
 		return fmt.Errorf("read block %d: %w", committed.ParentHeight, err)
 	}
 	if block.Hash != committed.ParentHash {
-		return fmt.Errorf("height %d: %w", committed.ParentHeight, errDiverged)
+		return w.diverge(fmt.Errorf("height %d, here %s, committed %x: %w", committed.ParentHeight, block.Hash, committed.ParentHash, errDiverged))
 	}
 	for span := uint64(0); ; span = max(1000, 4*span) {
 		from := w.g.ParentStart
@@ -227,6 +230,7 @@ func (w *watcher) subnetID() bindings.SubnetID {
 func (w *watcher) compare(ctx context.Context, committed ipc.ParentFinality) error {
 	height := committed.ParentHeight
 	if height == 0 || height < w.g.ParentStart {
+		w.agree()
 		return nil
 	}
 	block, err := w.parent.BlockByNumber(ctx, height)
@@ -241,17 +245,28 @@ func (w *watcher) compare(ctx context.Context, committed ipc.ParentFinality) err
 	diverged = diverged || known && c.Hash != committed.PowerChangeHash
 	w.cache.mu.RUnlock()
 	if diverged {
-		err := fmt.Errorf("height %d, here %s, committed %x: %w", height, block.Hash, committed.ParentHash, errDiverged)
-		w.cache.setDiverged(err)
-		w.m.diverged.Set(1)
-		return err
+		return w.diverge(fmt.Errorf("height %d, here %s, committed %x: %w", height, block.Hash, committed.ParentHash, errDiverged))
 	}
-	// An endpoint that was on a fork for a while may come back. A reorg below
-	// the cursor does not heal: the cache itself is then of another chain.
-	if w.cache.clearDiverged() {
+	w.agree()
+	return nil
+}
+
+// diverge stops top-down signing and raises what status, metric and readiness
+// show.
+func (w *watcher) diverge(err error) error {
+	w.cache.setDiverged(err)
+	w.m.diverged.Set(1)
+	return err
+}
+
+// agree takes it back: an endpoint that was on a fork for a while may come
+// back. A reorg below the cursor does not heal: the cache itself is then of
+// another chain.
+func (w *watcher) agree() {
+	w.cache.clearDiverged()
+	if w.cache.standing() == nil {
 		w.m.diverged.Set(0)
 	}
-	return nil
 }
 
 // readOn reads from the cache's head to the parent's, in ranges. A range is
@@ -321,8 +336,7 @@ func (w *watcher) readOn(ctx context.Context, committed ipc.ParentFinality) erro
 // noteReorg stops top-down signing when a final block of the parent changed.
 func (w *watcher) noteReorg(err error) error {
 	if errors.Is(err, chains.ErrReorg) {
-		w.cache.setDiverged(err)
-		w.m.diverged.Set(1)
+		return w.diverge(err)
 	}
 	return err
 }

@@ -96,15 +96,54 @@ func TestAReorgBelowTheCursorStopsTopDownSigning(t *testing.T) {
 	require.True(t, ok)
 
 	// The same heights, another chain.
-	w.p.mu.Lock()
-	w.p.blocks = w.p.blocks[:top-2]
-	for range 6 {
-		w.p.grow("fork")
-	}
-	w.p.mu.Unlock()
+	w.p.fork(top-2, 3)
 	require.ErrorIs(t, w.step(t), chains.ErrReorg)
 	_, ok = w.cache.statement(0, top, 0, 0)
 	require.False(t, ok, "nothing about a parent that changed is signed")
+}
+
+func TestACacheOfAnEarlierProcessIsSignedFromOnlyOnceItWasCompared(t *testing.T) {
+	w := newWatch(t)
+	top := w.p.mine(5)
+	require.NoError(t, w.step(t))
+	w.said, _ = w.cache.statement(0, top, 0, 0)
+	require.NotZero(t, w.said.ParentHeight)
+	top = w.p.mine(2)
+	require.NoError(t, w.step(t))
+
+	w.open(t, w.g)
+	w.p.down = true
+	require.Error(t, w.step(t))
+	_, ok := w.cache.statement(0, top, 0, 0)
+	require.False(t, ok)
+	require.ErrorIs(t, w.cache.standing(), errNotCompared)
+	w.p.down = false
+	require.NoError(t, w.step(t))
+	_, ok = w.cache.statement(0, top, 0, 0)
+	require.True(t, ok)
+	require.NoError(t, w.cache.standing())
+}
+
+func TestAnEmptyHomeWhoseParentIsNotTheCommittedOneSaysSo(t *testing.T) {
+	w := newWatch(t)
+	top := w.p.mine(5)
+	w.said = ipc.ParentFinality{ParentHeight: top - 1, ParentHash: common.Hash{0xba, 0xd}, TopDownHash: w.p.salt, PowerChangeHash: w.p.salt}
+	require.ErrorIs(t, w.step(t), errDiverged)
+	require.ErrorIs(t, w.cache.standing(), errDiverged)
+}
+
+func TestACacheOfAnotherChainDoesNotHeal(t *testing.T) {
+	w := newWatch(t)
+	top := w.p.mine(5)
+	require.NoError(t, w.step(t))
+	w.p.fork(top-2, 3)
+	require.ErrorIs(t, w.step(t), chains.ErrReorg)
+	w.said = ipc.ParentFinality{ParentHeight: top - 1, ParentHash: common.Hash{0xba, 0xd}, TopDownHash: w.p.salt, PowerChangeHash: w.p.salt}
+	require.ErrorIs(t, w.step(t), errDiverged)
+	require.ErrorIs(t, w.cache.standing(), chains.ErrReorg)
+	w.said = ipc.ParentFinality{}
+	require.ErrorIs(t, w.step(t), chains.ErrReorg)
+	require.ErrorIs(t, w.cache.standing(), chains.ErrReorg)
 }
 
 func TestACommittedBlockThatIsNotOursStopsTopDownSigning(t *testing.T) {

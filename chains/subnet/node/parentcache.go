@@ -9,6 +9,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/crash"
 	"github.com/causeway-bridge/causeway/chains/ipc"
 )
@@ -115,12 +116,13 @@ type parentCache struct {
 	changes  lane
 	points   map[uint64]parentPoint
 	loaded   bool
-	diverged error // set: the parent contradicts what the subnet committed
+	diverged error // set: nothing about the parent is signed, and why
+	reorged  error // the same, for good: the cache itself is of another chain
 }
 
 // openParentCache reads the cache back; loaded stays false if there is none.
 func openParentCache(s *store) (*parentCache, error) {
-	c := &parentCache{store: s, points: map[uint64]parentPoint{}}
+	c := &parentCache{store: s, points: map[uint64]parentPoint{}, diverged: errNotCompared}
 	head, ok, err := load[parentHead](s, []byte(cacheHead))
 	if err != nil || !ok {
 		return c, err
@@ -288,7 +290,7 @@ func (c *parentCache) statement(config, height uint64, nonce, number uint64) (ip
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	p, ok := c.points[height]
-	if !ok || c.diverged != nil || p.Messages.Count < nonce || p.Changes.Count < number {
+	if !ok || c.diverged != nil || c.reorged != nil || p.Messages.Count < nonce || p.Changes.Count < number {
 		return ipc.ParentFinality{}, false
 	}
 	m, ok1 := c.messages.at(min(p.Messages.Count, nonce+maxNewMessages))
@@ -319,19 +321,29 @@ func (c *parentCache) has(height uint64) bool {
 	return ok
 }
 
+// setDiverged stops signing about the parent.
 func (c *parentCache) setDiverged(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.diverged = err
+	if errors.Is(err, chains.ErrReorg) {
+		c.reorged = err
+	} else {
+		c.diverged = err
+	}
 }
 
-// clearDiverged takes back an errDiverged, and nothing else.
-func (c *parentCache) clearDiverged() bool {
+// clearDiverged takes it back, but for a cache that is of another chain.
+func (c *parentCache) clearDiverged() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !errors.Is(c.diverged, errDiverged) {
-		return false
-	}
 	c.diverged = nil
-	return true
+}
+
+// standing is nil while the parent's final chain is the one the subnet has
+// committed, errNotCompared before the first look of this process, else what
+// differs.
+func (c *parentCache) standing() error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return errors.Join(c.reorged, c.diverged)
 }

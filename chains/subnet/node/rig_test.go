@@ -151,6 +151,17 @@ func (p *fakeParent) change(validator common.Address, weight *big.Int) {
 	p.queueChange(ipc.SetPower(p.number+1, validator, weight))
 }
 
+// fork replaces the blocks from a height on, and adds some.
+func (p *fakeParent) fork(from uint64, more int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	until := len(p.blocks) + more
+	p.blocks = p.blocks[:from]
+	for len(p.blocks) < until {
+		p.grow("fork")
+	}
+}
+
 func (p *fakeParent) queueChange(c ipc.PowerChangeRequest) {
 	spec := bindings.NewSubnetActor().GetABI()
 	data, err := spec.Events["NewPowerChangeRequest"].Inputs.NonIndexed().Pack(c.Change.Op, c.Change.Validator, c.Change.Payload, c.ConfigurationNumber)

@@ -34,6 +34,8 @@ type Status struct {
 	CatchingUp    bool              `json:"catchingUp"`
 	ParentHeight  uint64            `json:"parentHeight"` // this node's own view
 	ParentHash    common.Hash       `json:"parentHash"`
+	Diverged      bool              `json:"diverged"` // the parent is not the one committed: nothing about it is signed
+	Reason        string            `json:"divergedReason,omitempty"`
 	Configuration uint64            `json:"appliedConfigurationNumber"` // the gateway's
 	Validators    []StatusValidator `json:"validators"`
 }
@@ -59,6 +61,9 @@ func (s *api) Status(context.Context) (*Status, error) {
 		CatchingUp: s.catchingUp(), Configuration: st.Now.Config, Validators: []StatusValidator{},
 	}
 	out.ParentHeight, out.ParentHash, _ = s.app.cache.newest()
+	if err := s.app.cache.standing(); err != nil && !errors.Is(err, errNotCompared) {
+		out.Diverged, out.Reason = true, err.Error()
+	}
 	for _, e := range set.Entries {
 		if e.Power > 0 {
 			out.Validators = append(out.Validators, StatusValidator{e.Addr, e.Weight.String(), e.Power})

@@ -53,6 +53,7 @@ type Info struct {
 	SubnetURL     string         `json:"subnet_url"`
 	SubnetWS      string         `json:"subnet_ws"`
 	SubnetChainID uint64         `json:"subnet_chain_id"`
+	NodeMetrics   string         `json:"node_metrics_url"` // and /livez, /readyz
 	API           string         `json:"api_url"`
 	Admin         string         `json:"admin_url"`
 	Redis         string         `json:"redis"` // "redis-server 7.0.15", "volatile" or "external"
@@ -77,6 +78,7 @@ type Net struct {
 	rootAddr string
 	nodeHTTP string
 	nodeWS   string
+	nodeInfo string
 	redisAt  int
 }
 
@@ -180,12 +182,13 @@ func (n *Net) makeKeys() error {
 func addr(k *ecdsa.PrivateKey) common.Address { return crypto.PubkeyToAddress(k.PublicKey) }
 
 type listeners struct {
-	HTTP  string `json:"http"`
-	WS    string `json:"ws"`
-	API   string `json:"API"`
-	Admin string `json:"Admin"`
-	Redis string `json:"redis"`
-	Port  int    `json:"port"` // of Redis
+	HTTP    string `json:"http"`
+	WS      string `json:"ws"`
+	Metrics string `json:"metrics"`
+	API     string `json:"API"`
+	Admin   string `json:"Admin"`
+	Redis   string `json:"redis"`
+	Port    int    `json:"port"` // of Redis
 }
 
 // child starts this program with a verb and waits until it listens.
@@ -260,7 +263,7 @@ func (n *Net) deploy(ctx context.Context) (deploy.Deployment, error) {
 func (n *Net) StartNode(ctx context.Context) error {
 	n.opt.Say("starting the subnet's node")
 	if n.nodeHTTP == "" {
-		n.nodeHTTP, n.nodeWS = "127.0.0.1:0", "127.0.0.1:0"
+		n.nodeHTTP, n.nodeWS, n.nodeInfo = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	}
 	cfg, err := home.ReadNode(n.opt.Home.NodeConfig())
 	if err != nil {
@@ -271,12 +274,13 @@ func (n *Net) StartNode(ctx context.Context) error {
 	if err := home.WriteYAML(n.opt.Home.NodeConfig(), cfg); err != nil {
 		return err
 	}
-	at, err := n.child(ctx, "node", "node", "--http", n.nodeHTTP, "--ws", n.nodeWS)
+	at, err := n.child(ctx, "node", "node", "--http", n.nodeHTTP, "--ws", n.nodeWS, "--metrics", n.nodeInfo)
 	if err != nil {
 		return err
 	}
-	n.nodeHTTP, n.nodeWS = hostPort(at.HTTP), hostPort(at.WS)
+	n.nodeHTTP, n.nodeWS, n.nodeInfo = hostPort(at.HTTP), hostPort(at.WS), at.Metrics
 	n.Info.SubnetURL, n.Info.SubnetWS = "http://"+n.nodeHTTP, "ws://"+n.nodeWS
+	n.Info.NodeMetrics = "http://" + n.nodeInfo + "/metrics"
 	return nil
 }
 

@@ -21,6 +21,7 @@ type NodeConfig struct {
 	HTTP     string           `yaml:"http"` // JSON-RPC
 	WS       string           `yaml:"ws"`
 	P2P      string           `yaml:"p2p"`
+	Metrics  string           `yaml:"metrics"` // metrics and health; "" = off
 	Interval relayer.Duration `yaml:"block_interval"`
 	Parent   Parent           `yaml:"parent"`
 }
@@ -38,7 +39,7 @@ type Parent struct {
 // DefaultNode listens on the usual ports of loopback.
 func DefaultNode() NodeConfig {
 	return NodeConfig{
-		Home: "node", HTTP: "127.0.0.1:8545", WS: "127.0.0.1:8546", P2P: "127.0.0.1:26656", Interval: relayer.Duration(time.Second),
+		Home: "node", HTTP: "127.0.0.1:8545", WS: "127.0.0.1:8546", P2P: "127.0.0.1:26656", Metrics: "127.0.0.1:8482", Interval: relayer.Duration(time.Second),
 		Parent: Parent{Finality: "finalized", Poll: relayer.Duration(time.Second)},
 	}
 }
@@ -69,7 +70,10 @@ func (c NodeConfig) Check() error {
 	if c.Home == "" {
 		errs = append(errs, errors.New("home: the node's folder"))
 	}
-	for name, addr := range map[string]string{"http": c.HTTP, "ws": c.WS, "p2p": c.P2P} {
+	for name, addr := range map[string]string{"http": c.HTTP, "ws": c.WS, "p2p": c.P2P, "metrics": c.Metrics} {
+		if name == "metrics" && addr == "" {
+			continue
+		}
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			errs = append(errs, fmt.Errorf("%s: host:port, port 0 for any free one", name))
 		}
