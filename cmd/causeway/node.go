@@ -71,7 +71,7 @@ func newNode(g *globals) *cobra.Command {
 	return c
 }
 
-func runNode(ctx context.Context, cfg home.NodeConfig, ready string, log *slog.Logger) error {
+func runNode(ctx context.Context, cfg home.NodeConfig, ready string, log *slog.Logger) (err error) {
 	release, err := relayer.Lock(cfg.Home, "a node")
 	if errors.Is(err, fs.ErrNotExist) {
 		return usage("there is no node's home at %s: `causeway deploy` makes one", cfg.Home)
@@ -79,7 +79,7 @@ func runNode(ctx context.Context, cfg home.NodeConfig, ready string, log *slog.L
 	if err != nil {
 		return err
 	}
-	defer func() { _ = release() }()
+	defer func() { err = errors.Join(err, release()) }()
 	// The operators' listener answers from now on: alive, not ready.
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -102,6 +102,15 @@ func runNode(ctx context.Context, cfg home.NodeConfig, ready string, log *slog.L
 	nc := node.Default(cfg.Home, parentSource{parent})
 	nc.HTTPAddr, nc.WSAddr, nc.P2PAddr, nc.Log, nc.Metrics = cfg.HTTP, cfg.WS, cfg.P2P, log, reg
 	nc.BlockInterval, nc.ParentPoll = time.Duration(cfg.Interval), time.Duration(cfg.Parent.Poll)
+	nc.ConsensusSigner = cfg.Signer.Consensus
+	if cfg.Signer.Address != "" {
+		signer, err := dialSigner(ctx, cfg.Signer, log)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, signer.Close()) }()
+		nc.Signer = signer
+	}
 	n, err := node.Start(ctx, nc)
 	if err != nil {
 		return fmt.Errorf("start node: %w", err)
@@ -129,6 +138,20 @@ func (nodeHealth) Remarks() map[string]string { return nil }
 
 // errNodeStarting keeps /readyz amber until the node takes part.
 var errNodeStarting = errors.New("starting")
+
+// dialSigner waits for a signer that is down; one of another validator ends
+// the start.
+func dialSigner(ctx context.Context, s home.Signer, log *slog.Logger) (*node.RemoteSigner, error) {
+	var signer *node.RemoteSigner
+	err := retry(ctx, func() (err error) {
+		signer, err = node.DialSigner(ctx, node.RemoteSignerConfig{Address: s.Address, TLS: s.TLS(), Validator: s.Validator})
+		if err != nil && !errors.Is(err, node.ErrSignerUnavailable) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, func(err error) { log.Warn("signer is not reachable: will retry", "err", err) })
+	return signer, err
+}
 
 // retry runs do until it succeeds or fails for good.
 func retry(ctx context.Context, do func() error, failed func(error)) error {

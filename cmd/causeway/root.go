@@ -88,7 +88,7 @@ func newRoot() *cobra.Command {
 		return usage("%w: see `%s --help`", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newRun(g), newNode(g), newDevnet(g), newDevroot(g), newDevredis(g), newDeploy(g), newTransfer(g), newWithdraw(g), newStatus(g),
+		newRun(g), newNode(g), newSigner(g), newDevnet(g), newDevroot(g), newDevredis(g), newDeploy(g), newTransfer(g), newWithdraw(g), newStatus(g),
 		newCredits(g), newQueue(g), newLane(g), newRescan(g), newReconcile(g), newConfig(g), newVersion(g),
 	)
 	asUsage(root)

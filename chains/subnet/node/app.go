@@ -28,13 +28,13 @@ type app struct {
 	rules    *rules
 	cache    *parentCache
 	signer   Signer
-	signs    *signState
 	log      *slog.Logger
 	m        *metrics
 
 	mu        sync.RWMutex
 	state     *chainState // after the last Commit that returned
 	committed time.Time   // when that was
+	unsigned  error       // what kept the last vote from an item; nil = nothing
 
 	pending *pendingBlock // between FinalizeBlock and Commit
 	failed  chan error    // the first failure that no later block can mend
@@ -51,6 +51,13 @@ func (a *app) current() *chainState {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return a.state
+}
+
+// signing is nil while every item that is due gets its signature.
+func (a *app) signing() error {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.unsigned
 }
 
 // fatal remembers why consensus cannot go on and passes the error through.
@@ -226,7 +233,7 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 		return nil, a.fatal(errors.New("[BUG] commit without a finalized block"))
 	}
 	p := a.pending
-	if err := p.draft.commit(p.state.Height, a.signs.sequence()); err != nil {
+	if err := p.draft.commit(p.state.Height, a.signer.Sequence()); err != nil {
 		return nil, a.fatal(fmt.Errorf("commit block %d: %w", p.state.Height, err))
 	}
 	crash.At("node.before_forkchoice")

@@ -52,6 +52,13 @@ type Config struct {
 	Parent        Parent
 	ParentPoll    time.Duration // pause between looks at the parent
 
+	// Signer signs items; nil = with the key in Home. It is the caller's to
+	// close, after the node has stopped.
+	Signer Signer
+	// ConsensusSigner is a Unix socket (unix:///path) on which CometBFT waits
+	// for whoever signs its own votes; "" = the key in Home does.
+	ConsensusSigner string
+
 	Log     *slog.Logger          // nil = discard
 	Metrics prometheus.Registerer // nil = none
 }
@@ -91,6 +98,11 @@ func (c Config) Check() error {
 		}
 		if _, _, err := net.SplitHostPort(a.addr); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", a.name, err))
+		}
+	}
+	if c.ConsensusSigner != "" {
+		if err := CheckSocket(c.ConsensusSigner); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

@@ -13,7 +13,8 @@
 //     block hash, a statement about subnet height h after Commit(h), each once,
 //     recorded with fsync before the signature leaves (PROTOCOL 8).
 //   - Consensus does no network I/O: vote extensions are made from a cache that
-//     a watcher fills and fsyncs.
+//     a watcher fills and fsyncs. A signer in another process, where one is
+//     configured, is waited for half a second per vote and never longer.
 //   - Who counts, and for how much, is derived from blocks and EVM state, never
 //     from a proposer's bytes; CometBFT's set changes when a block carries more
 //     than 2/3 of the old set, in root units, on the checkpoint that names the

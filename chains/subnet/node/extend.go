@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/ethereum/go-ethereum/common"
@@ -16,21 +18,58 @@ import (
 func (a *app) ExtendVote(ctx context.Context, r *abci.RequestExtendVote) (*abci.ResponseExtendVote, error) {
 	var ext ipc.Extension
 	ext.Report, _, _ = a.cache.newest()
-	for _, want := range a.unfinished(r) {
-		sig, err := a.signer.Sign(ctx, want.name, want.digest)
-		if err != nil {
-			a.log.Error("sign item", "kind", want.name.Kind, "key", want.name.Key, "error", err)
-			continue
-		}
-		ext.Items = append(ext.Items, ipc.Item{Kind: want.name.Kind, Key: want.name.Key, Digest: want.digest, Signature: sig})
-		a.m.signed.WithLabelValues(want.name.Kind.String()).Inc()
-	}
+	ext.Items = a.sign(ctx, a.unfinished(r))
 	text, err := ipc.EncodeExtension(ext)
 	if err != nil {
 		a.log.Error("encode vote extension", "error", err)
 		text = nil
 	}
 	return &abci.ResponseExtendVote{VoteExtension: text}, nil
+}
+
+// signTime bounds what all items of one vote together wait for a signer in
+// another process: consensus goes on without it, and the next vote asks again.
+const signTime = 500 * time.Millisecond
+
+// sign collects the signatures that can be had now.
+func (a *app) sign(ctx context.Context, wanted []toSign) (items []ipc.Item) {
+	ctx, cancel := context.WithTimeout(ctx, signTime)
+	defer cancel()
+	var failed error
+	for _, want := range wanted {
+		sig, err := a.signer.Sign(ctx, want.name, want.digest)
+		if err != nil {
+			failed = err
+			a.m.signErrors.WithLabelValues(signReason(err)).Inc()
+			if errors.Is(err, ErrSignerUnavailable) {
+				a.log.Warn("sign items: will retry", "error", err)
+				break // the others would wait as long
+			}
+			a.log.Error("sign item", "kind", want.name.Kind, "key", want.name.Key, "error", err)
+			continue
+		}
+		items = append(items, ipc.Item{Kind: want.name.Kind, Key: want.name.Key, Digest: want.digest, Signature: sig})
+		a.m.signed.WithLabelValues(want.name.Kind.String()).Inc()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unsigned = failed
+	return items
+}
+
+// signReason labels why there is no signature.
+func signReason(err error) string {
+	switch {
+	case errors.Is(err, ErrConflict):
+		return "conflict"
+	case errors.Is(err, ErrRolledBack):
+		return "rolled_back"
+	case errors.Is(err, ErrSignerLies):
+		return "wrong_answer"
+	case errors.Is(err, ErrSignerUnavailable):
+		return "unavailable"
+	}
+	return "failed"
 }
 
 // VerifyVoteExtension looks at the size only: whether an item is any good is

@@ -36,7 +36,7 @@ type Node struct {
 	evm     *evm
 	server  *server
 	store   *store
-	signs   *signState
+	signer  *FileSigner // nil where another process signs
 	comet   *cmtnode.Node
 	log     *slog.Logger
 	cancel  context.CancelFunc
@@ -85,20 +85,20 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 
 func (n *Node) open(ctx, life context.Context, g Genesis, m *metrics) error {
 	var err error
-	key, err := loadKey(n.cfg.Home)
-	if err != nil {
-		return err
-	}
 	if n.evm, err = openEVM(n.cfg, g); err != nil {
 		return err
 	}
 	if n.store, err = openStore(filepath.Join(n.cfg.Home, stateDir)); err != nil {
 		return err
 	}
-	if n.signs, err = openSignState(filepath.Join(n.cfg.Home, signStateFile)); err != nil {
-		return err
+	signer := n.cfg.Signer
+	if signer == nil {
+		if n.signer, err = OpenFileSigner(n.cfg.Home); err != nil {
+			return err
+		}
+		signer = n.signer
 	}
-	if err := checkSignState(n.store, n.signs); err != nil {
+	if err := checkSignState(n.store, signer); err != nil {
 		return err
 	}
 	sets, err := newSetCache(n.store, g)
@@ -119,10 +119,9 @@ func (n *Node) open(ctx, life context.Context, g Genesis, m *metrics) error {
 	if err != nil {
 		return errors.Join(err, blocks.Close())
 	}
-	signer := &fileSigner{key: key, state: n.signs}
 	n.app = &app{
 		ctx: life, g: g, interval: n.cfg.BlockInterval, evm: n.evm, store: n.store, rules: r, cache: cache,
-		signer: signer, signs: n.signs, log: n.log, m: m, state: state, failed: n.failed,
+		signer: signer, log: n.log, m: m, state: state, failed: n.failed,
 	}
 	if n.server, err = newServer(n.evm, &api{app: n.app, catchingUp: n.catchingUp}); err != nil {
 		return errors.Join(err, blocks.Close())
@@ -182,7 +181,7 @@ func (n *Node) openComet(ctx context.Context, g Genesis, cc *cmtcfg.Config, bloc
 	if err != nil {
 		return errors.Join(err, blocks.Close())
 	}
-	pv, err := loadPrivValidator(n.cfg.Home)
+	pv, err := n.votes(cc)
 	if err != nil {
 		return errors.Join(err, blocks.Close())
 	}
@@ -211,6 +210,20 @@ func (n *Node) openComet(ctx context.Context, g Genesis, cc *cmtcfg.Config, bloc
 	return nil
 }
 
+// votes is what signs CometBFT's own votes. Where another process does, that is
+// nil here: CometBFT opens the socket itself and waits some seconds for it.
+func (n *Node) votes(cc *cmtcfg.Config) (cmttypes.PrivValidator, error) {
+	if n.cfg.ConsensusSigner == "" {
+		return loadPrivValidator(n.cfg.Home)
+	}
+	at, err := socketPath(n.cfg.ConsensusSigner)
+	if err != nil {
+		return nil, err
+	}
+	cc.PrivValidatorListenAddr = "unix://" + at
+	return nil, removeSocket(at)
+}
+
 // loadPrivValidator reads key and last-signed state. CometBFT's own loader ends
 // the process where a file is missing, so that is looked at first.
 func loadPrivValidator(home string) (*privval.FilePV, error) {
@@ -235,6 +248,9 @@ func (n *Node) Ready() error {
 	}
 	if err := n.app.cache.standing(); err != nil {
 		errs = append(errs, fmt.Errorf("parent: %w", err))
+	}
+	if err := n.app.signing(); err != nil {
+		errs = append(errs, fmt.Errorf("signer: %w", err))
 	}
 	return errors.Join(errs...)
 }
@@ -272,8 +288,8 @@ func (n *Node) Stop() error {
 		if n.evm != nil {
 			errs = append(errs, n.evm.close())
 		}
-		if n.signs != nil {
-			errs = append(errs, n.signs.close())
+		if n.signer != nil {
+			errs = append(errs, n.signer.Close())
 		}
 		if n.store != nil {
 			errs = append(errs, n.store.close())

@@ -71,13 +71,13 @@ func align(e *evm, s *store, r *rules, consensusHeight uint64, log *slog.Logger)
 
 // checkSignState compares the signing state with the sequence the database saw
 // last: a file put back from a copy could sign a second digest.
-func checkSignState(s *store, state *signState) error {
+func checkSignState(s *store, signer Signer) error {
 	v, err := s.get([]byte{keySignSeq})
 	if err != nil || len(v) != 8 {
 		return err
 	}
-	if seen := binary.BigEndian.Uint64(v); state.sequence() < seen {
-		return fmt.Errorf("signing state is at record %d, was at %d: %w", state.sequence(), seen, ErrRolledBack)
+	if seen := binary.BigEndian.Uint64(v); signer.Sequence() < seen {
+		return fmt.Errorf("signing state is at record %d, was at %d: %w", signer.Sequence(), seen, ErrRolledBack)
 	}
 	return nil
 }

@@ -303,6 +303,9 @@ type rig struct {
 	eth    *ethclient.Client
 	home   string
 
+	signer    *RemoteSigner // nil = the home's key
+	consensus string        // socket of CometBFT's signer, "" = the home's key
+
 	p2p             string // "" = any
 	peers, evmPeers []string
 	gossip          bool
@@ -322,6 +325,10 @@ func (r *rig) config() Config {
 	cfg := Default(r.home, r.parent)
 	cfg.ParentPoll = 50 * time.Millisecond
 	cfg.Log = testLog(r.t)
+	cfg.ConsensusSigner = r.consensus
+	if r.signer != nil {
+		cfg.Signer = r.signer
+	}
 	if r.gossip {
 		cfg.P2PAddr, cfg.Peers = r.p2p, r.peers
 		cfg.EVMP2PAddr, cfg.EVMPeers = "127.0.0.1:0", r.evmPeers

@@ -5,6 +5,9 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
 
 	"github.com/cometbft/cometbft/crypto/secp256k1"
 	cmtjson "github.com/cometbft/cometbft/libs/json"
@@ -21,6 +24,10 @@ import (
 type Signer interface {
 	Address() common.Address
 	Sign(ctx context.Context, name SignName, digest common.Hash) ([ipc.SignatureLen]byte, error)
+	// Sequence counts what was ever recorded for signing, as last heard: it only
+	// grows. A signer that knows less than the chain has seen was rolled back.
+	Sequence() uint64
+	Close() error
 }
 
 // SignName is what a signature is about. Scope is the signing configuration
@@ -38,19 +45,46 @@ var (
 	// ErrRolledBack says that a name is below what the signing state remembers,
 	// or that the state file is older than the chain it belongs to.
 	ErrRolledBack = errors.New("signing state went backwards")
+	// ErrStateInUse says that another process signs with the same state file.
+	ErrStateInUse = errors.New("signing state is in use by another process")
 )
 
-// fileSigner keeps the key in memory and the signing state in a file.
-type fileSigner struct {
+// FileSigner keeps the key in memory and the signing state in a file.
+type FileSigner struct {
 	key   *ecdsa.PrivateKey
 	state *signState
+	lock  *os.File
 }
 
-func (s *fileSigner) Address() common.Address { return crypto.PubkeyToAddress(s.key.PublicKey) }
+// OpenFileSigner opens the key and the signing state of a folder: the node's
+// home, or a folder of its own with validator_key.json, and sign_state.log once
+// something was signed. Two processes never sign from one state file.
+func OpenFileSigner(dir string) (*FileSigner, error) {
+	key, err := loadKey(dir)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, signStateFile)
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock of the signing state: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", filepath.Base(path), ErrStateInUse), lock.Close())
+	}
+	state, err := openSignState(path)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &FileSigner{key: key, state: state, lock: lock}, nil
+}
+
+// Address is the validator's.
+func (s *FileSigner) Address() common.Address { return crypto.PubkeyToAddress(s.key.PublicKey) }
 
 // Sign records the digest with fsync before it signs: after a crash the same
 // digest can be signed again, another one cannot.
-func (s *fileSigner) Sign(_ context.Context, name SignName, digest common.Hash) (out [ipc.SignatureLen]byte, err error) {
+func (s *FileSigner) Sign(_ context.Context, name SignName, digest common.Hash) (out [ipc.SignatureLen]byte, err error) {
 	if err := s.state.record(name, digest); err != nil {
 		return out, err
 	}
@@ -61,6 +95,12 @@ func (s *fileSigner) Sign(_ context.Context, name SignName, digest common.Hash) 
 	copy(out[:], sig)
 	return out, nil
 }
+
+// Sequence counts the records of the state file.
+func (s *FileSigner) Sequence() uint64 { return s.state.sequence() }
+
+// Close closes the state file; nothing is signed any more.
+func (s *FileSigner) Close() error { return errors.Join(s.state.close(), s.lock.Close()) }
 
 // decodeKey reads CometBFT's key file.
 func decodeKey(text []byte) (*ecdsa.PrivateKey, error) {

@@ -12,11 +12,11 @@ import (
 	"github.com/causeway-bridge/causeway/chains/ipc"
 )
 
-func openTestSigner(t *testing.T, path string) *fileSigner {
+func openTestSigner(t *testing.T, path string) *FileSigner {
 	s, err := openSignState(path)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.close() })
-	return &fileSigner{key: testKey("validator 0"), state: s}
+	return &FileSigner{key: testKey("validator 0"), state: s}
 }
 
 func TestASecondDigestUnderOneNameIsNeverSigned(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/subnet/node"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/ethereum/go-ethereum/common"
 	"go.yaml.in/yaml/v3"
@@ -24,6 +25,41 @@ type NodeConfig struct {
 	Metrics  string           `yaml:"metrics"` // metrics and health; "" = off
 	Interval relayer.Duration `yaml:"block_interval"`
 	Parent   Parent           `yaml:"parent"`
+	Signer   Signer           `yaml:"signer"`
+}
+
+// Signer is another process that signs for the validator (`causeway signer`).
+// Without it the key in Home does.
+type Signer struct {
+	Address   string         `yaml:"address"`   // unix:///path or https://host:port
+	Validator common.Address `yaml:"validator"` // whose it must be
+	CAFile    string         `yaml:"ca_file"`   // of both sides' certificates, for https
+	CertFile  string         `yaml:"cert_file"` // this side's
+	KeyFile   string         `yaml:"key_file"`
+	// Consensus is a socket, unix:///path, on which the node waits for the signer
+	// of CometBFT's own votes; "" = the key in Home signs those.
+	Consensus string `yaml:"consensus"`
+}
+
+// TLS are the files for an https address.
+func (s Signer) TLS() node.TLSFiles {
+	return node.TLSFiles{CA: s.CAFile, Cert: s.CertFile, Key: s.KeyFile}
+}
+
+func (s Signer) check() error {
+	var errs []error
+	if s.Address != "" {
+		errs = append(errs, node.CheckSignerAddress(s.Address, s.TLS()))
+		if s.Validator == (common.Address{}) {
+			errs = append(errs, errors.New("signer.validator: whose signer it must be"))
+		}
+	} else if s.Validator != (common.Address{}) || !s.TLS().Empty() {
+		errs = append(errs, errors.New("signer.address: unix:///path/of.sock or https://host:port"))
+	}
+	if s.Consensus != "" {
+		errs = append(errs, node.CheckSocket(s.Consensus))
+	}
+	return errors.Join(errs...)
 }
 
 // Parent is the root as the node reads it.
@@ -56,7 +92,7 @@ func ReadNode(path string) (NodeConfig, error) {
 	if err := dec.Decode(&cfg); err != nil {
 		return NodeConfig{}, fmt.Errorf("read node configuration %s: %w", filepath.Base(path), err)
 	}
-	for _, p := range []*string{&cfg.Home, &cfg.Parent.URLFile} {
+	for _, p := range []*string{&cfg.Home, &cfg.Parent.URLFile, &cfg.Signer.CAFile, &cfg.Signer.CertFile, &cfg.Signer.KeyFile} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(filepath.Dir(path), *p)
 		}
@@ -87,7 +123,7 @@ func (c NodeConfig) Check() error {
 	if time.Duration(c.Interval) < time.Second || c.Parent.Poll <= 0 {
 		errs = append(errs, errors.New("block_interval: at least 1s; parent.poll: positive"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Signer.check())...)
 }
 
 // WriteYAML writes a configuration.
