@@ -129,12 +129,12 @@ func (k *keeper) parent(ctx context.Context, name string, status nodeStatus) {
 	switch {
 	case err != nil:
 	case s.Diverged:
-		k.alerts.Raise(alerts.Alert{
+		k.Alerts.Raise(alerts.Alert{
 			Name: alerts.ParentDiverged, Key: name, Severity: alerts.Page,
 			Summary: fmt.Sprintf("the node of %s signs nothing about the root any more: %.300s", name, s.DivergedReason),
 		})
 	default:
-		k.alerts.Resolve(alerts.ParentDiverged, name)
+		k.Alerts.Resolve(alerts.ParentDiverged, name)
 	}
 }
 

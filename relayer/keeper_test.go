@@ -14,7 +14,7 @@ import (
 
 func TestANodeWhoseRootDivergedIsPagedForUntilItAgreesAgain(t *testing.T) {
 	manager := alerts.New(slog.New(slog.DiscardHandler), time.Hour)
-	k := &keeper{shared: &shared{alerts: manager}, nodes: map[string]nodeStatus{}}
+	k := &keeper{shared: &shared{Parts: Parts{Alerts: manager}}, nodes: map[string]nodeStatus{}}
 	answer, err := subnet.Status{}, error(nil)
 	k.nodes["subnet"] = func(context.Context) (subnet.Status, error) { return answer, err }
 	k.nodes["other"] = func(context.Context) (subnet.Status, error) { return subnet.Status{}, subnet.ErrForeignNode }
