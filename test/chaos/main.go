@@ -118,7 +118,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err == nil && o.instances > 0 {
 		err = d.long(ctx, o.instances)
 	}
-	d.leave(context.WithoutCancel(ctx))
+	if ctx.Err() == nil {
+		d.leave(ctx)
+	} else if d.w != nil {
+		d.abandon() // in the middle of a fault there is nothing to check
+	}
 	r := s.report()
 	fmt.Fprint(stdout, r.text())
 	if werr := r.write(o.out); werr != nil {
