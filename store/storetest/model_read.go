@@ -24,34 +24,30 @@ func (m *Model) LaneJobs(_ context.Context, lane string, fromSeq uint64, most in
 	return out, nil
 }
 
-// List is store.DB's.
+// List is store.DB's, which looks at a thousand rows at most.
 func (m *Model) List(_ context.Context, f store.Filter) (jobs []store.Job, next string, err error) {
 	if f.Limit <= 0 {
 		f.Limit = 50
 	}
 	f.Limit = min(f.Limit, 500)
+	a := common.HexToAddress(f.Address)
 	var found []*modelJob
 	for _, j := range m.jobs {
 		t := j.Transfer
-		ours := (f.Route == "" || t.Route == f.Route) && (f.Status == "" || j.Status == f.Status)
-		if f.Address != "" {
-			// The page is cut before route and status are looked at.
-			a := common.HexToAddress(f.Address)
-			ours = a != (common.Address{}) && (t.Sender == a || t.Recipient == a)
-		}
+		_, users := tokens.RouteByName(t.Route)
+		ours := f.Hidden || !t.Hidden && (users || f.Address != "")
+		ours = ours && (f.Route == "" || t.Route == f.Route) && (f.Status == "" || j.Status == f.Status)
+		ours = ours && (f.Address == "" || a != (common.Address{}) && (t.Sender == a || t.Recipient == a))
 		if ours && (f.Cursor == "" || tail(t) < f.Cursor) {
 			found = append(found, j)
 		}
 	}
 	slices.SortFunc(found, func(a, b *modelJob) int { return cmp.Compare(tail(b.Transfer), tail(a.Transfer)) })
-	found = found[:min(len(found), f.Limit)]
-	for _, j := range found {
-		if (f.Route == "" || j.Transfer.Route == f.Route) && (f.Status == "" || j.Status == f.Status) && (f.Hidden || !j.Transfer.Hidden) {
-			jobs = append(jobs, m.show(j))
-		}
+	for _, j := range found[:min(len(found), f.Limit)] {
+		jobs = append(jobs, m.show(j))
 	}
-	if len(found) == f.Limit {
-		next = tail(found[len(found)-1].Transfer)
+	if len(found) > f.Limit {
+		next = tail(found[f.Limit-1].Transfer)
 	}
 	return jobs, next, nil
 }
