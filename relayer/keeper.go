@@ -1,6 +1,7 @@
 package relayer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func (k *keeper) run(ctx context.Context) error {
 // audit checks the journal's own rows and the money invariants. It has its own
 // loop, since it reads long stretches of the chains.
 func (k *keeper) audit(ctx context.Context) error {
-	return every(ctx, auditEvery, func() error {
+	return every(ctx, cmp.Or(k.AuditEvery, auditEvery), func() error {
 		if n, err := k.Journal.Audit(ctx); err == nil {
 			k.metrics.repairs.Add(float64(n))
 		}

@@ -3,6 +3,7 @@ package relayer
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -60,6 +61,7 @@ type Parts struct {
 	Deployment func(path string) (deploy.Deployment, error)
 	OpenDisk   func(path string) (evm.Disk, error) // nil: local files
 	Alerts     *alerts.Manager
+	AuditEvery time.Duration // between two audits; 0: 20 s, negative: none
 	Log        *slog.Logger
 }
 

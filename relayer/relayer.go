@@ -254,8 +254,10 @@ func (s *shared) session(ctx context.Context) error {
 	group.Go(func() error { return pool.Run(run) })
 	group.Go(func() error { return keeper.run(run) })
 	group.Go(func() error { return keeper.reap(run) })
-	group.Go(func() error { return keeper.audit(run) })
 	group.Go(func() error { return keeper.parents(run) })
+	if s.AuditEvery >= 0 {
+		group.Go(func() error { return keeper.audit(run) })
+	}
 	health.set("chains", nil)
 	log.Info("relayer started", "instance", cfg.Instance, "version", s.version, "subnets", len(links), "single_source", cfg.SingleSource)
 	return group.Wait()

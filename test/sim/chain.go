@@ -34,8 +34,10 @@ type block struct {
 	receipts     []*types.Receipt
 	logs         []*types.Log
 	state        *state.StateDB // after it; shared with empty blocks above
-	header       []byte         // JSON
-	wire         [][]byte       // logs in JSON
+	head         *types.Header
+	header       []byte   // JSON, with all that goes into the hash; made when it is asked for
+	brief        []byte   // JSON, without what only that is for
+	wire         [][]byte // logs in JSON
 }
 
 func (b *block) gasUsed() (sum uint64) {
@@ -184,7 +186,7 @@ func (c *chain) seal(b *block) {
 		l.BlockNumber, l.BlockHash, l.BlockTimestamp, l.Index = b.number, b.hash, b.time, uint(i)
 		b.wire = append(b.wire, logJSON(l))
 	}
-	b.header = headerJSON(head, c.id == rootID)
+	b.head, b.brief = head, briefJSON(head, b.hash)
 	c.blocks = append(c.blocks, b)
 	c.byHash[b.hash] = b
 	for i, tx := range b.txs {

@@ -68,25 +68,26 @@ func list(items [][]byte) []byte {
 	return slices.Concat([]byte("["), bytes.Join(items, []byte(",")), []byte("]"))
 }
 
-// headerJSON is a header as nodes give it; brief leaves out what only those read
-// who compute hashes.
-func headerJSON(h *types.Header, brief bool) []byte {
-	if brief {
-		hash := h.Hash()
-		fields := []any{
-			"number", hexNumber(h.Number.Uint64()), "hash", hexBytes(hash[:]), "parentHash", hexBytes(h.ParentHash[:]),
-			"timestamp", hexNumber(h.Time), "baseFeePerGas", []byte(`"` + hexutil.EncodeBig(h.BaseFee) + `"`),
-		}
-		if h.Bloom != (types.Bloom{}) {
-			fields = append(fields, "logsBloom", hexBytes(h.Bloom[:]))
-		}
-		return object(fields...)
-	}
+// headerJSON is a header as nodes give it.
+func headerJSON(h *types.Header) []byte {
 	raw, err := json.Marshal(h)
 	if err != nil {
 		panic(err)
 	}
 	return raw
+}
+
+// briefJSON is all that our client reads of a header; decoding the rest would be
+// most of a run.
+func briefJSON(h *types.Header, hash common.Hash) []byte {
+	fields := []any{
+		"number", hexNumber(h.Number.Uint64()), "hash", hexBytes(hash[:]), "parentHash", hexBytes(h.ParentHash[:]),
+		"timestamp", hexNumber(h.Time), "baseFeePerGas", []byte(`"` + hexutil.EncodeBig(h.BaseFee) + `"`),
+	}
+	if h.Bloom != (types.Bloom{}) {
+		fields = append(fields, "logsBloom", hexBytes(h.Bloom[:]))
+	}
+	return object(fields...)
 }
 
 func logJSON(l *types.Log) []byte {
@@ -111,6 +112,7 @@ func argument[T any](params []json.RawMessage, i int) (v T, err error) {
 type view struct {
 	lag        uint64
 	unfiltered bool
+	brief      bool // headers without what only their hash is for
 }
 
 // serve answers one eth_ request.
@@ -128,20 +130,29 @@ func (c *chain) serve(v view, method string, params []json.RawMessage) ([]byte, 
 		if err != nil {
 			return nil, err
 		}
+		var b *block
 		switch ref {
 		case "latest":
-			return head.header, nil
+			b = head
 		case "finalized":
-			return final.header, nil
+			b = final
+		default:
+			n, bad := hexutil.DecodeUint64(ref)
+			if bad != nil {
+				return nil, errInvalid
+			}
+			if n >= known {
+				return null, nil
+			}
+			b = c.blocks[n]
 		}
-		n, bad := hexutil.DecodeUint64(ref)
-		if bad != nil {
-			return nil, errInvalid
+		if v.brief {
+			return b.brief, nil
 		}
-		if n >= known {
-			return null, nil
+		if b.header == nil {
+			b.header = headerJSON(b.head)
 		}
-		return c.blocks[n].header, nil
+		return b.header, nil
 	case "eth_getLogs":
 		return c.serveLogs(v, known, params)
 	case "eth_getTransactionCount", "eth_getBalance":

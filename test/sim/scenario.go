@@ -73,8 +73,8 @@ func (r *run) chance(p float64) bool { return r.rng.Float64() < p }
 // Faults begin and end within these.
 const (
 	faultsFrom = time.Second
-	faultsTo   = 20 * time.Second
-	usersTo    = 14 * time.Second
+	faultsTo   = 14 * time.Second
+	usersTo    = 10 * time.Second
 )
 
 // draw reads the seed.
@@ -83,7 +83,7 @@ func (r *run) draw() *scenario {
 	if r.chance(0.15) {
 		s.instances = 3
 	}
-	for range 3 + r.rng.IntN(7) {
+	for range 3 + r.rng.IntN(6) {
 		r.drawUse(s)
 	}
 	for range 1 + r.rng.IntN(3) {
