@@ -72,11 +72,15 @@ func (db *DB) InitCursor(ctx context.Context, chain string, c chains.Cursor) err
 // not from, so that a range can be neither skipped nor counted twice, and
 // ErrFull when there is no room. Jobs that exist are left alone; facts are kept,
 // and decide whoever waits for them, now or later.
+//
+// With to equal to from the cursor stays and only what is brought goes in: a
+// part of a block too large for one call. The next part, or the same one again,
+// may follow at any time.
 func (db *DB) Ingest(ctx context.Context, chain string, from, to chains.Cursor, jobs []NewJob, facts []Fact) error {
 	if err := word("chain", chain, false); err != nil {
 		return err
 	}
-	if to.Chain != from.Chain || to.Next < from.Next {
+	if to.Chain != from.Chain || to.Next < from.Next || to.Next == from.Next && to.Parent != from.Parent {
 		return fmt.Errorf("%w: cursor from %d on chain %s to %d on chain %s", ErrInvalid, from.Next, from.Chain, to.Next, to.Chain)
 	}
 	if len(jobs)+len(facts) > maxBatch {

@@ -71,6 +71,25 @@ func TestACursorMovesOnlyFromWhereItIs(t *testing.T) {
 	require.Equal(t, cursor(2), c)
 }
 
+func TestAPartOfABlockGoesInWithoutMovingTheCursor(t *testing.T) {
+	db, _ := open(t, storetest.StartRedis(t))
+	require.NoError(t, db.InitCursor(ctx, "root", cursor(1)))
+	facts := []store.Fact{fact("send/1", store.OK, 1)}
+	for range 2 { // told twice
+		require.NoError(t, db.Ingest(ctx, "root", cursor(1), cursor(1), []store.NewJob{job(1), job(2)}, facts))
+		c, _, err := db.Cursor(ctx, "root")
+		require.NoError(t, err)
+		require.Equal(t, cursor(1), c)
+		require.Equal(t, "await", get(t, db, 1).Step)
+		require.Len(t, get(t, db, 1).History, 1)
+	}
+	require.NoError(t, db.Ingest(ctx, "root", cursor(1), cursor(2), []store.NewJob{job(3)}, nil))
+	require.ErrorIs(t, db.Ingest(ctx, "root", cursor(1), cursor(1), []store.NewJob{job(4)}, nil), store.ErrCursor, "by then another instance has read it whole")
+	other := cursor(2)
+	other.Parent = hash(3)
+	require.ErrorIs(t, db.Ingest(ctx, "root", cursor(2), other, nil, nil), store.ErrInvalid, "another block at the same height")
+}
+
 func TestBigNumbersAreNotRounded(t *testing.T) {
 	db, _ := open(t, redisFor(t))
 	j := job(1)

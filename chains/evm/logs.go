@@ -90,6 +90,12 @@ func sameLog(a, b chains.Event) bool {
 		slices.Equal(a.Topics, b.Topics) && bytes.Equal(a.Data, b.Data)
 }
 
+// rangeLogs is the usual reading: one question for the whole range.
+func (c *Client) rangeLogs(ctx context.Context, f chains.Filter, from uint64, last header) ([]chains.Event, bool, error) {
+	events, err := c.logs(ctx, f, from, last.Number)
+	return events, false, err
+}
+
 // logs asks for the logs of a range. An empty filter selects nothing and asks
 // nothing.
 func (c *Client) logs(ctx context.Context, f chains.Filter, from, to uint64) ([]chains.Event, error) {

@@ -113,6 +113,9 @@ func (c *Client) unavailable(format string, args ...any) error {
 // In wider ranges, which only catch up, the edges and the blocks with events
 // are checked: an endpoint that leaves a log out there is not noticed here, and
 // only a second endpoint or a counter of the contract tells.
+//
+// A single block with more logs than one answer may hold is read from the
+// receipts of its transactions, which takes as many answers as it must.
 func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
 	fail := func(err error) (chains.Block, []chains.Event, error) { return chains.Block{}, nil, err }
 	if q.From.Chain != c.cfg.ChainID {
@@ -125,15 +128,23 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 
 	for {
 		span := c.currentSpan()
-		last, events, err := c.scan(ctx, q, min(to, q.From.Next+span-1))
+		last, events, err := c.scan(ctx, q, min(to, q.From.Next+span-1), c.rangeLogs)
 		switch ClassOf(err) {
 		case "":
 			c.grow(span)
 			return last, events, nil
 		case ClassRange, ClassResults, ClassOversize, ClassTimeout:
-			// Ask for less. One block at a time is the least there is.
-			if ctx.Err() != nil || !c.halve(span) {
+			// Ask for less.
+			if ctx.Err() != nil {
 				return fail(err)
+			}
+			if !c.halve(span) {
+				// One block is the least a range can be.
+				if class := ClassOf(err); class != ClassResults && class != ClassOversize {
+					return fail(err)
+				}
+				c.log.DebugContext(ctx, "logs of one block are read from its receipts", "block", q.From.Next, "cause", err)
+				return c.scan(ctx, q, q.From.Next, c.receiptLogs)
 			}
 			c.log.DebugContext(ctx, "log range halved", "blocks", span/2, "cause", err)
 		default:
@@ -188,8 +199,13 @@ func (c *Client) grow(from uint64) {
 	}
 }
 
+// reading reads the logs of the blocks from a height to a last block. whole says
+// that nothing of ours can have been left out, by what the last block's own
+// header says.
+type reading func(ctx context.Context, f chains.Filter, from uint64, last header) (logs []chains.Event, whole bool, err error)
+
 // scan reads one range: edges, logs, edges again.
-func (c *Client) scan(ctx context.Context, q chains.Query, to uint64) (chains.Block, []chains.Event, error) {
+func (c *Client) scan(ctx context.Context, q chains.Query, to uint64, read reading) (chains.Block, []chains.Event, error) {
 	fail := func(err error) (chains.Block, []chains.Event, error) { return chains.Block{}, nil, err }
 	from := q.From.Next
 
@@ -215,7 +231,7 @@ func (c *Client) scan(ctx context.Context, q chains.Query, to uint64) (chains.Bl
 	}
 
 	// The logs, by numbers: not every node takes tags here.
-	logs, err := c.logs(ctx, q.Filter, from, last.Number)
+	logs, whole, err := read(ctx, q.Filter, from, last)
 	if err != nil {
 		return fail(err)
 	}
@@ -239,7 +255,7 @@ func (c *Client) scan(ctx context.Context, q chains.Query, to uint64) (chains.Bl
 	if err != nil {
 		return fail(err)
 	}
-	if full {
+	if full && !whole {
 		if err := c.complete(ctx, q.Filter, before, events); err != nil {
 			return fail(err)
 		}

@@ -2,6 +2,7 @@ package evm
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -160,20 +161,94 @@ func TestRangesShrinkUntilTheNodeIsContentAndGrowBack(t *testing.T) {
 	}
 }
 
-func TestABlockWithTooManyLogsIsAnErrorNotAnEmptyAnswer(t *testing.T) {
+// bigBlock is a chain whose block 1 holds count logs of ours, and as many that
+// are not.
+func bigBlock(t *testing.T, count int) *fake.Node {
 	n := fake.NewNode(t, testChain)
 	var logs []*types.Log
-	for range 30 {
-		logs = append(logs, fake.Log(ours, topic, nil))
+	for i := range count {
+		logs = append(logs, fake.Log(ours, topic, binary.BigEndian.AppendUint32(nil, uint32(i))), fake.Log(other, topic, nil))
 	}
 	n.MineLogs(logs...)
-	n.MineN(50)
-	cfg := config(n)
-	cfg.MaxLogs = 20
-	c := dial(t, cfg)
-	_, _, err := c.Events(t.Context(), chains.Query{From: cursorAt(n, 1), To: 50, Filter: filter})
-	require.ErrorIs(t, err, chains.ErrUnavailable)
-	require.Equal(t, ClassResults, ClassOf(err))
+	return n
+}
+
+func TestABlockOfAnySizeIsReadWhole(t *testing.T) {
+	const count = 25_000
+	for name, limit := range map[string]func(*fake.Node, *Config){
+		"our own limit":    func(*fake.Node, *Config) {},
+		"the node's limit": func(n *fake.Node, _ *Config) { n.LimitLogs(0, 10_000) },
+		"bytes":            func(_ *fake.Node, c *Config) { c.MaxBytes, c.MaxLogs = 4<<20, 1<<20 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := bigBlock(t, count)
+			cfg := config(n)
+			limit(n, &cfg)
+			c := dial(t, cfg)
+			cursor, events, err := readAll(t.Context(), c, cursorAt(n, 1))
+			require.NoError(t, err)
+			require.Equal(t, uint64(2), cursor.Next)
+			require.Len(t, events, count)
+			for i, e := range events {
+				require.Equal(t, uint32(i), binary.BigEndian.Uint32(e.Data))
+				require.Equal(t, uint(2*i), e.Index)
+				require.Equal(t, n.Hash(1), e.BlockHash)
+				require.NotZero(t, e.BlockTime)
+			}
+		})
+	}
+}
+
+func TestALieAboutTheReceiptsOfABigBlockIsNeverBelieved(t *testing.T) {
+	receipt := func(f func(m map[string]any)) (string, fake.Fault) { return "eth_getTransactionReceipt", fake.Edit(f) }
+	logs := func(f func(l []any) []any) (string, fake.Fault) {
+		return receipt(func(m map[string]any) { m["logs"] = f(m["logs"].([]any)) })
+	}
+	for name, lie := range map[string]func() (string, fake.Fault){
+		"a topic's logs left out": func() (string, fake.Fault) {
+			return logs(func(l []any) []any { return nil })
+		},
+		"no receipt": func() (string, fake.Fault) { return "eth_getTransactionReceipt", fake.Answer(nil) },
+		"no logs":    func() (string, fake.Fault) { return receipt(func(m map[string]any) { delete(m, "logs") }) },
+		"other block": func() (string, fake.Fault) {
+			return receipt(func(m map[string]any) { m["blockHash"] = common.Hash{7} })
+		},
+		"other height": func() (string, fake.Fault) { return receipt(func(m map[string]any) { m["blockNumber"] = "0x2" }) },
+		"other tx": func() (string, fake.Fault) {
+			return receipt(func(m map[string]any) { m["transactionHash"] = common.Hash{7} })
+		},
+		"no such list": func() (string, fake.Fault) {
+			return "eth_getBlockByNumber", fake.Edit(func(m map[string]any) { delete(m, "transactions") })
+		},
+		"a shorter one": func() (string, fake.Fault) {
+			return "eth_getBlockByNumber", fake.Edit(func(m map[string]any) { m["transactions"] = []any{} })
+		},
+		"a forged log": func() (string, fake.Fault) {
+			return logs(func(l []any) []any { l[0].(map[string]any)["address"] = foreign[:20]; return l })
+		},
+		"a log of another transaction": func() (string, fake.Fault) {
+			return logs(func(l []any) []any { l[0].(map[string]any)["transactionHash"] = common.Hash{7}; return l })
+		},
+		"an index twice": func() (string, fake.Fault) {
+			return receipt(func(m map[string]any) {
+				for _, l := range m["logs"].([]any) {
+					l.(map[string]any)["logIndex"] = "0x0"
+				}
+			})
+		},
+	} {
+		n := bigBlock(t, 30)
+		cfg := config(n)
+		cfg.MaxLogs, cfg.CheckHeaders = 20, false
+		c := dial(t, cfg)
+		_, events, err := readAll(t.Context(), c, cursorAt(n, 1))
+		require.NoError(t, err, name)
+		require.Len(t, events, 30)
+		method, fault := lie()
+		n.On(method, fault)
+		_, _, err = c.Events(t.Context(), chains.Query{From: cursorAt(n, 1), To: 1, Filter: filter})
+		require.ErrorIs(t, err, chains.ErrUnavailable, name)
+	}
 }
 
 func TestARoundCountIsAskedAgainInHalves(t *testing.T) {

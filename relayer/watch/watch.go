@@ -17,8 +17,9 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// maxIngest bounds the rows of one script. A block with more of ours is still
-// ingested whole: a cursor stands only between blocks.
+// maxIngest bounds the events of one script. A block with more of ours goes in
+// in parts; the cursor moves with the last of them, since it stands only
+// between blocks.
 const maxIngest = 256
 
 // maxWait bounds the pause after an error: with full jitter, twice as long.
@@ -167,18 +168,22 @@ func inOrder(cur chains.Cursor, last chains.Block, events []chains.Event) error 
 	return nil
 }
 
-// ingest writes the events in groups of whole blocks. A death between two
-// groups is harmless: the cursor stands after the last whole group.
+// ingest writes the events in parts of at most maxIngest. The cursor moves to
+// the last block of which everything is written. A death between two parts is
+// harmless: what is above the cursor is read again, and store.Ingest knows every
+// job by its id and every fact by its event.
 func (w *Watcher) ingest(ctx context.Context, cur chains.Cursor, last chains.Block, events []chains.Event) error {
 	for len(events) > 0 {
-		n := groupEnd(events)
-		group := events[:n]
-		end := group[n-1]
-		to := chains.Cursor{Chain: cur.Chain, Next: end.Block + 1, Parent: end.BlockHash}
-		if n == len(events) {
-			to = chains.Cursor{Chain: cur.Chain, Next: last.Number + 1, Parent: last.Hash}
+		n := partEnd(events)
+		part := events[:n]
+		to := cur
+		switch end := part[n-1]; {
+		case n == len(events):
+			to.Next, to.Parent = last.Number+1, last.Hash
+		case events[n].Block != end.Block:
+			to.Next, to.Parent = end.Block+1, end.BlockHash
 		}
-		if err := w.write(ctx, cur, to, group); err != nil {
+		if err := w.write(ctx, cur, to, part); err != nil {
 			return err
 		}
 		cur, events = to, events[n:]
@@ -189,15 +194,17 @@ func (w *Watcher) ingest(ctx context.Context, cur chains.Cursor, last chains.Blo
 	return w.write(ctx, cur, chains.Cursor{Chain: cur.Chain, Next: last.Number + 1, Parent: last.Hash}, nil)
 }
 
-// groupEnd is the length of the first group: whole blocks, about maxIngest
-// events.
-func groupEnd(events []chains.Event) int {
-	for n := maxIngest; n < len(events); n++ {
+// partEnd is the length of the first part: whole blocks where they fit.
+func partEnd(events []chains.Event) int {
+	if len(events) <= maxIngest {
+		return len(events)
+	}
+	for n := maxIngest; n > 0; n-- {
 		if events[n].Block != events[n-1].Block {
 			return n
 		}
 	}
-	return len(events)
+	return maxIngest
 }
 
 func (w *Watcher) write(ctx context.Context, from, to chains.Cursor, events []chains.Event) error {
@@ -209,11 +216,11 @@ func (w *Watcher) write(ctx context.Context, from, to chains.Cursor, events []ch
 	// store.Ingest compares the cursor, so a second run of this write, by us
 	// after a crash or by another instance, is refused or changes nothing.
 	if err := w.cfg.Journal.Ingest(ctx, w.cfg.Chain, from, to, jobs, facts); err != nil {
-		return fmt.Errorf("ingest up to %d: %w", to.Next-1, err)
+		return fmt.Errorf("ingest from %d on: %w", from.Next, err)
 	}
 	crash.At("watch.after_ingest")
 	if w.cfg.Ingested != nil {
-		w.cfg.Ingested(len(jobs), len(facts), chains.Block{Number: to.Next - 1, Hash: to.Parent})
+		w.cfg.Ingested(len(jobs), len(facts), chains.Block{Number: max(to.Next, 1) - 1, Hash: to.Parent})
 	}
 	return nil
 }

@@ -28,7 +28,11 @@ func (n *Node) MineN(count int) (height uint64) {
 	return height
 }
 
-// MineLogs makes a block that holds logs, all of one made-up transaction.
+// madeUpLogs is how many logs a made-up transaction holds at most.
+const madeUpLogs = 5000
+
+// MineLogs makes a block that holds logs, of as few made-up transactions as
+// hold them.
 func (n *Node) MineLogs(logs ...*types.Log) (height uint64) {
 	n.locked(func() { height = n.mine(logs) })
 	return height
@@ -249,7 +253,11 @@ func (n *Node) mine(extra []*types.Log) uint64 {
 			next++
 		}
 	}
-	add(common.BigToHash(new(big.Int).SetUint64(height+n.seed<<32)), extra)
+	for k := uint64(0); len(extra) > 0; k++ {
+		tx, part := common.BigToHash(new(big.Int).SetUint64(height+n.seed<<32+k<<48)), extra[:min(len(extra), madeUpLogs)]
+		add(tx, part)
+		b.madeUp, extra = append(b.madeUp, &receipt{TxHash: tx, Block: hexutil.Uint64(height), Status: 1, GasUsed: 21_000}), extra[len(part):]
+	}
 
 	var bloom types.Receipt
 	bloom.Logs = logs
@@ -258,8 +266,13 @@ func (n *Node) mine(extra []*types.Log) uint64 {
 	for _, l := range logs {
 		l.BlockHash = b.hash
 	}
-	for _, r := range b.receipts {
-		r.BlockHash = b.hash
+	for _, r := range append(append([]*receipt{}, b.receipts...), b.madeUp...) {
+		r.BlockHash, r.Logs = b.hash, []*types.Log{}
+		for _, l := range logs {
+			if l.TxHash == r.TxHash {
+				r.Logs = append(r.Logs, l)
+			}
+		}
 	}
 	b.logs = logs
 	n.blocks = append(n.blocks, b)
@@ -387,6 +400,11 @@ func (n *Node) getBlock(ref string) (any, *Error) {
 		return nil, &Error{Code: -32603, Message: "fake: header does not encode"}
 	}
 	m["hash"] = b.hash
+	txs := []common.Hash{}
+	for _, r := range append(append([]*receipt{}, b.receipts...), b.madeUp...) {
+		txs = append(txs, r.TxHash)
+	}
+	m["transactions"] = txs
 	return m, nil
 }
 
@@ -487,6 +505,13 @@ func (n *Node) getTx(method string, h common.Hash) any {
 		}
 	}
 	if method == "eth_getTransactionReceipt" {
+		for _, b := range n.blocks {
+			for _, r := range b.madeUp {
+				if r.TxHash == h {
+					return r
+				}
+			}
+		}
 		return nil
 	}
 	for _, queue := range n.pool {

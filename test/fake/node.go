@@ -54,6 +54,7 @@ type block struct {
 	hash     common.Hash
 	txs      []*types.Transaction
 	receipts []*receipt
+	madeUp   []*receipt // of transactions that exist only as their logs
 	logs     []*types.Log
 }
 
