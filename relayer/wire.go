@@ -13,6 +13,7 @@ import (
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/relayer/watch"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/ethereum/go-ethereum/common"
 )
@@ -33,6 +34,8 @@ type link struct {
 	// treasury is what the subnet's gateway held at genesis, wei.
 	treasury *big.Int
 	caps     subnet.Capabilities
+	// known is what flows listed.
+	known []flow.Flow
 }
 
 // Describe makes the flows' description of a subnet from what deploy wrote.
@@ -52,11 +55,15 @@ func Describe(name string, d deploy.Deployment) (flow.Subnet, error) {
 
 // flows lists the flows of the link.
 func (l *link) flows() []flow.Flow {
-	if l.sub.Traits.Published() {
-		return l.publishedFlows()
+	switch {
+	case l.known != nil:
+		return l.known
+	case l.sub.Traits.Published():
+		l.known = l.publishedFlows()
+		return l.known
 	}
 	w := flow.WithdrawDeps{Search: l.search, Returned: l.returned, ResendTx: l.resendTx, Send: l.toChild.Send}
-	return []flow.Flow{
+	l.known = []flow.Flow{
 		flow.TopDown(l.sub, l.deliver(subnet.Messages)),
 		flow.Power(l.sub, l.deliver(subnet.PowerChanges)),
 		flow.Checkpoint(l.sub, l.checkpoint()),
@@ -65,6 +72,7 @@ func (l *link) flows() []flow.Flow {
 		flow.USDCWithdraw(l.sub, w),
 		flow.FLTWithdraw(l.sub, w),
 	}
+	return l.known
 }
 
 // publishedFlows lists those of a subnet of published contracts. USDC is there
@@ -88,9 +96,24 @@ func (l *link) search(ctx context.Context, q flow.Search) ([]chains.Event, error
 	if q.Chain == flow.Root {
 		r = l.root
 	}
-	return subnet.Find(ctx, r, subnet.Search{
+	events, err := subnet.Find(ctx, r, subnet.Search{
 		Contract: q.Contract, Topics: q.Topics, Position: q.Position, Values: q.Values, Since: q.Since,
 	})
+	if err != nil || !q.Keep {
+		return events, err
+	}
+	var facts []store.Fact
+	for _, e := range events {
+		f, err := watch.Facts(q.Chain, l.known, e)
+		if err != nil {
+			return nil, err
+		}
+		facts = append(facts, f...)
+	}
+	if _, _, err := l.db.Backfill(ctx, q.Chain, nil, facts); err != nil {
+		return nil, fmt.Errorf("keep what was found: %w", err)
+	}
+	return events, nil
 }
 
 // final pins the subnet's final block.

@@ -51,6 +51,11 @@ func (db *DB) Audit(ctx context.Context) (repairs int, err error) {
 		}
 	}
 
+	err = db.scanHash(ctx, "offered", func(ids, _ []string) error { return add(scriptAuditOffers, anys(ids)...) })
+	if err != nil {
+		return repairs, err
+	}
+
 	// Lanes and their leases, then transactions.
 	if err := add(scriptAuditLanes); err != nil {
 		return repairs, err
@@ -100,6 +105,12 @@ func (db *DB) Prune(ctx context.Context, olderThan time.Duration) (int, error) {
 	err = db.scanHash(ctx, "facts", func(keys, _ []string) error {
 		return add(scriptPruneIntents, append([]any{cut.Unix(), 0}, anys(keys)...)...)
 	})
+	if err != nil {
+		return total, err
+	}
+	err = db.scanHash(ctx, "offered", func(ids, _ []string) error {
+		return add(scriptPruneOffers, append([]any{cut.Unix()}, anys(ids)...)...)
+	})
 	return total, err
 }
 
@@ -129,7 +140,7 @@ func (db *DB) withRows(ctx context.Context, ids, transfers []string, head bool) 
 		}
 		args = append(args, id)
 		if head {
-			args = append(args, t.Route, stamp(t))
+			args = append(args, t.Route, stamp(t), place(t.Height, t.Origin.Index))
 		}
 		args = append(args, len(all))
 		args = append(args, anys(all)...)

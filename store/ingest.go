@@ -87,7 +87,7 @@ func (db *DB) Ingest(ctx context.Context, chain string, from, to chains.Cursor, 
 		return ErrBatch
 	}
 	crash.At("store.before_ingest")
-	_, _, err := db.ingest(ctx, chain, from, to, jobs, facts)
+	_, _, err := db.ingest(ctx, chain, &from, &to, jobs, facts)
 	crash.At("store.after_ingest")
 	return err
 }
@@ -95,11 +95,14 @@ func (db *DB) Ingest(ctx context.Context, chain string, from, to chains.Cursor, 
 // Backfill is Ingest for rescans: it never touches a cursor. It says how many
 // transfers it made and how many it moved on. It may be split over several
 // writes; doing it again changes nothing.
-func (db *DB) Backfill(ctx context.Context, _ string, jobs []NewJob, facts []Fact) (created, advanced int, err error) {
+func (db *DB) Backfill(ctx context.Context, chain string, jobs []NewJob, facts []Fact) (created, advanced int, err error) {
+	if err := word("chain", chain, false); err != nil {
+		return 0, 0, err
+	}
 	for len(jobs)+len(facts) > 0 {
 		f := facts[:min(len(facts), maxBatch)]
 		j := jobs[:min(len(jobs), maxBatch-len(f))]
-		c, a, err := db.ingest(ctx, "", chains.Cursor{}, chains.Cursor{}, j, f)
+		c, a, err := db.ingest(ctx, chain, nil, nil, j, f)
 		created, advanced = created+c, advanced+a
 		if err != nil {
 			return created, advanced, err
@@ -109,14 +112,19 @@ func (db *DB) Backfill(ctx context.Context, _ string, jobs []NewJob, facts []Fac
 	return created, advanced, nil
 }
 
-func (db *DB) ingest(ctx context.Context, chain string, from, to chains.Cursor, jobs []NewJob, facts []Fact) (int, int, error) {
+// ingest moves no cursor when given none.
+func (db *DB) ingest(ctx context.Context, chain string, from, to *chains.Cursor, jobs []NewJob, facts []Fact) (int, int, error) {
 	// Nearly full: what is left is for settling. An empty range may still move
 	// the cursor, it takes no room.
 	if db.full.Load() && len(jobs)+len(facts) > 0 {
 		return 0, 0, ErrFull
 	}
 	args := make([]any, 0, 5+len(facts)+10*len(jobs))
-	args = append(args, chain, encodeCursor(from), encodeCursor(to), len(facts), len(jobs))
+	before, after := "", ""
+	if from != nil {
+		before, after = encodeCursor(*from), encodeCursor(*to)
+	}
+	args = append(args, chain, before, after, len(facts), len(jobs))
 	for _, f := range facts {
 		raw, err := f.encode()
 		if err != nil {
@@ -125,12 +133,15 @@ func (db *DB) ingest(ctx context.Context, chain string, from, to chains.Cursor, 
 		args = append(args, raw)
 	}
 	for _, j := range jobs {
+		if j.Chain == "" {
+			j.Chain = chain
+		}
 		transfer, plan, err := j.encode()
 		if err != nil {
 			return 0, 0, err
 		}
 		r := rows(j.Transfer)
-		args = append(args, j.Transfer.ID.Hex(), transfer, plan, j.Transfer.Route, stamp(j.Transfer), len(r))
+		args = append(args, j.Transfer.ID.Hex(), transfer, plan, j.Transfer.Route, stamp(j.Transfer), place(j.Transfer.Height, j.Transfer.Origin.Index), len(r))
 		for _, row := range r {
 			args = append(args, row)
 		}
@@ -140,7 +151,7 @@ func (db *DB) ingest(ctx context.Context, chain string, from, to chains.Cursor, 
 		return 0, 0, err
 	}
 	if reply[0] == "CURSOR" {
-		return 0, 0, fmt.Errorf("%w: stored %q, read from %q", ErrCursor, reply[1], encodeCursor(from))
+		return 0, 0, fmt.Errorf("%w: stored %q, read from %q", ErrCursor, reply[1], before)
 	}
 	return atoi(reply[1]), atoi(reply[2]), nil
 }

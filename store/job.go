@@ -32,13 +32,19 @@ type StepPlan struct {
 	Seq    uint64 // order in a strict lane, at most 2^53
 	Key    string // what a final event carries to decide this step; "" = nothing does
 	Poll   time.Duration
-	Wait   bool               // no Do: only waits; the first look comes after Poll
+	Wait   bool // no Do: only waits; the first look comes after Poll
+	// Shared says that several transfers may wait for the key. Each fact then
+	// decides one of them: the oldest fact the transfer that began first. It
+	// decides none before one stands at this very step, since it could not tell
+	// whose event it is.
+	Shared bool
 	Next   map[Outcome]string // step name, or a terminal status
 }
 
 // NewJob is a transfer that begins at the first of its steps.
 type NewJob struct {
 	Transfer tokens.Transfer
+	Chain    string // whose event began it; "" = the one it is brought from
 	Steps    []StepPlan
 }
 
@@ -54,6 +60,7 @@ type Fact struct {
 	Tx        common.Hash `json:"tx"`
 	At        uint64      `json:"at"` // Unix seconds of the block
 	LogIndex  uint        `json:"log_index"`
+	Shared    bool        `json:"shared,omitempty"` // as in StepPlan
 }
 
 // Job is a transfer and where it stands. History is filled by Get only.
@@ -140,6 +147,8 @@ type planStep struct {
 	P int64              `json:"p"`
 	W bool               `json:"w"`
 	O map[Outcome]string `json:"o"`
+	F bool               `json:"f,omitempty"`
+	B string             `json:"b,omitempty"` // of the first step: NewJob.Chain
 }
 
 type state struct {
@@ -185,7 +194,7 @@ func stamp(t tokens.Transfer) string { return fmt.Sprintf("%012d", min(t.At, 999
 
 // encode checks a new job and writes its transfer and plan as JSON.
 func (j NewJob) encode() (transfer, plan []byte, err error) {
-	errs := []error{word("route", j.Transfer.Route, false)}
+	errs := []error{word("route", j.Transfer.Route, false), word("chain", j.Chain, true)}
 	if len(j.Steps) == 0 || len(j.Steps) > 99 {
 		errs = append(errs, fmt.Errorf("%w: want 1 to 99 steps", ErrInvalid))
 	}
@@ -199,6 +208,14 @@ func (j NewJob) encode() (transfer, plan []byte, err error) {
 	steps := make([]planStep, len(j.Steps))
 	for i, s := range j.Steps {
 		errs = append(errs, word("step", s.Name, false), word("lane", s.Lane, false), word("key", s.Key, true))
+		if s.Shared && s.Key == "" {
+			errs = append(errs, fmt.Errorf("%w: step %q shares no key", ErrInvalid, s.Name))
+		}
+		for _, other := range j.Steps[:i] {
+			if other.Key == s.Key && s.Key != "" && other.Shared != s.Shared {
+				errs = append(errs, fmt.Errorf("%w: key %q is shared in one of two steps", ErrInvalid, s.Key))
+			}
+		}
 		if s.Seq > maxSafe {
 			errs = append(errs, fmt.Errorf("%w: sequence number %d is above 2^53", ErrInvalid, s.Seq))
 		}
@@ -212,7 +229,10 @@ func (j NewJob) encode() (transfer, plan []byte, err error) {
 		if next == nil {
 			next = map[Outcome]string{}
 		}
-		steps[i] = planStep{N: s.Name, L: s.Lane, X: s.Strict, Q: pad(s.Seq), K: s.Key, P: max(0, s.Poll.Milliseconds()), W: s.Wait, O: next}
+		steps[i] = planStep{N: s.Name, L: s.Lane, X: s.Strict, Q: pad(s.Seq), K: s.Key, P: max(0, s.Poll.Milliseconds()), W: s.Wait, O: next, F: s.Shared}
+	}
+	if len(steps) > 0 {
+		steps[0].B = j.Chain
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", j.Transfer, err)
@@ -222,6 +242,9 @@ func (j NewJob) encode() (transfer, plan []byte, err error) {
 	}
 	return transfer, plan, err
 }
+
+// place orders what happened on one chain.
+func place(height uint64, index uint) string { return fmt.Sprintf("%020d%010d", height, index) }
 
 // rows are the parts of the index that never change while the transfer lives.
 func rows(t tokens.Transfer) []string {
@@ -242,7 +265,8 @@ func rows(t tokens.Transfer) []string {
 
 // storedFact adds the name by which a fact is known again.
 type storedFact struct {
-	ID string `json:"id"`
+	ID  string `json:"id"`
+	Pos string `json:"pos"`
 	Fact
 }
 
@@ -256,7 +280,7 @@ func (f Fact) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fact %s: %w", f.Key, err)
 	}
-	return json.Marshal(storedFact{ID: fmt.Sprintf("%s:%s:%d:%s", f.Chain, f.Tx.Hex(), f.LogIndex, f.Key), Fact: f})
+	return json.Marshal(storedFact{ID: fmt.Sprintf("%s:%s:%d:%s", f.Chain, f.Tx.Hex(), f.LogIndex, f.Key), Pos: place(f.Height, f.LogIndex), Fact: f})
 }
 
 // decodeJob reads what the scripts keep of a transfer.

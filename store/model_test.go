@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,8 +87,8 @@ func kind(err error) error {
 	return err
 }
 
-// randomJob has facts shared between transfers and a step with the same key
-// twice; its lanes are strict and loose.
+// randomJob has events that decide many, events that decide one of many, and a
+// step with the same key twice; its lanes are strict and loose.
 func randomJob(n int) store.NewJob {
 	j := job(n)
 	if n%3 == 0 { // these wait for one event together
@@ -98,6 +99,13 @@ func randomJob(n int) store.NewJob {
 	}
 	if n%5 == 0 {
 		j.Transfer.Route, j.Steps[0].Lane, j.Steps[0].Strict = "flt_deposit", "poll", false
+	}
+	j.Transfer.Height, j.Transfer.Origin.Index = uint64(n/3), uint(7*n%10)
+	if n > 4 && n != 8 {
+		j.Steps[2].Key, j.Steps[2].Shared = "refund/some", true
+	}
+	if n > 8 {
+		j.Steps[0].Key, j.Steps[0].Shared, j.Chain = "send/some", true, "subnet"
 	}
 	return j
 }
@@ -145,11 +153,13 @@ func (p *pair) step(t *rapid.T) {
 		some("jobs", 4, func() { jobs = append(jobs, randomJob(who())) })
 		some("facts", 4, func() {
 			n := who()
-			key := rapid.SampledFrom([]string{"send", "await", "refund", "await/all"}).Draw(t, "key")
-			if key != "await/all" {
+			key := rapid.SampledFrom([]string{"send", "await", "refund", "await/all", "refund/some", "send/some"}).Draw(t, "key")
+			if !strings.Contains(key, "/") {
 				key = fmt.Sprintf("%s/%d", key, n)
 			}
-			facts = append(facts, fact(key, outcome(), pick("event", 12)))
+			f := fact(key, outcome(), pick("event", 12))
+			f.Shared = strings.HasSuffix(key, "/some")
+			facts = append(facts, f)
 		})
 		chain := rapid.SampledFrom(scope.Chains).Draw(t, "chain")
 		if op == "backfill" {

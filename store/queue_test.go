@@ -132,6 +132,9 @@ func TestWhatCannotBeStoredIsRefusedWhole(t *testing.T) {
 		"backwards":       func(j *store.NewJob) { j.Steps[1].Next = map[store.Outcome]string{store.OK: "send"} },
 		"to itself":       func(j *store.NewJob) { j.Steps[1].Next = map[store.Outcome]string{store.OK: "await"} },
 		"nowhere":         func(j *store.NewJob) { j.Steps[1].Next = map[store.Outcome]string{store.OK: "home"} },
+		"shares no key":   func(j *store.NewJob) { j.Steps[0].Key, j.Steps[0].Shared = "", true },
+		"shared and not":  func(j *store.NewJob) { j.Steps[1].Key, j.Steps[1].Shared = j.Steps[0].Key, true },
+		"odd chain":       func(j *store.NewJob) { j.Chain = "a\nb" },
 		"called parked":   func(j *store.NewJob) { j.Steps[2].Name = "parked" },
 	} {
 		j := job(2)

@@ -43,6 +43,8 @@ var (
 	scriptAuditIntents = load("audit_intents")
 	scriptPrune        = load("prune")
 	scriptPruneIntents = load("prune_intents")
+	scriptAuditOffers  = load("audit_offers")
+	scriptPruneOffers  = load("prune_offers")
 	scriptReserve      = load("reserve")
 	scriptAttempt      = load("save_attempt")
 	scriptUpdate       = load("update_intent")

@@ -31,7 +31,7 @@ import (
 
 // schema is the version of everything under the namespace. A change of a key's
 // type or meaning raises it.
-const schema = 1
+const schema = 2
 
 // Schema is the version that `causeway version` prints.
 const Schema = schema

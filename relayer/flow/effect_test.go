@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/big"
 	"slices"
@@ -354,12 +355,15 @@ func TestCheckListsEverythingThatIsWrong(t *testing.T) {
 		`step "deliver" twice`:                 func(f *flow.Flow) { f.Steps[1].Name = "deliver" },
 		`cannot be named "done"`:               func(f *flow.Flow) { f.Steps[1].Name = "done" },
 		`cannot be named ""`:                   func(f *flow.Flow) { f.Steps[1].Name = "" },
-		`step "refund" lacks a part`:           func(f *flow.Flow) { f.Steps[1].Done = nil },
-		`step "deliver" lacks a part`:          func(f *flow.Flow) { f.Steps[0].Poll = 0 },
-		`has no next for ok`:                   func(f *flow.Flow) { delete(f.Steps[0].Next, flow.Ok) },
-		`"nowhere" is neither`:                 func(f *flow.Flow) { f.Steps[0].Next[flow.Superseded] = "nowhere" },
-		`"deliver" is neither`:                 func(f *flow.Flow) { f.Steps[1].Next[flow.Failed] = "deliver" },
-		`"refund" is neither`:                  func(f *flow.Flow) { f.Steps[1].Next[flow.Failed] = "refund" },
+		`step "refund" shares its key and acts`: func(f *flow.Flow) {
+			f.Steps[1].Do = func(context.Context, flow.Batch) ([]error, error) { return nil, nil }
+		},
+		`step "refund" lacks a part`:  func(f *flow.Flow) { f.Steps[1].Done = nil },
+		`step "deliver" lacks a part`: func(f *flow.Flow) { f.Steps[0].Poll = 0 },
+		`has no next for ok`:          func(f *flow.Flow) { delete(f.Steps[0].Next, flow.Ok) },
+		`"nowhere" is neither`:        func(f *flow.Flow) { f.Steps[0].Next[flow.Superseded] = "nowhere" },
+		`"deliver" is neither`:        func(f *flow.Flow) { f.Steps[1].Next[flow.Failed] = "deliver" },
+		`"refund" is neither`:         func(f *flow.Flow) { f.Steps[1].Next[flow.Failed] = "refund" },
 	} {
 		require.ErrorContains(t, change(do).Check(), want)
 	}

@@ -75,6 +75,11 @@ type Step struct {
 	Name string
 	// Key is what a final event must carry to decide this step.
 	Key func(tokens.Transfer) Key
+	// Shared says that several transfers may carry the key: foreign gateways give
+	// identical messages one id. Each event then decides one of them, the oldest
+	// first, and only once it stands at this step (PROTOCOL 46). Such a step has
+	// no Do, and its Done decides nothing.
+	Shared bool
 	// Effect reads a final event: the key it decides and how. mine is false for
 	// every event that is not this step's.
 	Effect func(chains.Event) (key Key, out Outcome, mine bool)
@@ -124,6 +129,9 @@ func (f Flow) Check() error {
 	for i, s := range f.Steps {
 		if s.Lane == nil || s.Done == nil || s.Key == nil || s.Effect == nil || s.Poll <= 0 {
 			errs = append(errs, fmt.Errorf("step %q lacks a part", s.Name))
+		}
+		if s.Shared && s.Do != nil {
+			errs = append(errs, fmt.Errorf("step %q shares its key and acts", s.Name))
 		}
 		for _, k := range []Kind{Ok, Failed, Superseded} {
 			next, ok := s.Next[k]

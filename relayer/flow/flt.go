@@ -26,7 +26,7 @@ func FLTDeposit(s Subnet, search SearchFunc) Flow {
 
 	refund := Step{
 		Name: "refund",
-		Key:  func(t tokens.Transfer) Key { return s.resultKey(t.Ref) }, Effect: s.resultEffect,
+		Key:  func(t tokens.Transfer) Key { return s.resultKey(t.Ref) }, Effect: s.resultEffect, Shared: true,
 		Next: map[Kind]string{Ok: string(tokens.Refunded), Failed: string(tokens.Credited)},
 		Lane: s.loose(f.Name, "refund"), Poll: waitPoll,
 	}

@@ -137,16 +137,21 @@ type Search struct {
 	Position int // of Values: 1, 2 or 3
 	Values   []common.Hash
 	Since    uint64
+	// Keep asks that what is found be journaled like what the watchers read: of a
+	// shared key only the journal knows which event is whose.
+	Keep bool
 }
 
-// SearchFunc runs a Search.
+// SearchFunc runs a Search, and keeps what it finds where that is asked for.
 type SearchFunc func(context.Context, Search) ([]chains.Event, error)
 
 // searched is the Done of a step that only waits: it looks for the event
-// itself. What is not found is Unknown, for a step without Do needs no more.
+// itself. What is not found is Unknown, for a step without Do needs no more;
+// nor does it say anything where the key is shared.
 func searched(step Step, search SearchFunc, q Search, value func(tokens.Transfer) common.Hash) func(context.Context, []tokens.Transfer) ([]Outcome, error) {
 	return func(ctx context.Context, batch []tokens.Transfer) ([]Outcome, error) {
 		q := q
+		q.Keep = step.Shared
 		byKey := map[Key]int{}
 		for i, t := range batch {
 			q.Values = append(q.Values, value(t))
@@ -160,6 +165,9 @@ func searched(step Step, search SearchFunc, q Search, value func(tokens.Transfer
 			return nil, err
 		}
 		out := make([]Outcome, len(batch))
+		if step.Shared {
+			return out, nil
+		}
 		for _, e := range events {
 			if key, o, mine := step.Effect(e); mine {
 				if i, ours := byKey[key]; ours && out[i].Kind == Unknown {

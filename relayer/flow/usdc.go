@@ -33,6 +33,7 @@ func USDCDeposit(s Subnet, search SearchFunc) Flow {
 		Name:   "refund",
 		Key:    func(t tokens.Transfer) Key { return Key(fmt.Sprintf("refund/%s/%s", s.Controller.Hex(), t.Ref.Hex())) },
 		Effect: s.refundEffect,
+		Shared: true,
 		Next:   map[Kind]string{Ok: string(tokens.Refunded), Failed: string(tokens.Credited)},
 		Lane:   s.loose(f.Name, "refund"), Poll: waitPoll,
 	}

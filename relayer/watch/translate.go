@@ -34,7 +34,7 @@ func Translate(chain string, flows []flow.Flow, events []chains.Event) (jobs []s
 				jobs = append(jobs, Plan(f, t))
 			}
 		}
-		fs, err := effects(chain, flows, e)
+		fs, err := Facts(chain, flows, e)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -43,26 +43,32 @@ func Translate(chain string, flows []flow.Flow, events []chains.Event) (jobs []s
 	return jobs, facts, nil
 }
 
-// effects lists the facts of one event, each key once.
-func effects(chain string, flows []flow.Flow, e chains.Event) ([]store.Fact, error) {
+// Facts lists the facts of one event, each key once.
+func Facts(chain string, flows []flow.Flow, e chains.Event) ([]store.Fact, error) {
 	var facts []store.Fact
-	seen := map[flow.Key]flow.Kind{}
+	type told struct {
+		kind   flow.Kind
+		shared bool
+	}
+	seen := map[flow.Key]told{}
 	for _, f := range flows {
 		for _, s := range f.Steps {
 			key, out, mine := s.Effect(e)
 			if !mine {
 				continue
 			}
+			now := told{out.Kind, s.Shared}
 			switch prev, dup := seen[key]; {
-			case dup && prev == out.Kind:
+			case dup && prev == now:
 				continue
 			case dup:
 				return nil, fmt.Errorf("%w: [BUG] block %d, log %d decides %s in two ways", ErrHalted, e.Block, e.Index, key)
 			}
-			seen[key] = out.Kind
+			seen[key] = now
 			facts = append(facts, store.Fact{
 				Key: string(key), Outcome: store.Outcome(out.Kind.String()), Reason: string(out.Reason),
 				Chain: chain, Height: e.Block, BlockHash: e.BlockHash, Tx: e.Tx, At: e.BlockTime, LogIndex: e.Index,
+				Shared: s.Shared,
 			})
 		}
 	}
@@ -72,12 +78,12 @@ func effects(chain string, flows []flow.Flow, e chains.Event) ([]store.Fact, err
 // Plan is the job of a transfer: its steps as data, so that the store needs no
 // flow to move it.
 func Plan(f flow.Flow, t tokens.Transfer) store.NewJob {
-	job := store.NewJob{Transfer: t}
+	job := store.NewJob{Transfer: t, Chain: f.Chain}
 	for _, s := range f.Steps {
 		lane := s.Lane(t)
 		plan := store.StepPlan{
 			Name: s.Name, Lane: lane.Name, Strict: lane.Strict, Seq: lane.Seq,
-			Key: string(s.Key(t)), Poll: s.Poll, Wait: s.Do == nil, Next: map[store.Outcome]string{},
+			Key: string(s.Key(t)), Shared: s.Shared, Poll: s.Poll, Wait: s.Do == nil, Next: map[store.Outcome]string{},
 		}
 		for kind, next := range s.Next {
 			plan.Next[store.Outcome(kind.String())] = next

@@ -450,6 +450,14 @@ func TestOneEventIsOneFactPerKey(t *testing.T) {
 	require.Len(t, facts, 2, "two flows with one key share the fact; two events are two")
 	require.Len(t, jobs, 2)
 
+	shared := plain("b")
+	shared.Steps[0].Shared = true
+	_, facts, err = watch.Translate("root", []flow.Flow{shared}, []chains.Event{event(4, 0, decides)})
+	require.NoError(t, err)
+	require.True(t, facts[0].Shared)
+	_, _, err = watch.Translate("root", []flow.Flow{plain("a"), shared}, []chains.Event{event(4, 0, decides)})
+	require.ErrorContains(t, err, "in two ways", "a key is shared or it is not")
+
 	other := plain("b")
 	other.Steps[0].Effect = func(e chains.Event) (flow.Key, flow.Outcome, bool) {
 		return flow.Key(fmt.Sprint(e.Block)), flow.Outcome{Kind: flow.Ok}, e.Topics[0] == decides
@@ -474,8 +482,9 @@ func TestAPlanIsTheFlowAsData(t *testing.T) {
 	f.Steps[1].Do = func(context.Context, flow.Batch) ([]error, error) { return nil, nil }
 	f.Steps[0].Next = map[flow.Kind]string{flow.Ok: "two", flow.Superseded: "refunded"}
 	x := tokens.Transfer{ID: hash(3)}
-	require.Equal(t, store.NewJob{Transfer: x, Steps: []store.StepPlan{
-		{Name: "step", Lane: "lane", Strict: true, Seq: 9, Key: hash(3).Hex(), Poll: time.Minute, Wait: true, Next: map[store.Outcome]string{store.OK: "two", store.Superseded: "refunded"}},
+	f.Steps[0].Shared = true
+	require.Equal(t, store.NewJob{Transfer: x, Chain: "root", Steps: []store.StepPlan{
+		{Name: "step", Lane: "lane", Strict: true, Seq: 9, Key: hash(3).Hex(), Poll: time.Minute, Wait: true, Shared: true, Next: map[store.Outcome]string{store.OK: "two", store.Superseded: "refunded"}},
 		{Name: "two", Lane: "lane", Strict: true, Seq: 9, Key: hash(3).Hex(), Poll: time.Minute, Next: map[store.Outcome]string{store.OK: "done", store.Failed: "credited"}},
 	}}, watch.Plan(f, x))
 }

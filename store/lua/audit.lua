@@ -3,8 +3,8 @@
 -- (from its plan: it begins again, and the chain says how far it really is),
 -- its rows in queue, index and bindings.
 -- keys: epoch journal
--- keys: facts transfers plans jobs ledger queue lanes ready leases paused bind index
--- args: per transfer: id, route, time, number of index rows, rows
+-- keys: facts transfers plans jobs ledger queue lanes ready leases paused bind index waits offers offered
+-- args: per transfer: id, route, time, place, number of index rows, rows
 -- reply: OK, repairs
 local repairs = 0
 local function mend(key, r)
@@ -14,12 +14,26 @@ local function mend(key, r)
   end
 end
 
+-- giveback offers the facts again that a job took which began again.
+local function giveback(id)
+  for fact in string.gmatch(call('HGET', K.ledger, id) or '', '"fact":{"id":"([^"]*)"') do
+    local taker, raw = string.match(call('HGET', K.offered, fact) or '', '^([^\n]*)\n(.*)$')
+    if taker == id then
+      call('HDEL', K.offered, fact)
+      offer(raw, cjson.decode(raw))
+    end
+  end
+end
+
 local at = 1
 while at <= nargs do
-  local id, nrows = args(at), tonumber(args(at + 3))
+  local id, nrows = args(at), tonumber(args(at + 4))
   local transfer, plantext = call('HGET', K.transfers, id), call('HGET', K.plans, id)
   if transfer and plantext then
-    if create(id, transfer, plantext, args(at + 1), args(at + 2), {}) then repairs = repairs + 1 end
+    if create(id, transfer, plantext, args(at + 1), args(at + 2), args(at + 3), {}) then
+      giveback(id)
+      repairs = repairs + 1
+    end
     local j, plan = get(id), cjson.decode(plantext)
     if j.st == 'pending' then
       if call('HEXISTS', K.lanes, j.l) == 0 then
@@ -28,17 +42,22 @@ while at <= nargs do
       end
       if not call('ZSCORE', K.queue, row(id, j)) then dirty[j.l] = true end
       mend(K.queue, row(id, j))
+      if j.k then
+        mend(K.waits, waitrow(id, j))
+        shared[j.k] = true
+      end
     end
     if j.st == 'pending' or j.st == 'parked' then
       for i = j.n, #plan - 1 do
-        if plan[i + 1].k ~= '' then mend(K.bind, bindrow(id, plan[i + 1].k, i)) end
+        if plan[i + 1].k ~= '' and not plan[i + 1].f then mend(K.bind, bindrow(id, plan[i + 1].k, i)) end
       end
     end
     mend(K.index, worksheet(id, j))
-    for k = 1, nrows do mend(K.index, args(at + 3 + k)) end
+    for k = 1, nrows do mend(K.index, args(at + 4 + k)) end
   end
-  at = at + 4 + nrows
+  at = at + 5 + nrows
 end
+dealall()
 touchall()
 if repairs > 0 then journal('repaired', '', 'n', int(repairs)) end
 return {'OK', int(repairs)}

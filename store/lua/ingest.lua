@@ -2,17 +2,17 @@
 -- ingest: new transfers, facts and the chain's cursor, all or nothing. Without
 -- allow-oom: a full Redis refuses the whole of it.
 -- keys: epoch ops ops_old journal
--- keys: cursors arrivals facts transfers plans jobs ledger queue lanes ready leases paused bind index
--- args: 1 chain ('' = backfill, the cursor is not looked at)  2 cursor it was
---       read from  3 cursor after  4 number of facts, 5 of jobs
+-- keys: cursors arrivals facts transfers plans jobs ledger queue lanes ready leases paused bind index waits offers offered
+-- args: 1 chain  2 cursor it was read from ('' = backfill, the cursor is not
+--       looked at)  3 cursor after  4 number of facts, 5 of jobs
 --       then each fact as JSON
---       then per job: id, transfer, plan, route, time, number of index rows, rows
+--       then per job: id, transfer, plan, route, time, place, number of index rows, rows
 -- reply: OK, created, advanced | CURSOR, stored cursor
 local done = replay()
 if done then return done end
 
-local chain = args(1)
-if chain ~= '' then
+local chain, live = args(1), args(2) ~= ''
+if live then
   local stored = call('HGET', K.cursors, chain) or ''
   if stored ~= args(2) then return {'CURSOR', stored} end
 end
@@ -21,21 +21,18 @@ local created, advanced = 0, 0
 local nfacts, njobs = tonumber(args(4)), tonumber(args(5))
 local at = 6
 
--- Facts first: a job made below finds those of its own batch.
-for _ = 1, nfacts do
-  local raw = args(at)
-  at = at + 1
-  local f = cjson.decode(raw)
-
+-- ordinary keeps a fact that decides all who wait for its key.
+local function ordinary(raw, f)
   -- Every fact is kept, since a transfer bound to its key may come later.
   local list = call('HGET', K.facts, f.key)
   list = list and cjson.decode(list) or {}
-  local known = false
+  local known, fresh = false, false
   for _, entry in ipairs(list) do
     if cjson.decode(string.sub(entry, 17)).id == f.id then known = true end
   end
   if not known then
     if #list < 8 then
+      fresh = true
       list[#list + 1] = string.format('%016.0f', call('INCR', K.arrivals)) .. raw
       call('HSET', K.facts, f.key, cjson.encode(list))
     else
@@ -43,14 +40,15 @@ for _ = 1, nfacts do
     end
   end
 
-  -- Then it decides whoever waits for it now, each at most once.
+  -- Then it decides whoever waits for it now, each at most once: who has two
+  -- steps of this key does not take both with one event told twice.
   local seen = {}
   for _, r in ipairs(call('ZRANGEBYLEX', K.bind, first(f.key), last(f.key))) do
     local id = string.match(r, '\n([^\n]*)\n%d+$')
     if id and not seen[id] then
       seen[id] = true
       local j = get(id)
-      if j and j.st == 'pending' then
+      if j and j.st == 'pending' and (fresh or not told(id, f)) then
         local plan = call('HGET', K.plans, id)
         if plan and decide(id, j, cjson.decode(plan), raw, f) then advanced = advanced + 1 end
       end
@@ -58,17 +56,26 @@ for _ = 1, nfacts do
   end
 end
 
+-- Facts first: a job made below finds those of its own batch.
+for _ = 1, nfacts do
+  local raw = args(at)
+  local f = cjson.decode(raw)
+  if f.shared then offer(raw, f) else ordinary(raw, f) end
+  at = at + 1
+end
+
 for _ = 1, njobs do
-  local id, nrows = args(at), tonumber(args(at + 5))
+  local id, nrows = args(at), tonumber(args(at + 6))
   local rows = {}
   for k = 1, nrows do
     rows[2 * k - 1] = 0
-    rows[2 * k] = args(at + 5 + k)
+    rows[2 * k] = args(at + 6 + k)
   end
-  if create(id, args(at + 1), args(at + 2), args(at + 3), args(at + 4), rows) then created = created + 1 end
-  at = at + 6 + nrows
+  if create(id, args(at + 1), args(at + 2), args(at + 3), args(at + 4), args(at + 5), rows) then created = created + 1 end
+  at = at + 7 + nrows
 end
 
+advanced = advanced + dealall()
 touchall()
-if chain ~= '' then call('HSET', K.cursors, chain, args(3)) end
+if live then call('HSET', K.cursors, chain, args(3)) end
 return reply({'OK', int(created), int(advanced)})

@@ -8,10 +8,12 @@
 --   r route   t time of origin, padded   n step index from 0   s step name
 --   l lane    x strict   q seq, padded   st status   at attempts   cr crashes
 --   nb not before, ms   e last error   re reason   ca, ua created, updated, ms
---   d discarded
+--   d discarded   b chain it began on   p where it began: height and log, padded
+--   k shared key it waits for
 -- A plan (hash plans) is a list of steps:
 --   n name  l lane  x strict  q seq  k key  p poll ms  w only waits
 --   o outcome -> name of the next step or terminal status
+--   f the key is shared: each fact decides one of those who wait for it
 local call = redis.call
 local args = function(i) return ARGV[i + 5] end
 local nargs = #ARGV - 5
@@ -115,6 +117,11 @@ local function touchall()
   for lane in pairs(dirty) do touch(lane) end
 end
 
+-- Shared keys with a new fact or somebody new who waits; dealt with at the end of
+-- a script.
+local shared = {}
+local function waitrow(id, j) return j.k .. '\n' .. j.p .. '\n' .. id end
+
 -- enter puts a job into the queue at the step it names. The lane's mode is set
 -- by its first job; a plan that disagrees follows it.
 local modes = {}
@@ -129,10 +136,19 @@ local function enter(id, j, step)
   j.x = string.sub(mode, 1, 1) == 's'
   call('ZADD', K.queue, 0, row(id, j))
   dirty[j.l] = true
+  if step.f then
+    j.k = step.k
+    call('ZADD', K.waits, 0, waitrow(id, j))
+    shared[j.k] = true
+  end
 end
 local function leave(id, j)
   call('ZREM', K.queue, row(id, j))
   dirty[j.l] = true
+  if j.k then
+    call('ZREM', K.waits, waitrow(id, j))
+    j.k = nil
+  end
 end
 
 -- again moves a job that stays at its step to another time.
@@ -180,7 +196,8 @@ local function advance(id, j, plan, i, outcome, reason, note, by, fact, f)
   -- A parked job stays bound from its own step on: it may be retried.
   local upto = j.st == 'pending' and j.n or (j.st == 'parked' and i or #plan)
   for k = from, upto - 1 do
-    if plan[k + 1].k ~= '' then call('ZREM', K.bind, bindrow(id, plan[k + 1].k, k)) end
+    local step = plan[k + 1]
+    if step.k ~= '' and not step.f then call('ZREM', K.bind, bindrow(id, step.k, k)) end
   end
   if f and not string.match(f.tx, '^0x0*$') then call('ZADD', K.index, 0, 't\n' .. f.tx .. '\n' .. id) end
   call('ZREM', K.index, old)
@@ -201,6 +218,11 @@ local function park(id, j, reason, note, by)
   journal('parked', id, 'from', j.s, 'reason', reason, 'by', by)
 end
 
+-- told says whether a fact is in a job's ledger: it decided a step of it before.
+local function told(id, f, ledger)
+  return string.find(ledger or call('HGET', K.ledger, id) or '', '"id":"' .. f.id .. '"', 1, true) ~= nil
+end
+
 -- decide applies one fact to one job: at the first of its steps, from the one
 -- it is at, that waits for the fact's key.
 local function decide(id, j, plan, raw, f)
@@ -219,7 +241,7 @@ local function consume(id, j, plan, ledger)
   local keys, found = {}, {}
   for i = j.n, #plan - 1 do
     local k = plan[i + 1].k
-    if k ~= '' and not keys[k] then
+    if k ~= '' and not plan[i + 1].f and not keys[k] then
       keys[k] = true
       local list = call('HGET', K.facts, k)
       if list then for _, entry in ipairs(cjson.decode(list)) do found[#found + 1] = entry end end
@@ -231,13 +253,75 @@ local function consume(id, j, plan, ledger)
     if j.st ~= 'pending' then return end
     local raw = string.sub(entry, 17)
     local f = cjson.decode(raw)
-    if not ledger or not string.find(ledger, '"id":"' .. f.id .. '"', 1, true) then decide(id, j, plan, raw, f) end
+    if not ledger or not told(id, f, ledger) then decide(id, j, plan, raw, f) end
   end
+end
+
+-- offer keeps a fact of a shared key until somebody takes it; an event that was
+-- offered before, taken or not, is not offered again.
+local function offer(raw, f)
+  if call('HSETNX', K.offered, f.id, '\n' .. raw) == 1 then
+    call('ZADD', K.offers, 0, f.key .. '\n' .. f.pos .. '\n' .. f.id)
+    shared[f.key] = true
+  end
+end
+
+-- waiting is the oldest transfer that waits for a shared key.
+local function waiting(key)
+  while true do
+    local r = call('ZRANGEBYLEX', K.waits, first(key), last(key), 'LIMIT', 0, 1)[1]
+    if not r then return nil end
+    local id = rowid(r)
+    local j = get(id)
+    if j and j.st == 'pending' and j.k == key then return id, j end
+    call('ZREM', K.waits, r) -- a key was lost
+  end
+end
+
+-- deal gives the facts of a shared key to those who wait for it, the oldest to
+-- the oldest, each once. An event is no answer to what began after it.
+local function deal(key)
+  local n, from = 0, first(key)
+  while true do
+    local rows = call('ZRANGEBYLEX', K.offers, from, last(key), 'LIMIT', 0, 100)
+    for _, r in ipairs(rows) do
+      local id, j = waiting(key)
+      local plan = id and call('HGET', K.plans, id)
+      if not plan then return n end
+      local fact = rowid(r)
+      local raw = string.match(call('HGET', K.offered, fact) or '', '^\n(.*)$')
+      local f = raw and cjson.decode(raw)
+      if not f then
+        call('ZREM', K.offers, r) -- a key was lost
+      elseif f.chain ~= j.b or f.pos >= j.p then
+        call('ZREM', K.offers, r)
+        call('HSET', K.offered, fact, id .. '\n' .. raw)
+        advance(id, j, cjson.decode(plan), j.n, f.outcome, f.reason or '', '', 'event', raw, f)
+        n = n + 1
+      end
+    end
+    if #rows < 100 then return n end
+    from = '(' .. rows[#rows]
+  end
+end
+
+-- dealall comes before touchall. A transfer may go from one shared key to
+-- another; keys are taken in their order, so that the end is the same each time.
+local function dealall()
+  local n = 0
+  while next(shared) do
+    local keys = {}
+    for k in pairs(shared) do keys[#keys + 1] = k end
+    table.sort(keys)
+    shared[keys[1]] = nil
+    n = n + deal(keys[1])
+  end
+  return n
 end
 
 -- create begins a transfer at its first step. What is stored already is left
 -- alone, but for lost halves of it. rows go into the index with its own.
-local function create(id, transfer, plantext, route, time, rows)
+local function create(id, transfer, plantext, route, time, pos, rows)
   if call('HEXISTS', K.jobs, id) == 1 then
     call('HSETNX', K.transfers, id, transfer)
     call('HSETNX', K.plans, id, plantext)
@@ -246,12 +330,12 @@ local function create(id, transfer, plantext, route, time, rows)
   call('HSET', K.transfers, id, transfer)
   call('HSET', K.plans, id, plantext)
   local plan = cjson.decode(plantext)
-  local j = {r = route, t = time, n = 0, st = 'pending', at = 0, cr = 0, e = '', re = '', ca = now, d = false}
+  local j = {r = route, t = time, p = pos, b = plan[1].b, n = 0, st = 'pending', at = 0, cr = 0, e = '', re = '', ca = now, d = false}
   j.nb = plan[1].w and now + plan[1].p or now
   enter(id, j, plan[1])
   local bind = {}
   for i = 0, #plan - 1 do
-    if plan[i + 1].k ~= '' then
+    if plan[i + 1].k ~= '' and not plan[i + 1].f then
       bind[#bind + 1] = 0
       bind[#bind + 1] = bindrow(id, plan[i + 1].k, i)
     end

@@ -2,7 +2,7 @@
 -- retry: an operator puts a parked job back to the step it stopped at. Facts
 -- that arrived while it was parked are applied; those that parked it are not.
 -- keys: epoch ops ops_old journal
--- keys: facts plans jobs ledger queue lanes ready leases paused bind index
+-- keys: facts plans jobs ledger queue lanes ready leases paused bind index waits offers offered
 -- args: 1 id  2 who
 -- reply: OK | UNKNOWN | NOTPARKED
 local done = replay()
@@ -23,5 +23,6 @@ call('ZADD', K.index, 0, worksheet(id, j))
 put(id, j)
 journal('retried', id, 'to', j.s, 'by', who)
 consume(id, j, plan, ledger)
+dealall()
 touchall()
 return reply({'OK'})

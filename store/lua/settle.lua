@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
 -- settle: write the verdicts of one look and give the lane back. A lease ends
 -- when it is reaped, not when its time is over: until then nobody else could
--- have had the lane. A verdict on a job that has left its step is ignored.
+-- have had the lane. A verdict on a job that has left its step is ignored, and
+-- so is an outcome where the key is shared: a look cannot tell whose event it
+-- saw, only the events themselves are dealt out.
 -- keys: epoch ops ops_old journal
--- keys: plans jobs ledger queue lanes ready leases leased paused bind index
+-- keys: plans jobs ledger queue lanes ready leases leased paused bind index waits offers offered
 -- args: 1 lane  2 epoch  3 counter, then per verdict: id, step, outcome or '',
 --       reason, fact as JSON or '', delay ms, cause, '1' counts, '1' parks
 -- reply: OK | STALE
@@ -23,7 +25,10 @@ for at = 4, nargs, 9 do
   if j and j.st == 'pending' and j.s == args(at + 1) and j.l == lane then
     if outcome ~= '' then
       local plan = call('HGET', K.plans, id)
-      if plan then
+      if j.k then
+        again(id, j, now + cjson.decode(plan or '[]')[j.n + 1].p)
+        put(id, j)
+      elseif plan then
         local f = fact ~= '' and cjson.decode(fact) or nil
         advance(id, j, cjson.decode(plan), j.n, outcome, reason, cause, l.w, f and fact, f)
       end
@@ -38,5 +43,6 @@ for at = 4, nargs, 9 do
   end
 end
 release(lane)
+dealall()
 touchall()
 return reply({'OK'})

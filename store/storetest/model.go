@@ -63,6 +63,7 @@ type Model struct {
 	jobs         map[common.Hash]*modelJob
 	facts        map[string][]modelFact
 	arrivals     int
+	offers       map[string]*offer    // facts of shared keys, by id
 	modes        map[string]modelLane // while it has jobs or is held
 	leases       map[string]*modelLease
 	paused       map[string]string
@@ -71,8 +72,15 @@ type Model struct {
 
 type modelJob struct {
 	store.Job
-	plan []store.StepPlan
-	seen map[string]bool // facts in its ledger
+	plan  []store.StepPlan
+	chain string          // it began on
+	seen  map[string]bool // facts in its ledger
+}
+
+// offer is a fact of a shared key.
+type offer struct {
+	store.Fact
+	taken bool
 }
 
 type modelLane struct {
@@ -107,7 +115,7 @@ type modelIntent struct{ chains.Intent }
 func NewModel(epoch uint64, now func() time.Time) *Model {
 	return &Model{
 		LeaseTime: 30 * time.Second, Now: now, epoch: epoch,
-		cursors: map[string]chains.Cursor{}, jobs: map[common.Hash]*modelJob{}, facts: map[string][]modelFact{},
+		cursors: map[string]chains.Cursor{}, jobs: map[common.Hash]*modelJob{}, facts: map[string][]modelFact{}, offers: map[string]*offer{},
 		modes: map[string]modelLane{}, leases: map[string]*modelLease{}, paused: map[string]string{}, intents: map[slot]*modelIntent{},
 	}
 }
@@ -125,6 +133,11 @@ func (m *Model) Clone() *Model {
 	}
 	for k, f := range m.facts {
 		c.facts[k] = slices.Clone(f)
+	}
+	c.offers = map[string]*offer{}
+	for k, o := range m.offers {
+		n := *o
+		c.offers[k] = &n
 	}
 	for k, l := range m.leases {
 		n := *l
@@ -167,13 +180,13 @@ func (m *Model) Ingest(_ context.Context, chain string, from, to chains.Cursor, 
 		return store.ErrCursor
 	}
 	m.cursors[chain] = to
-	m.bring(jobs, facts)
+	m.bring(chain, jobs, facts)
 	return nil
 }
 
 // Backfill is store.DB's.
-func (m *Model) Backfill(_ context.Context, _ string, jobs []store.NewJob, facts []store.Fact) (int, int, error) {
-	c, a := m.bring(jobs, facts)
+func (m *Model) Backfill(_ context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (int, int, error) {
+	c, a := m.bring(chain, jobs, facts)
 	return c, a, nil
 }
 
@@ -181,16 +194,23 @@ func factID(f store.Fact) string {
 	return fmt.Sprintf("%s:%s:%d:%s", f.Chain, f.Tx.Hex(), f.LogIndex, f.Key)
 }
 
-func (m *Model) bring(jobs []store.NewJob, facts []store.Fact) (created, advanced int) {
+func (m *Model) bring(chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int) {
 	defer m.tidy()
 	for _, f := range facts {
+		if f.Shared {
+			if m.offers[factID(f)] == nil {
+				m.offers[factID(f)] = &offer{Fact: f}
+			}
+			continue
+		}
 		known := slices.ContainsFunc(m.facts[f.Key], func(o modelFact) bool { return factID(o.Fact) == factID(f) })
-		if !known && len(m.facts[f.Key]) < 8 {
+		fresh := !known && len(m.facts[f.Key]) < 8
+		if fresh {
 			m.arrivals++
 			m.facts[f.Key] = append(m.facts[f.Key], modelFact{f, m.arrivals})
 		}
 		for _, j := range m.jobs {
-			if j.Status == tokens.Pending && m.decide(j, f) {
+			if j.Status == tokens.Pending && (fresh || !j.seen[factID(f)]) && m.decide(j, f) {
 				advanced++
 			}
 		}
@@ -201,13 +221,58 @@ func (m *Model) bring(jobs []store.NewJob, facts []store.Fact) (created, advance
 			continue
 		}
 		created++
-		j := &modelJob{plan: n.Steps, seen: map[string]bool{}}
+		j := &modelJob{plan: n.Steps, chain: cmp.Or(n.Chain, chain), seen: map[string]bool{}}
 		j.Transfer, j.Status, j.CreatedAt = n.Transfer, tokens.Pending, m.now()
 		m.jobs[id] = j
 		m.enter(j, 0)
 		m.consume(j)
 	}
-	return created, advanced
+	return created, advanced + m.deal()
+}
+
+// waits is the shared key that a job waits for, if it does.
+func (j *modelJob) waits() string {
+	if s := j.plan[j.StepIndex]; j.Status == tokens.Pending && s.Shared {
+		return s.Key
+	}
+	return ""
+}
+
+// deal gives each fact of a shared key to one who waits for it: of the lowest
+// such key, the oldest fact that fits to the oldest who waits.
+func (m *Model) deal() int {
+	place := func(height uint64, index uint) string { return fmt.Sprintf("%020d%010d", height, index) }
+	for n := 0; ; n++ {
+		type pair struct {
+			key, fact, id string
+			o             *offer
+			j             *modelJob
+		}
+		var best *pair
+		for _, o := range m.offers {
+			var oldest *modelJob
+			at := func(j *modelJob) string {
+				return place(j.Transfer.Height, j.Transfer.Origin.Index) + j.Transfer.ID.Hex()
+			}
+			for _, j := range m.jobs {
+				if j.waits() == o.Key && (oldest == nil || at(j) < at(oldest)) {
+					oldest = j
+				}
+			}
+			if o.taken || oldest == nil || o.Chain == oldest.chain && place(o.Height, o.LogIndex) < at(oldest)[:30] {
+				continue
+			}
+			p := &pair{o.Key, place(o.Height, o.LogIndex) + factID(o.Fact), at(oldest), o, oldest}
+			if best == nil || cmp.Or(cmp.Compare(p.key, best.key), cmp.Compare(p.fact, best.fact), cmp.Compare(p.id, best.id)) < 0 {
+				best = p
+			}
+		}
+		if best == nil {
+			return n
+		}
+		best.o.taken = true
+		m.advance(best.j, best.j.StepIndex, best.o.Outcome, best.o.Reason, "", "event", &best.o.Fact)
+	}
 }
 
 // enter puts a job at a step.
@@ -240,7 +305,7 @@ func (m *Model) consume(j *modelJob) {
 	var found []modelFact
 	keys := map[string]bool{}
 	for _, s := range j.plan[j.StepIndex:] {
-		if s.Key != "" && !keys[s.Key] {
+		if s.Key != "" && !s.Shared && !keys[s.Key] {
 			keys[s.Key] = true
 			found = append(found, m.facts[s.Key]...)
 		}
@@ -402,6 +467,8 @@ func (m *Model) Settle(_ context.Context, l store.Lease, verdicts []store.Verdic
 			continue
 		}
 		switch {
+		case v.Advance != "" && j.waits() != "":
+			j.NotBefore, j.UpdatedAt = m.now().Add(j.plan[j.StepIndex].Poll), m.now()
 		case v.Advance != "":
 			m.advance(j, j.StepIndex, v.Advance, v.Reason, v.Cause, h.worker, v.Fact)
 		case v.Park && !j.Strict:
@@ -415,6 +482,7 @@ func (m *Model) Settle(_ context.Context, l store.Lease, verdicts []store.Verdic
 		}
 	}
 	m.release(l.Fence.Lane)
+	m.deal()
 	m.tidy()
 	return nil
 }
@@ -489,6 +557,7 @@ func (m *Model) Retry(_ context.Context, id common.Hash, who string) error {
 	j.NotBefore = m.now()
 	m.write(j, store.Entry{Step: j.Step, Reason: "retried", By: who}, nil)
 	m.consume(j)
+	m.deal()
 	m.tidy()
 	return nil
 }
