@@ -27,7 +27,7 @@ type link struct {
 	root    *evm.Client
 	client  *subnet.Client
 	record  *subnet.Root
-	db      reader
+	db      shelf
 	toRoot  chains.Sender
 	toChild chains.Sender
 	outbox  *bindings.WithdrawalOutbox
@@ -36,6 +36,13 @@ type link struct {
 	caps     subnet.Capabilities
 	// known is what flows listed.
 	known []flow.Flow
+}
+
+// shelf is where a link reads transfers and keeps the events its polling net
+// found.
+type shelf interface {
+	reader
+	Backfill(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
 }
 
 // Describe makes the flows' description of a subnet from what deploy wrote.

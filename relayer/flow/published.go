@@ -138,7 +138,7 @@ func (s Subnet) answered(flow, direction string, effect func(chains.Event) (Key,
 func PublishedFLTDeposit(s Subnet, d DeliverDeps) Flow {
 	f := Flow{Name: "flt_deposit", Subnet: s.Actor, Chain: Root, Decode: s.decodeFunding}
 	answer := s.answered(f.Name, answerUp, s.answerUpEffect)
-	answer.Done = onlyEvents
+	answer.Done, answer.Shared = onlyEvents, true
 	f.Steps = []Step{s.consumed(f.Name, d.done), answer}
 	return f
 }
@@ -148,7 +148,7 @@ func PublishedFLTDeposit(s Subnet, d DeliverDeps) Flow {
 func PublishedUSDCDeposit(s Subnet, d DeliverDeps) Flow {
 	f := Flow{Name: "usdc_deposit", Subnet: s.Actor, Chain: Root, Decode: s.decodeLinkedDeposit}
 	answer := s.answered(f.Name, answerUp, s.answerUpEffect)
-	answer.Done = onlyEvents
+	answer.Done, answer.Shared = onlyEvents, true
 	f.Steps = []Step{s.consumed(f.Name, d.done), answer}
 	return f
 }
