@@ -324,6 +324,23 @@ func TestAStrictHeadBacksOffAndIsNeverParked(t *testing.T) {
 	require.Zero(t, get(t, db, 2).Crashes)
 }
 
+func TestFencesRiseThoughTheirCounterIsLost(t *testing.T) {
+	s := storetest.StartRedis(t)
+	db, c := open(t, s)
+	r := s.Client()
+	defer r.Close()
+	fill(t, db, job(1))
+	var last uint64
+	for range 3 {
+		l := claim(t, db, 1)
+		require.Greater(t, l.Fence.Counter, last)
+		last = l.Fence.Counter
+		require.NoError(t, db.Settle(ctx, l, nil))
+		require.NoError(t, r.Del(ctx, "{test}:fence").Err())
+		c.advance(time.Second)
+	}
+}
+
 func TestAZombieWritesNothing(t *testing.T) {
 	s := redisFor(t)
 	db, c := open(t, s)

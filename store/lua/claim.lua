@@ -54,6 +54,9 @@ for _, lane in ipairs(call('ZRANGEBYSCORE', K.ready, '-inf', now, 'LIMIT', 0, 16
     end
   end
   if #ids > 0 then
+    -- A history begins with a counter. One that was lost goes on above all that
+    -- were counted so far: fences of a lane only rise.
+    if call('EXISTS', K.fence) == 0 then call('SET', K.fence, int(now)) end
     local l = {p = epoch, c = int(call('INCR', K.fence)), w = args(1), s = step, ids = ids}
     local till = now + tonumber(args(3))
     call('ZREM', K.ready, lane)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- open: check schema and history, then count one opening of the namespace.
--- keys: schema epoch journal
+-- keys: schema epoch journal fence
 -- args: 1 schema version, 2 fresh lineage, 3 lineage and 4 counter last seen by
 --       the caller ('' and 0: none), 5 '1' to accept that history was lost,
 --       6 name of the instance
@@ -25,6 +25,7 @@ if lost and ARGV[5] ~= '1' then return {'FORGOT', stored or ''} end
 counter = math.max(counter, seen) + 1
 lineage = lineage or ARGV[2]
 local epoch = string.format('%.0f %s', counter, lineage)
+if not stored then redis.call('SETNX', K.fence, '0') end
 redis.call('SET', K.schema, ARGV[1])
 redis.call('SET', K.epoch, epoch)
 redis.call('XADD', K.journal, '*', 'k', 'opened', 'id', '', 'by', ARGV[6], 'epoch', epoch)
