@@ -40,6 +40,12 @@ type death struct {
 	after bool // after the call had its effect
 }
 
+// halt is a standstill in the middle of a call, before its effect.
+type halt struct {
+	at     kind
+	length time.Duration
+}
+
 // life is one process between its start and its end. Everything it does goes
 // through enter and leave; between them lies the effect on the world.
 type life struct {
@@ -47,6 +53,7 @@ type life struct {
 	stop   context.CancelFunc
 	dead   bool
 	doomed *death
+	halted *halt
 	frozen time.Time // stands still until then, as under SIGSTOP
 	note   func(format string, args ...any)
 }
@@ -67,6 +74,12 @@ func (l *life) doom(d death) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.doomed = &d
+}
+
+func (l *life) halt(h halt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.halted = &h
 }
 
 func (l *life) freeze(until time.Time) {
@@ -91,6 +104,12 @@ func (l *life) thaw() {
 // enter is called before the effect of a call. strike says that the process
 // dies right after it.
 func (l *life) enter(k kind) (strike bool, err error) {
+	l.mu.Lock()
+	if h := l.halted; h != nil && h.at == k && !l.dead {
+		l.halted, l.frozen = nil, time.Now().Add(h.length)
+		l.note("stands still before: %s", k)
+	}
+	l.mu.Unlock()
 	l.thaw()
 	l.mu.Lock()
 	if l.dead {

@@ -95,7 +95,7 @@ func (r *run) draw() *scenario {
 // faults are what can go wrong, each as likely as the others.
 var faults = []func(*run, *scenario, time.Duration){
 	// Processes.
-	(*run).drawDeath, (*run).drawDeath, (*run).drawDeath, (*run).drawDeath, (*run).drawFreeze, (*run).drawFreeze, (*run).drawStop,
+	(*run).drawDeath, (*run).drawDeath, (*run).drawDeath, (*run).drawDeath, (*run).drawFreeze, (*run).drawZombie, (*run).drawZombie, (*run).drawStop,
 	// The journal.
 	(*run).drawRestart, (*run).drawRestart, (*run).drawFlush, (*run).drawAway, (*run).drawLostReplies, (*run).drawFull,
 	// Endpoints.
@@ -125,7 +125,7 @@ func (r *run) endFaults() {
 	for _, i := range r.instances {
 		if l := i.current(); l != nil {
 			l.mu.Lock()
-			l.doomed = nil
+			l.doomed, l.halted = nil, nil
 			l.mu.Unlock()
 		}
 	}
@@ -161,10 +161,28 @@ func (r *run) drawDeath(s *scenario, at time.Duration) {
 func (r *run) drawFreeze(s *scenario, at time.Duration) {
 	i, length := r.some(s), r.between(500*time.Millisecond, 12*time.Second)
 	s.during(at, length, onInstance(i, func(l *life) { l.freeze(time.Now().Add(length)) }), func(*run) {}, "relay%d stands still", i)
-	if r.chance(0.6) {
-		// Whoever takes over is still at it when the other wakes.
-		r.drawSlow(s, at)
-	}
+}
+
+// drawZombie lets a process stand still in the middle of a write for longer than
+// its lease, while whoever takes over is slow: it wakes when the lane is
+// another's.
+func (r *run) drawZombie(s *scenario, at time.Duration) {
+	s.instances = max(s.instances, 2)
+	i, length := r.some(s), r.between(leaseTime+2500*time.Millisecond, 2*leaseTime)
+	slow := r.between(300*time.Millisecond, 900*time.Millisecond)
+	at = min(at, usersTo)
+	h := halt{[]kind{settle, settle, reserve, reserve, save, update}[r.rng.IntN(6)], length}
+	s.during(at, length+8*time.Second, func(r *run) {
+		r.network.mu.Lock()
+		defer r.network.mu.Unlock()
+		for _, chain := range []string{"root", "subnet"} {
+			w := weather{from: time.Now().Add(time.Second), to: time.Now().Add(length + 6*time.Second), instance: -1, slow: slow}
+			r.network.weather[chain] = append(r.network.weather[chain], w)
+		}
+		if l := r.instances[i].current(); l != nil {
+			l.halt(h)
+		}
+	}, func(*run) {}, "answers take up to %s, and relay%d stands still for %s in the middle of a %s", slow, i, length, h.at)
 }
 
 func (r *run) drawSlow(s *scenario, at time.Duration) {
