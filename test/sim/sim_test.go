@@ -47,15 +47,23 @@ func TestSeedsEndWithAllMoneyWhereItBelongs(t *testing.T) {
 	// the same each time.
 	n := min(uint64(runtime.NumCPU()), *seedsFlag)
 	began := time.Now()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for i := range n {
 		wg.Go(func() {
-			out, err := child(t.Context(), fmt.Sprintf("%d/%d", i, n))
+			out, err := child(ctx, fmt.Sprintf("%d/%d", i, n))
 			mu.Lock()
 			defer mu.Unlock()
+			if ctx.Err() != nil {
+				return
+			}
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
+				if failFast() {
+					stop()
+				}
 			} else if testing.Verbose() || *seedFlag > 0 {
 				t.Logf("%s", out)
 			}
