@@ -132,6 +132,8 @@ func newRun(world *template, seed uint64) *run {
 	}
 	r.watch = newLedger(r.note)
 	r.redis = newRedis(r.watch)
+	// The world was built on other blocks than it goes on with.
+	r.deployment.Root.GenesisHash, r.deployment.Subnet.GenesisHash = r.root.blocks[0].hash, r.child.blocks[0].hash
 	r.validators = newValidators(world.deployment, r.root, r.child)
 	return r
 }
