@@ -47,8 +47,8 @@ func counted() flow.Flow {
 	return f
 }
 
-func TestABlockOfTwentyFiveThousandEventsGoesInWhereverTheProcessDies(t *testing.T) {
-	const count, ended = 20_000, 5_000
+func TestABlockOfManyPartsGoesInWhereverTheProcessDies(t *testing.T) {
+	const count, ended = 4_000, 1_000 // 20 parts
 	n := fake.NewNode(t, chainID)
 	var logs []*types.Log
 	for i := range count + ended {
@@ -73,7 +73,7 @@ func TestABlockOfTwentyFiveThousandEventsGoesInWhereverTheProcessDies(t *testing
 	for _, life := range []struct {
 		writes int
 		done   bool
-	}{{1, false}, {40, false}, {97, false}, {98, true}} {
+	}{{1, false}, {8, false}, {19, false}, {20, true}} {
 		j := &dying{DB: db, left: life.writes}
 		w, err := watch.New(watch.Config{
 			Chain: "root", Source: client, Filter: (&bench{c: &chain{}, j: newJournal(1)}).config().Filter, Flows: []flow.Flow{counted()},
