@@ -14,8 +14,10 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/test/fake"
+	"github.com/ethereum/go-ethereum/accounts/abi/bind/v2"
 	"github.com/ethereum/go-ethereum/accounts/keystore"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
@@ -46,11 +48,11 @@ func newBridge(t *testing.T, subnets int) *bridge {
 	b.cfg.API = API{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
 	account := keyFile(t)
 	b.cfg.Root.URL, b.cfg.Root.ChainID, b.cfg.Root.Accounts = b.root.URL(), fakeRoot, []Account{account}
-	b.serveCode(b.root)
+	b.serveContracts(t, b.root)
 	for i := range subnets {
 		id := chains.ID(2718281 + i)
 		node := fake.NewNode(t, uint64(id))
-		b.serveCode(node)
+		b.serveContracts(t, node)
 		d := deploymentOf(t, b.root.Hash(0), node.Hash(0), id, byte(i+1))
 		s := Subnet{Name: fmt.Sprintf("subnet-%d", i+1), Deployment: filepath.Join(t.TempDir(), "deployment.json"), Chain: DefaultChain()}
 		require.NoError(t, deploy.WriteDeployment(s.Deployment, d))
@@ -62,11 +64,53 @@ func newBridge(t *testing.T, subnets int) *bridge {
 	return b
 }
 
-func (b *bridge) serveCode(n *fake.Node) {
+// ownCode names every function of our contracts as a compiled dispatcher does,
+// which is what a probe goes by where a call tells nothing.
+func ownCode(t *testing.T) hexutil.Bytes {
+	t.Helper()
+	code := hexutil.Bytes{}
+	for _, m := range []*bind.MetaData{&bindings.GatewayMetaData, &bindings.SubnetActorMetaData, &bindings.SubnetGatewayMetaData} {
+		parsed, err := m.ParseABI()
+		require.NoError(t, err)
+		for _, method := range parsed.Methods {
+			code = append(append(code, 0x63), method.ID...) // PUSH4
+		}
+	}
+	return append(code, 0x00)
+}
+
+// serveContracts makes a node say that our contracts are at every address, with
+// the actors of the deployments on the root.
+func (b *bridge) serveContracts(t *testing.T, n *fake.Node) {
+	t.Helper()
+	actor, err := bindings.SubnetActorMetaData.ParseABI()
+	require.NoError(t, err)
+	n.On("eth_getStorageAt", fake.Answer(common.Hash{}))
+	n.OnCall(func(to common.Address, data []byte) ([]byte, *fake.Error) {
+		for _, d := range b.deps {
+			if to != d.Root.Actor || len(data) < 4 {
+				continue
+			}
+			for name, answer := range map[string]any{
+				"bottomUpCheckPeriod": new(big.Int).SetUint64(d.Settings.CheckPeriod),
+				"supplySource":        bindings.Asset{Kind: 1, TokenAddress: d.Root.Flt},
+			} {
+				if m := actor.Methods[name]; bytes.Equal(m.ID, data[:4]) {
+					out, err := m.Outputs.Pack(answer)
+					if err != nil {
+						panic(err)
+					}
+					return out, nil
+				}
+			}
+		}
+		return nil, nil
+	})
+	code := ownCode(t)
 	n.On("eth_getCode", func(c *fake.Call, _ func()) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		c.Result = hexutil.Bytes{0xfe}
+		c.Result = code
 		if bytes.Contains(bytes.ToLower(c.Params[0]), []byte(hexutil.Encode(b.missing[:]))) && b.missing != (common.Address{}) {
 			c.Result = hexutil.Bytes{}
 		}
