@@ -70,7 +70,7 @@ func TestADevnetWithoutRedisServerUsesOneThatForgetsAndSaysSo(t *testing.T) {
 		return code == http.StatusOK && strings.HasPrefix(text, "ok\nremark: journal: ")
 	}, time.Minute, 100*time.Millisecond, "readyz")
 	require.Contains(t, body, "appendonly is off")
-	_, body = get(net.Info.API + "/v1/status")
+	_, body = get(net.Info.Admin + "/status")
 	var status relayer.Status
 	require.NoError(t, json.Unmarshal([]byte(body), &status))
 	require.Contains(t, status.Remarks["journal"], "appendonly is off")

@@ -247,10 +247,10 @@ type rig struct {
 
 	gateway, fltToken, usdcToken, controller, replica common.Address
 
-	cfg  relayer.Config
-	url  string
-	stop func()
-	sent map[common.Hash]want
+	cfg        relayer.Config
+	url, admin string
+	stop       func()
+	sent       map[common.Hash]want
 }
 
 type want struct {
@@ -385,7 +385,7 @@ func (r *rig) run() {
 	}()
 	select {
 	case at := <-ready:
-		r.url = "http://" + at.API
+		r.url, r.admin = "http://"+at.API, "http://"+at.Admin
 	case err := <-done:
 		cancel()
 		require.NoError(r.t, err, "the relayer ended")
@@ -610,7 +610,11 @@ func (r *rig) transfers(ctx context.Context) ([]api.Transfer, error) {
 }
 
 func (r *rig) get(ctx context.Context, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
+	return r.read(ctx, r.url+path, into)
+}
+
+func (r *rig) read(ctx context.Context, url string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
