@@ -512,7 +512,11 @@ func refuseNewer(ctx context.Context, w *world) error {
 		return w.WithRedis(func(r *rig.Redis) error {
 			c := r.Client()
 			defer c.Close()
-			if err := c.Set(ctx, "{causeway}:schema", "2", 0).Err(); err != nil {
+			now, err := c.Get(ctx, "{causeway}:schema").Int()
+			if err != nil {
+				return fmt.Errorf("read schema: %w", err)
+			}
+			if err := c.Set(ctx, "{causeway}:schema", now+1, 0).Err(); err != nil {
 				return fmt.Errorf("bump: %w", err)
 			}
 			if err := old.Start(ctx); err == nil {
@@ -520,7 +524,7 @@ func refuseNewer(ctx context.Context, w *world) error {
 			} else if !strings.Contains(err.Error(), "redis holds another schema") {
 				return fmt.Errorf("an old version on a newer schema: %w", err)
 			}
-			if err := c.Set(ctx, "{causeway}:schema", "1", 0).Err(); err != nil {
+			if err := c.Set(ctx, "{causeway}:schema", now, 0).Err(); err != nil {
 				return fmt.Errorf("bump back: %w", err)
 			}
 			return old.Start(ctx)

@@ -41,7 +41,7 @@ type Edit struct{ File, Old, New string }
 
 // NextSchema makes a program whose journal has the next schema version.
 func NextSchema() Edit {
-	return Edit{File: "store/store.go", Old: "const schema = 1\n", New: "const schema = 2\n"}
+	return Edit{File: "store/store.go", Old: "const schema = 2\n", New: "const schema = 3\n"}
 }
 
 // SkewedClock makes a program whose wall clock is off by CAUSEWAY_CLOCK_SKEW
