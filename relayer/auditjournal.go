@@ -5,7 +5,9 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/relayer/audit"
+	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 )
 
@@ -52,6 +54,11 @@ func (j auditJournal) Newest(ctx context.Context, subnet common.Address, max int
 		}
 		for _, job := range jobs {
 			t := job.Transfer
+			// What began in a block that is no more is known to be wrong, and is
+			// told of by an alert of its own.
+			if job.Status == tokens.Parked && job.Reason == string(flow.ReasonFinalityRegress) {
+				continue
+			}
 			if t.Subnet == subnet && len(out) < max {
 				out = append(out, audit.Entry{ID: t.ID, Route: t.Route, Chain: t.Origin.Chain, Height: t.Height})
 			}

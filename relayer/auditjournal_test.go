@@ -35,6 +35,18 @@ func TestTheAuditReadsTheJournalAsItIs(t *testing.T) {
 	to := chains.Cursor{Chain: 7, Next: 10, Parent: common.Hash{9}}
 	require.NoError(t, db.Ingest(ctx, "root", from, to, []store.NewJob{job(1, ours, 3, false), job(2, theirs, 4, false), job(3, ours, 5, true)}, nil))
 
+	// What began in a block that is no more is another alert's matter.
+	_, _, err = db.Backfill(ctx, "root", []store.NewJob{job(8, ours, 9, false)}, nil)
+	require.NoError(t, err)
+	f, err := db.Quarantine(ctx, "root", to, chains.Block{Number: 8, Hash: common.Hash{8}}, "changed")
+	require.NoError(t, err)
+	_, err = db.AcceptFork(ctx, f, to, "test")
+	require.NoError(t, err)
+	gone, ok, err := db.Get(ctx, common.Hash{8})
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, tokens.Parked, gone.Status)
+
 	cur, ok, err := j.Cursor(ctx, "root")
 	require.NoError(t, err)
 	require.True(t, ok)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/alerts"
+	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer/watch"
@@ -25,6 +26,13 @@ type Journal interface {
 	durable
 	// Backfill is Ingest for a rescan.
 	Backfill(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
+	forked
+}
+
+// forked is the way out of a fork.
+type forked interface {
+	Reread(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
+	AcceptFork(ctx context.Context, f store.Fork, to chains.Cursor, who string) (store.Accepted, error)
 }
 
 // reader reads transfers.

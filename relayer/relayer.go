@@ -389,7 +389,7 @@ func (s *shared) newWatchers(root *evm.Client, links []*link, flows []flow.Flow,
 	for _, l := range links {
 		filter = joined(filter, l.sub.RootContracts(), l.sub.RootTopics())
 	}
-	build := func(name string, id chains.ID, src chains.Source, start uint64, tick Duration, filter chains.Filter) (*watch.Watcher, error) {
+	build := func(name string, id chains.ID, src watch.Chain, start uint64, tick Duration, filter chains.Filter) (*watch.Watcher, error) {
 		return watch.New(watch.Config{
 			Chain: name, Source: src, Filter: filter, Flows: flows,
 			Start:   chains.Cursor{Chain: id, Next: start},
@@ -440,12 +440,21 @@ func joined(f chains.Filter, contracts []common.Address, topics []common.Hash) c
 func watchFailed(chain string, h *health, a *alerts.Manager) func(error) {
 	return func(err error) {
 		h.set("watch/"+chain, err)
+		var fork *watch.ForkError
 		switch {
 		case err == nil:
 			a.Resolve(alerts.WatcherHalted, chain)
 			a.Resolve(alerts.FinalityRegress, chain)
 		case errors.Is(err, watch.ErrHalted):
 			a.Raise(alerts.Alert{Name: alerts.WatcherHalted, Key: chain, Severity: alerts.Page, Summary: err.Error()})
+		case errors.As(err, &fork):
+			a.Raise(alerts.Alert{
+				Name: alerts.FinalityRegress, Key: chain, Severity: alerts.Page, Summary: err.Error(),
+				Fields: map[string]string{
+					"chain": chain, "from": fmt.Sprint(fork.From), "good": fork.Good.Hash.Hex(),
+					"facts": fmt.Sprint(fork.Facts), "transfers": fmt.Sprint(fork.Transfers),
+				},
+			})
 		case errors.Is(err, chains.ErrReorg):
 			a.Raise(alerts.Alert{Name: alerts.FinalityRegress, Key: chain, Severity: alerts.Page, Summary: err.Error()})
 		}

@@ -22,6 +22,10 @@ type RescanOptions struct {
 	To   map[string]uint64 // last height per chain name; absent: the final head
 	// AcceptForgotten opens a Redis that knows less than this machine remembers.
 	AcceptForgotten bool
+	// AcceptFork names a chain whose final blocks have changed: an operator has
+	// looked, and what it says now counts. Only that chain is read, from the fork
+	// on; From and To are not looked at.
+	AcceptFork string
 	// Progress is told after each range.
 	Progress func(chain string, at, to uint64, created, advanced int)
 }
@@ -34,6 +38,10 @@ type RescanResult struct {
 	Events   int    `json:"events"`
 	Created  int    `json:"created"`
 	Advanced int    `json:"advanced"`
+	// Of an accepted fork: what became of the transfers that were set aside.
+	Kept     int `json:"kept,omitempty"`
+	Reopened int `json:"reopened,omitempty"`
+	Parked   int `json:"parked,omitempty"`
 }
 
 // OpenStore opens the journal that a configuration names.
@@ -77,13 +85,6 @@ func RescanParts(ctx context.Context, cfg Config, o RescanOptions, p Parts) ([]R
 		return nil, err
 	}
 	defer root.Close()
-	type side struct {
-		name   string
-		source chains.Source
-		id     chains.ID
-		start  uint64
-		filter chains.Filter
-	}
 	var flows []flow.Flow
 	first := side{name: flow.Root, source: root, id: root.ChainID(), start: cfg.Root.StartBlock}
 	var rest []side
@@ -103,42 +104,121 @@ func RescanParts(ctx context.Context, cfg Config, o RescanOptions, p Parts) ([]R
 
 	var out []RescanResult
 	for _, c := range append([]side{first}, rest...) {
-		head, err := c.source.Head(ctx)
+		if o.AcceptFork != "" && o.AcceptFork != c.name {
+			continue
+		}
+		scan := scanner{side: c, flows: flows, progress: o.Progress}
+		var err error
+		if o.AcceptFork != "" {
+			err = scan.acceptFork(ctx, s.Journal)
+		} else {
+			err = scan.all(ctx, s.Journal, o)
+		}
+		out = append(out, scan.result)
 		if err != nil {
-			return out, fmt.Errorf("final head of %s: %w", c.name, err)
+			return out, err
 		}
-		from, to := c.start, head.Number
-		if v, ok := o.From[c.name]; ok {
-			from = v
-		}
-		if v, ok := o.To[c.name]; ok {
-			to = min(v, head.Number)
-		}
-		r := RescanResult{Chain: c.name, From: from, To: to}
-		cur := chains.Cursor{Chain: c.id, Next: from}
-		for cur.Next <= to {
-			last, events, err := c.source.Events(ctx, chains.Query{From: cur, To: to, Filter: c.filter})
-			if err != nil {
-				return append(out, r), fmt.Errorf("rescan %s from %d: %w", c.name, cur.Next, err)
-			}
-			if last.Number < cur.Next || last.Number > to {
-				return append(out, r), fmt.Errorf("rescan %s: answered up to %d from %d: %w", c.name, last.Number, cur.Next, chains.ErrUnavailable)
-			}
-			jobs, facts, err := watch.Translate(c.name, flows, events)
-			if err != nil {
-				return append(out, r), err
-			}
-			created, advanced, err := s.Journal.Backfill(ctx, c.name, jobs, facts)
-			if err != nil {
-				return append(out, r), fmt.Errorf("rescan %s from %d: %w", c.name, cur.Next, err)
-			}
-			r.Events, r.Created, r.Advanced = r.Events+len(events), r.Created+created, r.Advanced+advanced
-			cur = chains.Cursor{Chain: c.id, Next: last.Number + 1, Parent: last.Hash}
-			if o.Progress != nil {
-				o.Progress(c.name, last.Number, to, r.Created, r.Advanced)
-			}
-		}
-		out = append(out, r)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("there is no chain %q", o.AcceptFork)
 	}
 	return out, nil
+}
+
+// side is one chain to read.
+type side struct {
+	name   string
+	source watch.Chain
+	id     chains.ID
+	start  uint64
+	filter chains.Filter
+}
+
+// scanner reads a side again.
+type scanner struct {
+	side
+	flows    []flow.Flow
+	progress func(chain string, at, to uint64, created, advanced int)
+	result   RescanResult
+}
+
+// put stores what a range held.
+type put func(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
+
+func (s *scanner) all(ctx context.Context, db Journal, o RescanOptions) error {
+	head, err := s.source.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("final head of %s: %w", s.name, err)
+	}
+	from, to := s.start, head.Number
+	if v, ok := o.From[s.name]; ok {
+		from = v
+	}
+	if v, ok := o.To[s.name]; ok {
+		to = min(v, head.Number)
+	}
+	_, err = s.read(ctx, chains.Cursor{Chain: s.id, Next: from}, to, db.Backfill)
+	return err
+}
+
+// acceptFork reads a forked chain from the fork on and lets go of what was set
+// aside. Until its last script the chain stays as it is: after a death, or when
+// the chain changes once more meanwhile, it is run again from the beginning.
+func (s *scanner) acceptFork(ctx context.Context, db Journal) error {
+	fork, ok, err := db.Forked(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("%s: %w", s.name, store.ErrNoFork)
+	}
+	if fork, err = watch.Refork(ctx, s.source, db, fork); err != nil {
+		return err
+	}
+	head, err := s.source.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("final head of %s: %w", s.name, err)
+	}
+	cur := chains.Cursor{Chain: s.id, Next: max(fork.From, s.start)}
+	if fork.From > 0 {
+		cur = chains.Cursor{Chain: s.id, Next: fork.From, Parent: fork.Good.Hash}
+	}
+	if cur, err = s.read(ctx, cur, head.Number, db.Reread); err != nil {
+		return err
+	}
+	done, err := db.AcceptFork(ctx, fork, cur, "rescan")
+	s.result.Kept, s.result.Reopened, s.result.Parked = done.Kept, done.Reopened, done.Parked
+	if err != nil {
+		return fmt.Errorf("accept the fork of %s (run it again): %w", s.name, err)
+	}
+	return nil
+}
+
+// read puts the events up to a height into the journal and says where it ended.
+func (s *scanner) read(ctx context.Context, cur chains.Cursor, to uint64, into put) (chains.Cursor, error) {
+	r := &s.result
+	r.Chain, r.From, r.To = s.name, cur.Next, to
+	for cur.Next <= to {
+		last, events, err := s.source.Events(ctx, chains.Query{From: cur, To: to, Filter: s.filter})
+		if err != nil {
+			return cur, fmt.Errorf("rescan %s from %d: %w", s.name, cur.Next, err)
+		}
+		if last.Number < cur.Next || last.Number > to {
+			return cur, fmt.Errorf("rescan %s: answered up to %d from %d: %w", s.name, last.Number, cur.Next, chains.ErrUnavailable)
+		}
+		jobs, facts, err := watch.Translate(s.name, s.flows, events)
+		if err != nil {
+			return cur, err
+		}
+		created, advanced, err := into(ctx, s.name, jobs, facts)
+		if err != nil {
+			return cur, fmt.Errorf("rescan %s from %d: %w", s.name, cur.Next, err)
+		}
+		r.Events, r.Created, r.Advanced = r.Events+len(events), r.Created+created, r.Advanced+advanced
+		cur = chains.Cursor{Chain: s.id, Next: last.Number + 1, Parent: last.Hash}
+		if s.progress != nil {
+			s.progress(s.name, last.Number, to, r.Created, r.Advanced)
+		}
+	}
+	return cur, nil
 }

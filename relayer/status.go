@@ -116,6 +116,7 @@ type LaneStatus struct {
 	Depth  int    `json:"depth"`
 	Head   uint64 `json:"head"`
 	Paused string `json:"paused,omitempty"`
+	Forked string `json:"forked,omitempty"` // the chain whose changed blocks stop it
 	Error  string `json:"error,omitempty"`
 }
 
@@ -165,7 +166,7 @@ func (b *statusBoard) read(ctx context.Context) any {
 		slices.SortFunc(lanes, func(a, b store.LaneInfo) int { return strings.Compare(a.Name, b.Name) })
 		for _, l := range lanes {
 			if l.Strict {
-				out.Lanes = append(out.Lanes, LaneStatus{l.Name, l.Depth, l.HeadSeq, l.Paused, api.Scrub(l.LastErr)})
+				out.Lanes = append(out.Lanes, LaneStatus{l.Name, l.Depth, l.HeadSeq, l.Paused, l.Forked, api.Scrub(l.LastErr)})
 			}
 		}
 	}

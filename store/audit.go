@@ -51,6 +51,10 @@ func (db *DB) Audit(ctx context.Context) (repairs int, err error) {
 		}
 	}
 
+	err = db.scanHash(ctx, "facts", func(keys, _ []string) error { return add(scriptAuditFacts, anys(keys)...) })
+	if err != nil {
+		return repairs, err
+	}
 	err = db.scanHash(ctx, "offered", func(ids, _ []string) error { return add(scriptAuditOffers, anys(ids)...) })
 	if err != nil {
 		return repairs, err

@@ -87,7 +87,7 @@ func (db *DB) Ingest(ctx context.Context, chain string, from, to chains.Cursor, 
 		return ErrBatch
 	}
 	crash.At("store.before_ingest")
-	_, _, err := db.ingest(ctx, chain, &from, &to, jobs, facts)
+	_, _, err := db.ingest(ctx, chain, encodeCursor(from), encodeCursor(to), trail(chain, from, to, facts), jobs, facts)
 	crash.At("store.after_ingest")
 	return err
 }
@@ -96,13 +96,17 @@ func (db *DB) Ingest(ctx context.Context, chain string, from, to chains.Cursor, 
 // transfers it made and how many it moved on. It may be split over several
 // writes; doing it again changes nothing.
 func (db *DB) Backfill(ctx context.Context, chain string, jobs []NewJob, facts []Fact) (created, advanced int, err error) {
+	return db.fill(ctx, chain, "", jobs, facts)
+}
+
+func (db *DB) fill(ctx context.Context, chain, mode string, jobs []NewJob, facts []Fact) (created, advanced int, err error) {
 	if err := word("chain", chain, false); err != nil {
 		return 0, 0, err
 	}
 	for len(jobs)+len(facts) > 0 {
 		f := facts[:min(len(facts), maxBatch)]
 		j := jobs[:min(len(jobs), maxBatch-len(f))]
-		c, a, err := db.ingest(ctx, chain, nil, nil, j, f)
+		c, a, err := db.ingest(ctx, chain, mode, "", nil, j, f)
 		created, advanced = created+c, advanced+a
 		if err != nil {
 			return created, advanced, err
@@ -112,19 +116,38 @@ func (db *DB) Backfill(ctx context.Context, chain string, jobs []NewJob, facts [
 	return created, advanced, nil
 }
 
-// ingest moves no cursor when given none.
-func (db *DB) ingest(ctx context.Context, chain string, from, to *chains.Cursor, jobs []NewJob, facts []Fact) (int, int, error) {
+// trail lists the blocks of an ingest that a fork can be found by.
+func trail(chain string, from, to chains.Cursor, facts []Fact) []string {
+	seen := map[string]bool{}
+	var out []string
+	add := func(height uint64, hash common.Hash) {
+		if row := trailRow(chain, height, hash); hash != (common.Hash{}) && !seen[row] {
+			seen[row], out = true, append(out, row)
+		}
+	}
+	for _, f := range facts {
+		if f.Chain == chain {
+			add(f.Height, f.BlockHash)
+		}
+	}
+	if to.Next > from.Next {
+		add(to.Next-1, to.Parent)
+	}
+	return out
+}
+
+// ingest moves no cursor when given none: from is "" then, or "fork".
+func (db *DB) ingest(ctx context.Context, chain, from, to string, trail []string, jobs []NewJob, facts []Fact) (int, int, error) {
 	// Nearly full: what is left is for settling. An empty range may still move
 	// the cursor, it takes no room.
 	if db.full.Load() && len(jobs)+len(facts) > 0 {
 		return 0, 0, ErrFull
 	}
 	args := make([]any, 0, 5+len(facts)+10*len(jobs))
-	before, after := "", ""
-	if from != nil {
-		before, after = encodeCursor(*from), encodeCursor(*to)
+	args = append(args, chain, from, to, len(facts), len(jobs), len(trail))
+	for _, row := range trail {
+		args = append(args, row)
 	}
-	args = append(args, chain, before, after, len(facts), len(jobs))
 	for _, f := range facts {
 		raw, err := f.encode()
 		if err != nil {
@@ -150,10 +173,21 @@ func (db *DB) ingest(ctx context.Context, chain string, from, to *chains.Cursor,
 	if err != nil {
 		return 0, 0, err
 	}
-	if reply[0] == "CURSOR" {
-		return 0, 0, fmt.Errorf("%w: stored %q, read from %q", ErrCursor, reply[1], before)
+	switch reply[0] {
+	case "CURSOR":
+		return 0, 0, fmt.Errorf("%w: stored %q, read from %q", ErrCursor, reply[1], from)
+	case "FORKED":
+		return 0, 0, fmt.Errorf("%s: %w", chain, ErrForked)
+	case "NOFORK":
+		return 0, 0, fmt.Errorf("%s: %w", chain, ErrNoFork)
 	}
 	return atoi(reply[1]), atoi(reply[2]), nil
+}
+
+// number reads a whole number that was padded by pad.
+func number(s string) uint64 {
+	n, _ := strconv.ParseUint(s, 10, 64)
+	return n
 }
 
 // atoi reads a count that a script of ours wrote.

@@ -39,6 +39,9 @@ type StepPlan struct {
 	// whose event it is.
 	Shared bool
 	Next   map[Outcome]string // step name, or a terminal status
+	// Chains are those whose final blocks the step is looked up in or that it
+	// sends to, alike for all of a lane: it stands still while one has forked.
+	Chains []string
 }
 
 // NewJob is a transfer that begins at the first of its steps.
@@ -130,6 +133,7 @@ type LaneInfo struct {
 	NotBefore time.Time // from when it may be claimed; zero while leased or paused
 	Leased    string    // worker, "" = nobody
 	Paused    string    // by whom, "" = not
+	Forked    string    // the chain that stops it, "" = none
 	LastErr   string    // of the head
 }
 
@@ -149,6 +153,7 @@ type planStep struct {
 	O map[Outcome]string `json:"o"`
 	F bool               `json:"f,omitempty"`
 	B string             `json:"b,omitempty"` // of the first step: NewJob.Chain
+	C []string           `json:"c,omitempty"`
 }
 
 type state struct {
@@ -211,6 +216,9 @@ func (j NewJob) encode() (transfer, plan []byte, err error) {
 		if s.Shared && s.Key == "" {
 			errs = append(errs, fmt.Errorf("%w: step %q shares no key", ErrInvalid, s.Name))
 		}
+		for _, c := range s.Chains {
+			errs = append(errs, word("chain", c, false))
+		}
 		for _, other := range j.Steps[:i] {
 			if other.Key == s.Key && s.Key != "" && other.Shared != s.Shared {
 				errs = append(errs, fmt.Errorf("%w: key %q is shared in one of two steps", ErrInvalid, s.Key))
@@ -229,7 +237,7 @@ func (j NewJob) encode() (transfer, plan []byte, err error) {
 		if next == nil {
 			next = map[Outcome]string{}
 		}
-		steps[i] = planStep{N: s.Name, L: s.Lane, X: s.Strict, Q: pad(s.Seq), K: s.Key, P: max(0, s.Poll.Milliseconds()), W: s.Wait, O: next, F: s.Shared}
+		steps[i] = planStep{N: s.Name, L: s.Lane, X: s.Strict, Q: pad(s.Seq), K: s.Key, P: max(0, s.Poll.Milliseconds()), W: s.Wait, O: next, F: s.Shared, C: s.Chains}
 	}
 	if len(steps) > 0 {
 		steps[0].B = j.Chain

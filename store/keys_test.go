@@ -11,7 +11,7 @@ func TestEveryKeyOfAScriptIsDocumentedAndEveryDocumentedKeyIsUsed(t *testing.T) 
 	for _, s := range []*script{
 		scriptOpen, scriptIngest, scriptClaim, scriptExtend, scriptSettle, scriptReap, scriptWake, scriptRetry, scriptDiscard, scriptPause,
 		scriptResume, scriptLanes, scriptAudit, scriptAuditRows, scriptAuditLanes, scriptAuditIntents, scriptPrune, scriptPruneIntents,
-		scriptAuditOffers, scriptPruneOffers,
+		scriptAuditOffers, scriptPruneOffers, scriptAuditFacts, scriptQuarantine, scriptAccept,
 		scriptReserve, scriptAttempt, scriptUpdate, scriptReplay, scriptIntents,
 	} {
 		for _, k := range s.keys {

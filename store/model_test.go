@@ -41,6 +41,7 @@ type pair struct {
 	log    []string
 
 	lossless bool
+	accepted store.Accepted // what the forks came to
 }
 
 func newPair(t require.TestingT, s server, namespace string) *pair {
@@ -62,6 +63,10 @@ func (p *pair) both(t require.TestingT, what string, f func(storetest.Store) (st
 	want, wantErr := f(p.model)
 	got, gotErr := f(p.db)
 	p.lossy.Lose(0)
+	if want != got {
+		// what they hold says more than what they answer
+		p.same(t, 0)
+	}
 	require.Equal(t, want, got, "%s, after %v", what, p.log)
 	require.Equal(t, kind(wantErr), kind(gotErr), "%s: %v, after %v", what, gotErr, p.log)
 }
@@ -79,7 +84,7 @@ func (p *pair) same(t require.TestingT, nonces uint64) {
 }
 
 func kind(err error) error {
-	for _, k := range []error{store.ErrCursor, store.ErrStale, chains.ErrBusy, store.ErrNotParked, store.ErrUnknown, store.ErrDecided, store.ErrConflict, store.ErrInvalid} {
+	for _, k := range []error{store.ErrCursor, store.ErrStale, chains.ErrBusy, store.ErrNotParked, store.ErrUnknown, store.ErrDecided, store.ErrConflict, store.ErrInvalid, store.ErrForked, store.ErrNoFork, store.ErrHeld} {
 		if errors.Is(err, k) {
 			return k
 		}
@@ -107,6 +112,10 @@ func randomJob(n int) store.NewJob {
 	if n > 8 {
 		j.Steps[0].Key, j.Steps[0].Shared, j.Chain = "send/some", true, "subnet"
 	}
+	for i, s := range j.Steps {
+		j.Steps[i].Chains = map[string][]string{"root:send": {"root"}, "poll": {"root", "subnet"}, "refunds": {"subnet"}}[s.Lane]
+	}
+	j.Steps[2].Wait = n%2 == 0
 	return j
 }
 
@@ -146,11 +155,36 @@ func (p *pair) step(t *rapid.T) {
 	switch op := rapid.SampledFrom([]string{
 		"ingest", "ingest", "backfill", "claim", "claim", "claim", "extend", "settle", "settle", "settle", "time", "reap", "wake",
 		"retry", "discard", "pause", "resume", "reserve", "reserve", "attempt", "update", "update", "replay",
+		"quarantine", "reread", "come back", "accept", "fork", "fork", "fork",
 	}).Draw(t, "op"); op {
-	case "ingest", "backfill":
+	case "quarantine":
+		p.quarantine(t, rapid.SampledFrom(scope.Chains).Draw(t, "chain"), pick("behind", 8)/7)
+	case "come back":
+		p.comeBack(t, rapid.SampledFrom(scope.Chains).Draw(t, "chain"))
+	case "accept":
+		p.accept(t, rapid.SampledFrom(scope.Chains).Draw(t, "chain"))
+	case "fork": // all of it
+		chain := rapid.SampledFrom(scope.Chains).Draw(t, "chain")
+		p.quarantine(t, chain, 0)
+		if p.lossless { // one operation, one length of the file
+			return
+		}
+		p.comeBack(t, chain)
+		p.accept(t, chain)
+	case "ingest", "backfill", "reread":
 		var jobs []store.NewJob
 		var facts []store.Fact
-		some("jobs", 4, func() { jobs = append(jobs, randomJob(who())) })
+		chain := rapid.SampledFrom(scope.Chains).Draw(t, "chain")
+		some("jobs", 4, func() {
+			j := randomJob(who())
+			if pick("elsewhere", 4) == 0 {
+				j.Transfer.Height, j.Transfer.Origin.Tx, j.Transfer.At = uint64(pick("height", 13)), hash(pick("tx", 9)), j.Transfer.At+1
+			}
+			if pick("another", 8) == 0 {
+				j.Transfer.Recipient = common.Address{1}
+			}
+			jobs = append(jobs, j)
+		})
 		some("facts", 4, func() {
 			n := who()
 			key := rapid.SampledFrom([]string{"send", "await", "refund", "await/all", "refund/some", "send/some"}).Draw(t, "key")
@@ -158,13 +192,19 @@ func (p *pair) step(t *rapid.T) {
 				key = fmt.Sprintf("%s/%d", key, n)
 			}
 			f := fact(key, outcome(), pick("event", 12))
-			f.Shared = strings.HasSuffix(key, "/some")
+			f.Shared, f.Chain = strings.HasSuffix(key, "/some"), chain
+			if pick("elsewhere", 4) == 0 {
+				f.Height = uint64(pick("height", 13))
+			}
 			facts = append(facts, f)
 		})
-		chain := rapid.SampledFrom(scope.Chains).Draw(t, "chain")
-		if op == "backfill" {
-			p.both(t, op, func(s storetest.Store) (string, error) {
-				c, a, err := s.Backfill(p.ctx, chain, jobs, facts)
+		if op != "ingest" {
+			p.both(t, fmt.Sprintf("%s %s, %d jobs, %d facts", op, chain, len(jobs), len(facts)), func(s storetest.Store) (string, error) {
+				f := s.Backfill
+				if op == "reread" {
+					f = s.Reread
+				}
+				c, a, err := f(p.ctx, chain, jobs, facts)
 				return fmt.Sprint(c, a), err
 			})
 			return
@@ -297,14 +337,98 @@ func (p *pair) step(t *rapid.T) {
 	}
 }
 
+// populate begins every transfer and takes most of them a step on.
+func (p *pair) populate(t *rapid.T) {
+	var jobs []store.NewJob
+	facts := map[string][]store.Fact{}
+	for n := 1; n <= people; n++ {
+		j := randomJob(n)
+		jobs = append(jobs, j)
+		for _, s := range j.Steps[:2] {
+			if rapid.IntRange(0, 3).Draw(t, "still") > 0 {
+				f := fact(s.Key, store.OK, n)
+				f.Shared, f.Chain = s.Shared, rapid.SampledFrom(scope.Chains).Draw(t, "chain")
+				facts[f.Chain] = append(facts[f.Chain], f)
+			}
+		}
+	}
+	for _, chain := range scope.Chains {
+		p.both(t, "populate from "+chain, func(s storetest.Store) (string, error) {
+			c, a, err := s.Backfill(p.ctx, chain, jobs, facts[chain])
+			return fmt.Sprint(c, a), err
+		})
+	}
+}
+
+func (p *pair) quarantine(t *rapid.T, chain string, behind int) {
+	good := chains.Block{
+		Number: rapid.Uint64Range(0, 12).Draw(t, "good"), Hash: hash(1),
+		Time: uint64(p.c.now().Unix()) + 600 - rapid.Uint64Range(0, 100).Draw(t, "ago"),
+	}
+	if rapid.IntRange(0, 8).Draw(t, "none") == 0 {
+		good = chains.Block{}
+	}
+	at := cursor(p.next[chain] - behind)
+	p.both(t, fmt.Sprintf("quarantine %s above %d", chain, good.Number), func(s storetest.Store) (string, error) {
+		f, err := s.Quarantine(p.ctx, chain, at, good, "why")
+		return fmt.Sprintf("%+v", f), err
+	})
+}
+
+// comeBack tells most of what was set aside again, here or there, and most of
+// the transfers.
+func (p *pair) comeBack(t *rapid.T, chain string) {
+	aside, err := p.db.QuarantinedFacts(p.ctx, 100)
+	require.NoError(t, err)
+	slices.SortFunc(aside, func(a, b store.Quarantined) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	var facts []store.Fact
+	for _, q := range aside {
+		if q.Chain == chain && rapid.IntRange(0, 4).Draw(t, "gone") > 0 {
+			q.Height += rapid.Uint64Range(0, 2).Draw(t, "later")
+			facts = append(facts, q.Fact)
+		}
+	}
+	var jobs []store.NewJob
+	for _, id := range scope.Jobs {
+		j, ok, err := p.db.Get(p.ctx, id)
+		require.NoError(t, err)
+		if ok && rapid.IntRange(0, 4).Draw(t, "never") > 0 {
+			jobs = append(jobs, randomJob(int(j.Transfer.Nonce)))
+		}
+	}
+	p.both(t, fmt.Sprintf("%s comes back, %d jobs, %d facts", chain, len(jobs), len(facts)), func(s storetest.Store) (string, error) {
+		c, a, err := s.Reread(p.ctx, chain, jobs, facts)
+		return fmt.Sprint(c, a), err
+	})
+}
+
+func (p *pair) accept(t *rapid.T, chain string) {
+	f, _, err := p.db.Forked(p.ctx, chain)
+	require.NoError(t, err)
+	f.Chain = chain
+	to := rapid.IntRange(100, 104).Draw(t, "cursor")
+	p.both(t, "accept "+chain, func(s storetest.Store) (string, error) {
+		n, err := s.AcceptFork(p.ctx, f, cursor(to), "ann")
+		if err == nil && s == storetest.Store(p.db) {
+			p.next[chain] = to
+			p.accepted.Kept, p.accepted.Reopened, p.accepted.Parked = p.accepted.Kept+n.Kept, p.accepted.Reopened+n.Reopened, p.accepted.Parked+n.Parked
+		}
+		return fmt.Sprint(n), err
+	})
+}
+
 func TestTheScriptsDoWhatTheModelDoes(t *testing.T) {
 	s := redisFor(t)
 	n, lost := 0, 0
+	var accepted store.Accepted
 	rapid.Check(t, func(t *rapid.T) {
 		n++
 		p := newPair(t, s, fmt.Sprint("m", n))
 		defer p.db.Close()
 		p.lossless = forgets(s) // asking again is the client's part, and slow: once is enough
+		if rapid.Bool().Draw(t, "populated") {
+			p.populate(t)
+		}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			p.step(t)
 			p.same(t, 0)
@@ -314,9 +438,13 @@ func TestTheScriptsDoWhatTheModelDoes(t *testing.T) {
 		require.Zero(t, repairs, "a healthy store needs no repairs")
 		p.same(t, 12)
 		lost += p.lossy.Lost()
+		accepted.Kept, accepted.Reopened, accepted.Parked = accepted.Kept+p.accepted.Kept, accepted.Reopened+p.accepted.Reopened, accepted.Parked+p.accepted.Parked
 	})
-	t.Logf("%d runs, %d lost replies", n, lost)
+	t.Logf("%d runs, %d lost replies, of forks %+v", n, lost, accepted)
 	require.Equal(t, forgets(s), lost == 0)
+	require.NotZero(t, accepted.Kept)
+	require.NotZero(t, accepted.Reopened)
+	require.NotZero(t, accepted.Parked)
 }
 
 func TestATornFileIsAnEarlierStateNeverAMix(t *testing.T) {

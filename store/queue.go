@@ -168,18 +168,20 @@ func (db *DB) byID(ctx context.Context, s *script, id common.Hash, args ...any) 
 		return fmt.Errorf("%s %s: %w", s.name, id, ErrUnknown)
 	case "NOTPARKED":
 		return fmt.Errorf("%s %s: %w", s.name, id, ErrNotParked)
+	case "HELD":
+		return fmt.Errorf("%s %s: %w", s.name, id, ErrHeld)
 	}
 	return nil
 }
 
 // Retry puts a parked transfer back to the step it stopped at; who is written
-// down. ErrNotParked, ErrUnknown.
+// down. ErrNotParked, ErrHeld, ErrUnknown.
 func (db *DB) Retry(ctx context.Context, id common.Hash, who string) error {
 	return db.byID(ctx, scriptRetry, id, short(who))
 }
 
 // Discard gives a parked transfer up: it stays stored as parked, and Retry
-// undoes it. ErrNotParked, ErrUnknown.
+// undoes it. ErrNotParked, ErrHeld, ErrUnknown.
 func (db *DB) Discard(ctx context.Context, id common.Hash, who, why string) error {
 	return db.byID(ctx, scriptDiscard, id, short(who), short(why))
 }
@@ -207,7 +209,7 @@ func (db *DB) Lanes(ctx context.Context) ([]LaneInfo, error) {
 		return nil, err
 	}
 	var out []LaneInfo
-	for r := reply[1:]; len(r) >= 7; r = r[7:] {
+	for r := reply[1:]; len(r) >= 8; r = r[8:] {
 		l := LaneInfo{Name: r[0], Strict: r[1] == "s", Depth: atoi(r[2]), NotBefore: milliText(r[4]), Leased: r[5]}
 		if r[3] != "" {
 			var head state
@@ -217,7 +219,7 @@ func (db *DB) Lanes(ctx context.Context) ([]LaneInfo, error) {
 			l.HeadSeq, _ = strconv.ParseUint(head.Q, 10, 64)
 			l.LastErr = head.E
 		}
-		l.Paused = afterSpace(r[6])
+		l.Paused, l.Forked = afterSpace(r[6]), r[7]
 		out = append(out, l)
 	}
 	return out, nil

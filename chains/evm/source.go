@@ -60,6 +60,12 @@ func (c *Client) Head(ctx context.Context) (chains.Block, error) {
 	return final.Block, nil
 }
 
+// At is the block at a height or, where there is none, the next below.
+func (c *Client) At(ctx context.Context, height uint64) (chains.Block, error) {
+	h, err := c.atOrBelow(ctx, height)
+	return h.Block, err
+}
+
 // maxNullRounds bounds the search for a block across heights without one.
 const maxNullRounds = 64
 

@@ -135,6 +135,39 @@ func newQueue(g *globals) *cobra.Command {
 		},
 	}
 
+	aside := &cobra.Command{
+		Use: "quarantine", Short: "List the facts that were set aside because their blocks have changed", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return usage("--limit: at least 1")
+			}
+			db, err := g.journal(c.Context(), config)
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			facts, err := db.QuarantinedFacts(c.Context(), limit)
+			if err != nil {
+				return err
+			}
+			type fact struct {
+				store.Fact
+				Why string    `json:"why"`
+				Set time.Time `json:"set_aside_at"`
+			}
+			out, text := []fact{}, ""
+			for _, q := range facts {
+				out = append(out, fact{q.Fact, q.Why, q.Set})
+				text += fmt.Sprintf("%s %d %s %s %s tx %s, set aside %s: %s\n", q.Chain, q.Height, q.BlockHash, q.Key, q.Outcome, q.Tx, q.Set.Format(time.RFC3339), q.Why)
+			}
+			if len(out) == 0 {
+				text = "nothing is set aside"
+			}
+			return g.print(c, out, text)
+		},
+	}
+	aside.Flags().IntVar(&limit, "limit", 50, "how many at most")
+
 	retry := &cobra.Command{
 		Use: "retry ID", Short: "Put a parked transfer back to work", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -154,7 +187,7 @@ func newQueue(g *globals) *cobra.Command {
 		},
 	}
 	discard.Flags().StringVar(&why, "why", "", "reason, for the journal")
-	c.AddCommand(ls, show, retry, discard)
+	c.AddCommand(ls, show, aside, retry, discard)
 	return c
 }
 
@@ -247,16 +280,21 @@ func newLane(g *globals) *cobra.Command {
 				NotBefore *time.Time `json:"not_before,omitempty"`
 				Leased    string     `json:"leased,omitempty"`
 				Paused    string     `json:"paused,omitempty"`
+				Forked    string     `json:"forked,omitempty"`
 				Error     string     `json:"error,omitempty"`
 			}
 			out, text := []lane{}, ""
 			for _, l := range lanes {
-				row := lane{l.Name, l.Strict, l.Depth, l.HeadSeq, nil, l.Leased, l.Paused, l.LastErr}
+				row := lane{l.Name, l.Strict, l.Depth, l.HeadSeq, nil, l.Leased, l.Paused, l.Forked, l.LastErr}
 				if !l.NotBefore.IsZero() {
 					row.NotBefore = &l.NotBefore
 				}
 				out = append(out, row)
-				text += fmt.Sprintf("%-70s depth %-5d head %-8d %s %s\n", l.Name, l.Depth, l.HeadSeq, l.Paused, l.LastErr)
+				stop := l.Paused
+				if l.Forked != "" {
+					stop = strings.TrimSpace(stop + " stopped: final blocks of " + l.Forked + " have changed")
+				}
+				text += fmt.Sprintf("%-70s depth %-5d head %-8d %s %s\n", l.Name, l.Depth, l.HeadSeq, stop, l.LastErr)
 			}
 			if len(out) == 0 {
 				text = "no lanes"

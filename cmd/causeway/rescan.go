@@ -17,11 +17,14 @@ func newRescan(g *globals) *cobra.Command {
 	var config string
 	var from, to []string
 	var accept bool
+	var fork string
 	c := &cobra.Command{
 		Use:   "rescan",
 		Short: "Read the chains again and put what the journal lacks into it",
 		Long: "Read the chains again and put transfers and facts that the journal lacks into it. It may run beside the relayer and any number of times.\n" +
-			"After Redis lost history, run it with --accept-forgotten before the relayer is started again.",
+			"After Redis lost history, run it with --accept-forgotten before the relayer is started again.\n" +
+			"After finality_regress, compare the chain's endpoints; once they agree on the chain as it is now, run it with --accept-fork CHAIN: " +
+			"the chain is read again from the fork on, what is there again counts again, the rest stays set aside or is parked, and the chain's lanes run.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := g.config(config)
@@ -32,7 +35,15 @@ func newRescan(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o := relayer.RescanOptions{AcceptForgotten: accept}
+			o := relayer.RescanOptions{AcceptForgotten: accept, AcceptFork: fork}
+			if c.Flags().Changed("accept-fork") {
+				if len(from)+len(to) > 0 {
+					return usage("--accept-fork reads from the fork to the final head: leave --from and --to out")
+				}
+				if err := knownChain("--accept-fork", fork, cfg); err != nil {
+					return err
+				}
+			}
 			if o.From, err = heights("--from", from, cfg); err != nil {
 				return err
 			}
@@ -53,6 +64,9 @@ func newRescan(g *globals) *cobra.Command {
 			text := ""
 			for _, r := range results {
 				text += fmt.Sprintf("%s %d–%d: %d events, %d transfers created, %d advanced\n", r.Chain, r.From, r.To, r.Events, r.Created, r.Advanced)
+				if fork != "" {
+					text += fmt.Sprintf("%s: of the transfers set aside %d are as they were, %d go on from where their evidence ends, %d are parked for you; its lanes run again\n", r.Chain, r.Kept, r.Reopened, r.Parked)
+				}
 			}
 			return g.print(c, results, text)
 		},
@@ -62,15 +76,24 @@ func newRescan(g *globals) *cobra.Command {
 	f.StringArrayVar(&from, "from", nil, "CHAIN=HEIGHT to begin at, such as root=1200 (default: the configured start)")
 	f.StringArrayVar(&to, "to", nil, "CHAIN=HEIGHT to end at (default: the final head)")
 	f.BoolVar(&accept, "accept-forgotten", false, "open a Redis that has lost history")
+	f.StringVar(&fork, "accept-fork", "", "CHAIN whose final blocks have changed, to be read again from there on")
 	return c
 }
 
-// heights reads CHAIN=HEIGHT of chains that the configuration names.
-func heights(flag string, in []string, cfg relayer.Config) (map[string]uint64, error) {
+// knownChain refuses names that the configuration does not have.
+func knownChain(flag, name string, cfg relayer.Config) error {
 	known := []string{flow.Root}
 	for _, s := range cfg.Subnets {
 		known = append(known, s.Name)
 	}
+	if !slices.Contains(known, name) {
+		return usage("%s: there is no chain %q, but %s", flag, name, strings.Join(known, " and "))
+	}
+	return nil
+}
+
+// heights reads CHAIN=HEIGHT of chains that the configuration names.
+func heights(flag string, in []string, cfg relayer.Config) (map[string]uint64, error) {
 	out := map[string]uint64{}
 	for _, s := range in {
 		name, text, ok := strings.Cut(s, "=")
@@ -78,8 +101,8 @@ func heights(flag string, in []string, cfg relayer.Config) (map[string]uint64, e
 		if !ok || err != nil || name == "" {
 			return nil, usage("%s: CHAIN=HEIGHT, such as root=1200", flag)
 		}
-		if !slices.Contains(known, name) {
-			return nil, usage("%s: there is no chain %q, but %s", flag, name, strings.Join(known, " and "))
+		if err := knownChain(flag, name, cfg); err != nil {
+			return nil, err
 		}
 		out[name] = n
 	}

@@ -68,7 +68,7 @@ func Checkpoint(s Subnet, d CheckpointDeps) Flow {
 		execute = d.executeGently(s)
 	}
 	return Flow{
-		Name: "checkpoint", Subnet: s.Actor, Chain: s.Name, Decode: s.decodeDue,
+		Name: "checkpoint", Subnet: s.Actor, Chain: s.Name, Chains: s.chains(), Decode: s.decodeDue,
 		Steps: []Step{
 			{
 				Name:   "submit",
@@ -192,7 +192,7 @@ func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, 
 			// anything else is carried (PROTOCOL 20). A long list of changes takes
 			// several calls with this very checkpoint, so it is waited for.
 			if bundle.Checkpoint.NextConfigurationNumber > applied {
-				if err := d.configure(ctx, s, bundle); err != nil {
+				if err := d.configure(ctx, s, bundle, b.Fence); err != nil {
 					return fill(out, i, err), nil
 				}
 			}
@@ -228,13 +228,13 @@ const (
 // configure sends the switch and waits. A switch that the gateway refuses for
 // good must not hold the checkpoint back: who signs the next ones is decided by
 // the root's set, not by the subnet's.
-func (d CheckpointDeps) configure(ctx context.Context, s Subnet, bundle Bundle) error {
+func (d CheckpointDeps) configure(ctx context.Context, s Subnet, bundle Bundle, fence chains.Fence) error {
 	number := bundle.Checkpoint.NextConfigurationNumber
 	tx, err := d.ConfigureTx(bundle)
 	if err != nil {
 		return err
 	}
-	tx.Key, tx.Group = fmt.Sprintf("configure/%s/%d", s.Actor.Hex(), number), "into/"+s.Actor.Hex()
+	tx.Key, tx.Group, tx.Fence = fmt.Sprintf("configure/%s/%d", s.Actor.Hex(), number), "into/"+s.Actor.Hex(), fence
 	switch err = classify(d.SendSubnet(ctx, tx)); {
 	case err == nil:
 		return fmt.Errorf("%w: the subnet is switching to configuration %d", ErrNotYet, number)

@@ -189,6 +189,7 @@ func TestANewSetGoesToTheSubnetBeforeItsCheckpointGoesToTheRoot(t *testing.T) {
 	}
 	require.Equal(t, []string{"submit 10", "configure 5"}, u.sent)
 	require.Equal(t, "configure/"+addr(1).Hex()+"/5", u.txs[1].Key)
+	require.Equal(t, u.txs[0].Fence, u.txs[1].Fence, "it belongs to the lane")
 	require.Empty(t, u.txs[1].Members)
 
 	u.configuration, u.latest.LastHeight, u.sent = 5, 10, nil

@@ -350,7 +350,7 @@ func TestTheFirstStatementThatReachesIsCarriedAndTheMessageWaits(t *testing.T) {
 	_ = out
 	require.NoError(t, err)
 	require.Equal(t, []chains.Tx{
-		{Key: "finality/" + addr(1).Hex() + "/6", Group: "into/" + addr(1).Hex(), To: addr(7), Data: []byte("commit 6")},
+		{Key: "finality/" + addr(1).Hex() + "/6", Group: "into/" + addr(1).Hex(), To: addr(7), Data: []byte("commit 6"), Fence: batchOf(0).Fence},
 	}, q.sent, "power change 3 is not next: applied are none")
 
 	q.sent, q.latest = nil, 2

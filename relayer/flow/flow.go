@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -102,6 +103,9 @@ type Flow struct {
 	Subnet common.Address // the subnet's actor: flows of two subnets share a name
 	// Chain names the chain whose events begin a transfer of this flow.
 	Chain string
+	// Chains names every chain whose blocks its steps rest on or that they send
+	// to: when a final block of one changes, the flow's lanes stop (PROTOCOL 52).
+	Chains []string
 	// Decode reads the event that begins a transfer. mine is false for foreign
 	// events; an error means an event of our own contract that cannot be read,
 	// which halts the watcher.
@@ -115,6 +119,9 @@ func (f Flow) Check() error {
 	var errs []error
 	if f.Name == "" || f.Chain == "" || f.Decode == nil || len(f.Steps) == 0 {
 		errs = append(errs, errors.New("a name, a chain, a decoder and steps are required"))
+	}
+	if !slices.Contains(f.Chains, f.Chain) {
+		errs = append(errs, errors.New("the chains it relies on lack its own"))
 	}
 	index := map[string]int{}
 	for i, s := range f.Steps {
@@ -199,7 +206,7 @@ func Reasons() []ReasonDoc {
 		{ReasonQuarantined, "the value that arrived is not the value withdrawn", "`causeway credits claim` pays the smaller of both"},
 		{ReasonReturned, "the message failed on the root; its value is back in the outbox", "it is sent again by itself; or `causeway credits claim --resend`"},
 		{ReasonOperator, "an operator discarded it", "`causeway queue retry` undoes it"},
-		{ReasonFinalityRegress, "a block that was final has changed", "stop, compare the endpoints, then `causeway rescan`"},
+		{ReasonFinalityRegress, "a block that was final and that it rests on has changed", "compare the endpoints, then `causeway rescan --accept-fork`; what is still parked after that: `causeway queue retry`"},
 		{ReasonBatchMismatch, "the messages read do not hash to the signed batch root", "compare the subnet endpoints"},
 		{ReasonInsufficientFund, "the relayer's account cannot pay for gas", "fund the account shown by `causeway status`"},
 		{ReasonUnprovenRefund, "the message failed under published contracts, which keep no credit and do not say whether its value came back", "look whether the sender was repaid (an account without code is not); then `causeway queue discard`"},

@@ -13,7 +13,7 @@ import (
 // released from the subnet's treasury when the Transfer is delivered. A
 // Transfer that fails there carries its value back in a failure Result.
 func FLTDeposit(s Subnet, search SearchFunc) Flow {
-	f := Flow{Name: "flt_deposit", Subnet: s.Actor, Chain: Root, Decode: s.decodeFunding}
+	f := Flow{Name: "flt_deposit", Subnet: s.Actor, Chain: Root, Chains: s.chains(), Decode: s.decodeFunding}
 	deliver := Step{
 		Name: "deliver",
 		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce) }, Effect: s.deliverEffect,

@@ -136,7 +136,7 @@ func (s Subnet) answered(flow, direction string, effect func(chains.Event) (Key,
 // locked by fundWithToken (or fund), paid out by the nodes, answered in the
 // subnet's next checkpoint.
 func PublishedFLTDeposit(s Subnet, d DeliverDeps) Flow {
-	f := Flow{Name: "flt_deposit", Subnet: s.Actor, Chain: Root, Decode: s.decodeFunding}
+	f := Flow{Name: "flt_deposit", Subnet: s.Actor, Chain: Root, Chains: s.chains(), Decode: s.decodeFunding}
 	answer := s.answered(f.Name, answerUp, s.answerUpEffect)
 	answer.Done, answer.Shared = onlyEvents, true
 	f.Steps = []Step{s.consumed(f.Name, d.done), answer}
@@ -146,7 +146,7 @@ func PublishedFLTDeposit(s Subnet, d DeliverDeps) Flow {
 // PublishedUSDCDeposit is USDC from the root into a subnet of published
 // contracts: locked by the controller's linkedTransfer, minted by the replica.
 func PublishedUSDCDeposit(s Subnet, d DeliverDeps) Flow {
-	f := Flow{Name: "usdc_deposit", Subnet: s.Actor, Chain: Root, Decode: s.decodeLinkedDeposit}
+	f := Flow{Name: "usdc_deposit", Subnet: s.Actor, Chain: Root, Chains: s.chains(), Decode: s.decodeLinkedDeposit}
 	answer := s.answered(f.Name, answerUp, s.answerUpEffect)
 	answer.Done, answer.Shared = onlyEvents, true
 	f.Steps = []Step{s.consumed(f.Name, d.done), answer}
@@ -175,7 +175,7 @@ func PublishedUSDCWithdraw(s Subnet, search SearchFunc) Flow {
 }
 
 func (s Subnet) publishedWithdraw(name string, decode func(chains.Event) (tokens.Transfer, bool, error), search SearchFunc) Flow {
-	f := Flow{Name: name, Subnet: s.Actor, Chain: s.Name, Decode: decode}
+	f := Flow{Name: name, Subnet: s.Actor, Chain: s.Name, Chains: s.chains(), Decode: decode}
 	answer := s.answered(name, answerDown, s.answerDownEffect)
 	// Ids of messages from the subnet hold their nonce and do not repeat, so the
 	// answer can be asked for.

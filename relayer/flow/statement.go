@@ -10,17 +10,14 @@ import (
 )
 
 // commit sends the next statement that helps message nonce, if there is one.
-// Messages below known have been read: a statement beyond them would make the
-// delivery wait for the rest.
-func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Address, nonce, known uint64) error {
+// It goes under the lane's fence, since it is part of the delivery.
+func (d DeliverDeps) commit(ctx context.Context, fence chains.Fence, q reach, nonce uint64) error {
 	after, err := d.LatestStatement(ctx)
 	if err != nil {
 		return err
 	}
 	// The first one that reaches the message is at most the gateway's limit
 	// ahead of what is applied; a later one may be further.
-	q := reachOf(verb)
-	q.known = known
 	st, ok, err := d.firstReaching(ctx, after, q, nonce)
 	if err != nil {
 		return err
@@ -34,7 +31,7 @@ func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Addre
 	}
 	// Another relayer's newer one makes ours revert at the simulation, which the
 	// next look sees.
-	tx.Key, tx.Group = fmt.Sprintf("finality/%s/%d", actor.Hex(), st.ParentHeight), "into/"+actor.Hex()
+	tx.Key, tx.Group, tx.Fence = fmt.Sprintf("finality/%s/%d", q.actor.Hex(), st.ParentHeight), "into/"+q.actor.Hex(), fence
 	if err := d.Send(ctx, tx); err != nil {
 		return fmt.Errorf("commit parent %d: %w", st.ParentHeight, classify(err))
 	}
@@ -43,20 +40,22 @@ func (d DeliverDeps) commit(ctx context.Context, verb string, actor common.Addre
 
 // reach reads a statement for one of the two queues: how far it goes in this
 // one and in the other, and how far ahead of what is applied it may go. The
-// gateway allows 1,024 messages and 256 power changes.
+// gateway allows 1,024 messages and 256 power changes. What is below known has
+// been read: a statement beyond would make the delivery wait for the rest.
 type reach struct {
+	actor      common.Address
 	own, other func(Statement) uint64
 	ahead      uint64
 	known      uint64
 }
 
-func reachOf(verb string) reach {
+func reachOf(verb string, actor common.Address, known uint64) reach {
 	messages := func(s Statement) uint64 { return s.TopDownNonce }
 	changes := func(s Statement) uint64 { return s.PowerChangeNonce }
 	if verb == "power" {
-		return reach{own: changes, other: messages, ahead: 200}
+		return reach{actor: actor, own: changes, other: messages, ahead: 200, known: known}
 	}
-	return reach{own: messages, other: changes, ahead: 512}
+	return reach{actor: actor, own: messages, other: changes, ahead: 512, known: known}
 }
 
 // furthest is the newest statement of a page, from the first that reaches on,

@@ -34,6 +34,10 @@ type Subnet struct {
 	Traits                         Traits
 }
 
+// chains names both ends: every flow of a subnet rests on one and ends on the
+// other.
+func (s Subnet) chains() []string { return []string{Root, s.Name} }
+
 // RootContracts lists whose events the root watcher reads.
 func (s Subnet) RootContracts() []common.Address {
 	return present(s.Gateway, s.Actor, s.Controller, s.FastWithdrawals)

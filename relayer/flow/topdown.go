@@ -65,7 +65,7 @@ type DeliverDeps struct {
 // bytes, in order: first the statement that covers it, then the message. It
 // promises order and completeness and knows nothing of money.
 func TopDown(s Subnet, d DeliverDeps) Flow {
-	f := Flow{Name: "topdown", Subnet: s.Actor, Chain: Root, Decode: s.decodeMessage}
+	f := Flow{Name: "topdown", Subnet: s.Actor, Chain: Root, Chains: s.chains(), Decode: s.decodeMessage}
 	f.Steps = []Step{{
 		Name: "deliver",
 		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce) }, Effect: s.deliverEffect,
@@ -97,7 +97,7 @@ func (s Subnet) decodeMessage(e chains.Event) (tokens.Transfer, bool, error) {
 // Power carries the root's power-change requests the same way, in their own
 // queue (PROTOCOL 13).
 func Power(s Subnet, d DeliverDeps) Flow {
-	f := Flow{Name: "power", Subnet: s.Actor, Chain: Root, Decode: s.decodePower}
+	f := Flow{Name: "power", Subnet: s.Actor, Chain: Root, Chains: s.chains(), Decode: s.decodePower}
 	f.Steps = []Step{{
 		Name:   "deliver",
 		Key:    func(t tokens.Transfer) Key { return s.powerKey(t.Nonce) },
@@ -196,7 +196,7 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 			return nil, err
 		}
 		if pair.Nonce == 0 {
-			return fill(out, first, d.commit(ctx, verb, actor, now.Nonce, rest[len(rest)-1].Nonce+1)), nil
+			return fill(out, first, d.commit(ctx, b.Fence, reachOf(verb, actor, rest[len(rest)-1].Nonce+1), now.Nonce)), nil
 		}
 		return q.send(ctx, b, out, first)
 	}

@@ -18,7 +18,7 @@ const waitPoll = 45 * time.Second
 // controller, minted by the replica when the message is delivered. A deposit
 // that fails there comes back as a failure Result and is refunded on the root.
 func USDCDeposit(s Subnet, search SearchFunc) Flow {
-	f := Flow{Name: "usdc_deposit", Subnet: s.Actor, Chain: Root, Decode: s.decodeTokensSent}
+	f := Flow{Name: "usdc_deposit", Subnet: s.Actor, Chain: Root, Chains: s.chains(), Decode: s.decodeTokensSent}
 	deliver := Step{
 		Name: "deliver",
 		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce) }, Effect: s.deliverEffect,

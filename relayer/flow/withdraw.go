@@ -33,7 +33,7 @@ type WithdrawDeps struct {
 // root, the outbox gets the value back and the identical withdrawal is sent
 // again.
 func withdraw(name string, token common.Address, s Subnet, d WithdrawDeps) Flow {
-	f := Flow{Name: name, Subnet: s.Actor, Chain: s.Name, Decode: s.decodeWithdrawal(name, token)}
+	f := Flow{Name: name, Subnet: s.Actor, Chain: s.Name, Chains: s.chains(), Decode: s.decodeWithdrawal(name, token)}
 	settle := Step{
 		Name: "settle",
 		Key:  func(t tokens.Transfer) Key { return s.settleKey("fw", t.Ref) }, Effect: s.settleEffect("fw", true),

@@ -83,7 +83,7 @@ func Plan(f flow.Flow, t tokens.Transfer) store.NewJob {
 		lane := s.Lane(t)
 		plan := store.StepPlan{
 			Name: s.Name, Lane: lane.Name, Strict: lane.Strict, Seq: lane.Seq,
-			Key: string(s.Key(t)), Shared: s.Shared, Poll: s.Poll, Wait: s.Do == nil, Next: map[store.Outcome]string{},
+			Key: string(s.Key(t)), Shared: s.Shared, Poll: s.Poll, Wait: s.Do == nil, Chains: f.Chains, Next: map[store.Outcome]string{},
 		}
 		for kind, next := range s.Next {
 			plan.Next[store.Outcome(kind.String())] = next

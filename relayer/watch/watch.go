@@ -31,7 +31,8 @@ var ErrHalted = errors.New("watcher halted")
 
 // Journal is what a watcher needs of the store.
 type Journal interface {
-	Cursor(ctx context.Context, chain string) (chains.Cursor, bool, error)
+	Forks
+	Forked(ctx context.Context, chain string) (store.Fork, bool, error)
 	InitCursor(ctx context.Context, chain string, c chains.Cursor) error
 	Ingest(ctx context.Context, chain string, from, to chains.Cursor, jobs []store.NewJob, facts []store.Fact) error
 }
@@ -39,7 +40,7 @@ type Journal interface {
 // Config is one watcher.
 type Config struct {
 	Chain   string // "root", "subnet"
-	Source  chains.Source
+	Source  Chain
 	Filter  chains.Filter
 	Flows   []flow.Flow
 	Start   chains.Cursor // where a chain never read before begins
@@ -119,16 +120,27 @@ func (w *Watcher) Run(ctx context.Context) error {
 
 // step reads one range; progress says that there may be more at once.
 func (w *Watcher) step(ctx context.Context) (progress bool, err error) {
-	head, err := w.cfg.Source.Head(ctx)
+	fork, forked, err := w.cfg.Journal.Forked(ctx, w.cfg.Chain)
 	if err != nil {
-		return false, fmt.Errorf("read head: %w", err)
+		return false, err
 	}
-	if w.cfg.Head != nil {
-		w.cfg.Head(head)
+	if forked {
+		return false, &ForkError{fork}
 	}
 	cur, ok, err := w.cfg.Journal.Cursor(ctx, w.cfg.Chain)
 	if err != nil {
 		return false, fmt.Errorf("read cursor: %w", err)
+	}
+	head, err := w.cfg.Source.Head(ctx)
+	if err != nil {
+		err = fmt.Errorf("read head: %w", err)
+		if ok && cur.Next > 0 && errors.Is(err, chains.ErrReorg) {
+			return false, w.regress(ctx, cur, cur.Next-1, err)
+		}
+		return false, err
+	}
+	if w.cfg.Head != nil {
+		w.cfg.Head(head)
 	}
 	if !ok {
 		if err := w.cfg.Journal.InitCursor(ctx, w.cfg.Chain, w.cfg.Start); err != nil {
@@ -137,12 +149,16 @@ func (w *Watcher) step(ctx context.Context) (progress bool, err error) {
 		return true, nil
 	}
 	if head.Number < cur.Next {
-		return false, nil
+		return false, w.compare(ctx, cur, head)
 	}
 
 	last, events, err := w.cfg.Source.Events(ctx, chains.Query{From: cur, To: head.Number, Filter: w.cfg.Filter})
 	if err != nil {
-		return false, fmt.Errorf("read events: %w", err)
+		err = fmt.Errorf("read events: %w", err)
+		if errors.Is(err, chains.ErrReorg) {
+			return false, w.regress(ctx, cur, cur.Next-1, err)
+		}
+		return false, err
 	}
 	if last.Number < cur.Next || last.Number > head.Number {
 		return false, fmt.Errorf("[BUG] source answered up to %d for [%d, %d]", last.Number, cur.Next, head.Number)
@@ -154,6 +170,28 @@ func (w *Watcher) step(ctx context.Context) (progress bool, err error) {
 		return false, err
 	}
 	return last.Number < head.Number, nil
+}
+
+// compare looks whether a head that brings nothing new is one that was recorded:
+// a chain that changed may stay behind the cursor for long.
+func (w *Watcher) compare(ctx context.Context, cur chains.Cursor, head chains.Block) error {
+	if head.Number+1 == cur.Next && head.Hash == cur.Parent {
+		return nil // the usual case
+	}
+	trail, err := trailOf(ctx, w.cfg.Journal, w.cfg.Chain, cur, head.Number)
+	if err != nil {
+		return err
+	}
+	if len(trail) == 0 || trail[len(trail)-1].Number != head.Number {
+		return nil
+	}
+	for _, b := range trail {
+		if b == (chains.Block{Number: head.Number, Hash: head.Hash}) {
+			return nil
+		}
+	}
+	cause := fmt.Errorf("%s: final block %d is %s, another one was recorded: %w", w.cfg.Chain, head.Number, head.Hash, chains.ErrReorg)
+	return w.regress(ctx, cur, head.Number, cause)
 }
 
 // inOrder refuses events that a cursor could not stand between.

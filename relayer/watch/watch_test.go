@@ -44,6 +44,8 @@ type chain struct {
 	last   func(from, to uint64) uint64 // what it claims to have read
 	alter  func([]chains.Event) []chains.Event
 	asked  int
+	forkAt uint64 // blocks below it are as before
+	probes int
 }
 
 func (c *chain) block(n uint64) chains.Block {
@@ -66,6 +68,17 @@ func (c *chain) heal(call string) {
 func (c *chain) Head(context.Context) (chains.Block, error) {
 	c.asked++
 	return c.block(c.head), c.fails("head")
+}
+
+func (c *chain) At(_ context.Context, n uint64) (chains.Block, error) {
+	c.probes++
+	if n > c.head {
+		return chains.Block{}, chains.ErrUnavailable
+	}
+	if c.forkAt > 0 && n < c.forkAt {
+		return chains.Block{Number: n, Hash: hash(n), Time: 1000 + n}, c.fails("at")
+	}
+	return c.block(n), c.fails("at")
 }
 
 func (c *chain) Events(_ context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
@@ -111,6 +124,38 @@ type journal struct {
 	fail   func(n int) (before, after error)
 	calls  int
 	err    map[string]error
+	trail  []chains.Block
+	fork   *store.Fork
+}
+
+func (j *journal) Forked(context.Context, string) (store.Fork, bool, error) {
+	if j.fork == nil {
+		return store.Fork{}, false, j.err["forked"]
+	}
+	return *j.fork, true, j.err["forked"]
+}
+
+func (j *journal) Trail(_ context.Context, _ string, to uint64) (out []chains.Block, _ error) {
+	for _, b := range j.trail {
+		if b.Number <= to {
+			out = append(out, b)
+		}
+	}
+	return out, j.err["trail"]
+}
+
+func (j *journal) Quarantine(_ context.Context, chain string, compared chains.Cursor, good chains.Block, why string) (store.Fork, error) {
+	if j.err["quarantine"] != nil {
+		return store.Fork{}, j.err["quarantine"]
+	}
+	if compared != *j.cursor {
+		return store.Fork{}, store.ErrCursor
+	}
+	j.fork = &store.Fork{Chain: chain, Good: good, Why: why, Facts: 2, Transfers: 3}
+	if good != (chains.Block{}) {
+		j.fork.From = good.Number + 1
+	}
+	return *j.fork, nil
 }
 
 func newJournal(at uint64) *journal {
@@ -145,6 +190,9 @@ func (j *journal) Ingest(_ context.Context, _ string, from, to chains.Cursor, jo
 		return store.ErrCursor
 	}
 	j.cursor = &to
+	if to.Next > from.Next {
+		j.trail = append(j.trail, chains.Block{Number: to.Next - 1, Hash: to.Parent})
+	}
 	// As the store does: what is brought again is known by its id.
 	for _, n := range jobs {
 		j.jobs[n.Transfer.ID] = 1
@@ -157,7 +205,7 @@ func (j *journal) Ingest(_ context.Context, _ string, from, to chains.Cursor, jo
 // plain is a flow of one step: an event begins a transfer, another decides it.
 func plain(name string) flow.Flow {
 	return flow.Flow{
-		Name: name, Chain: "root",
+		Name: name, Chain: "root", Chains: []string{"root", "subnet"},
 		Decode: func(e chains.Event) (tokens.Transfer, bool, error) {
 			if e.Topics[0] != begins {
 				return tokens.Transfer{}, false, nil
@@ -340,16 +388,6 @@ func TestADecoderThatPanicsHaltsItsChainOnly(t *testing.T) {
 	require.Empty(t, b.j.writes)
 }
 
-func TestAChangedFinalBlockStopsTheWatcher(t *testing.T) {
-	b := &bench{c: &chain{head: 10}, j: newJournal(1)}
-	b.run(t, 0, nil)
-	b.c.fork, b.c.head = 5000, 30
-	b.failed = nil
-	b.run(t, time.Minute, nil)
-	require.ErrorIs(t, b.failed[0], chains.ErrReorg)
-	require.Equal(t, chains.Cursor{Chain: chainID, Next: 11, Parent: hash(10)}, *b.j.cursor)
-}
-
 func TestASourceThatAnswersNonsenseIsNotBelieved(t *testing.T) {
 	two := []chains.Event{event(5, 0, begins), event(6, 0, begins)}
 	for name, break_ := range map[string]func(*chain){
@@ -484,8 +522,8 @@ func TestAPlanIsTheFlowAsData(t *testing.T) {
 	x := tokens.Transfer{ID: hash(3)}
 	f.Steps[0].Shared = true
 	require.Equal(t, store.NewJob{Transfer: x, Chain: "root", Steps: []store.StepPlan{
-		{Name: "step", Lane: "lane", Strict: true, Seq: 9, Key: hash(3).Hex(), Poll: time.Minute, Wait: true, Shared: true, Next: map[store.Outcome]string{store.OK: "two", store.Superseded: "refunded"}},
-		{Name: "two", Lane: "lane", Strict: true, Seq: 9, Key: hash(3).Hex(), Poll: time.Minute, Next: map[store.Outcome]string{store.OK: "done", store.Failed: "credited"}},
+		{Name: "step", Lane: "lane", Strict: true, Seq: 9, Key: hash(3).Hex(), Poll: time.Minute, Wait: true, Shared: true, Chains: []string{"root", "subnet"}, Next: map[store.Outcome]string{store.OK: "two", store.Superseded: "refunded"}},
+		{Name: "two", Lane: "lane", Strict: true, Seq: 9, Key: hash(3).Hex(), Poll: time.Minute, Chains: []string{"root", "subnet"}, Next: map[store.Outcome]string{store.OK: "done", store.Failed: "credited"}},
 	}}, watch.Plan(f, x))
 }
 

@@ -113,7 +113,7 @@ func (h *handler) flow() flow.Flow {
 		}
 	}
 	return flow.Flow{
-		Name: "flow", Chain: "root", Steps: []flow.Step{step},
+		Name: "flow", Chain: "root", Chains: []string{"root"}, Steps: []flow.Step{step},
 		Decode: func(chains.Event) (tokens.Transfer, bool, error) { return tokens.Transfer{}, false, nil },
 	}
 }

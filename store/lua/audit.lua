@@ -3,7 +3,7 @@
 -- (from its plan: it begins again, and the chain says how far it really is),
 -- its rows in queue, index and bindings.
 -- keys: epoch journal
--- keys: facts transfers plans jobs ledger queue lanes ready leases paused bind index waits offers offered
+-- keys: facts transfers plans jobs ledger queue lanes ready leases paused bind index waits offers offered evidence forks held
 -- args: per transfer: id, route, time, place, number of index rows, rows
 -- reply: OK, repairs
 local repairs = 0
@@ -37,7 +37,7 @@ while at <= nargs do
     local j, plan = get(id), cjson.decode(plantext)
     if j.st == 'pending' then
       if call('HEXISTS', K.lanes, j.l) == 0 then
-        call('HSET', K.lanes, j.l, j.x and 's 0' or 'l 0')
+        call('HSET', K.lanes, j.l, modeof(j.x, plan[j.n + 1]))
         repairs = repairs + 1
       end
       if not call('ZSCORE', K.queue, row(id, j)) then dirty[j.l] = true end
@@ -47,12 +47,17 @@ while at <= nargs do
         shared[j.k] = true
       end
     end
-    if j.st == 'pending' or j.st == 'parked' then
+    local held = call('HEXISTS', K.held, id) == 1
+    if j.st == 'pending' or j.st == 'parked' and not held then
       for i = j.n, #plan - 1 do
         if plan[i + 1].k ~= '' and not plan[i + 1].f then mend(K.bind, bindrow(id, plan[i + 1].k, i)) end
       end
     end
     mend(K.index, worksheet(id, j))
+    if not held then
+      if j.b then mend(K.evidence, origin(id, j)) end
+      for _, r in ipairs(restson(id, j, plan)) do mend(K.evidence, r) end
+    end
     for k = 1, nrows do mend(K.index, args(at + 4 + k)) end
   end
   at = at + 5 + nrows

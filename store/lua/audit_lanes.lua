@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
--- audit_lanes: a lane with jobs is leased, paused or ready, and exactly one of
--- them; a lease has both its halves.
--- keys: epoch journal jobs queue lanes ready leases leased paused
+-- audit_lanes: a lane with jobs is leased, paused, stopped or ready; a lease has both its halves.
+-- keys: epoch journal jobs queue lanes ready leases leased paused forks
 -- args: none
 -- reply: OK, repairs
 local repairs = 0

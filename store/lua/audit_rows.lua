@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- audit_rows: remove rows of queue and index that no job answers for.
--- keys: epoch journal jobs queue lanes ready leases paused index
+-- keys: epoch journal jobs queue lanes ready leases paused index forks
 -- args: 1 'queue' or 'index', then rows
 -- reply: OK, repairs
 local repairs = 0

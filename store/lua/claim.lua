@@ -4,7 +4,7 @@
 -- head, in order; a loose one gives whatever is due.
 -- A job whose worker died is given alone, so that it cannot take others along.
 -- keys: epoch ops ops_old journal fence
--- keys: jobs transfers queue lanes ready leases leased paused riding
+-- keys: jobs transfers queue lanes ready leases leased paused riding forks
 -- args: 1 worker  2 most jobs  3 lease time, ms
 -- reply: NONE | OK, lane, epoch, counter, until, step, (id, job, transfer, riding)*
 local function grant(lane, l, till)

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- discard: an operator gives a parked job up. Its row stays, and retry undoes it.
--- keys: epoch ops ops_old journal jobs ledger index
+-- keys: epoch ops ops_old journal jobs ledger index held
 -- args: 1 id  2 who  3 why
--- reply: OK | UNKNOWN | NOTPARKED
+-- reply: OK | UNKNOWN | NOTPARKED | HELD
 local done = replay()
 if done then return done end
 
@@ -10,6 +10,7 @@ local id, who = args(1), args(2)
 local j = get(id)
 if not j then return {'UNKNOWN'} end
 if j.st ~= 'parked' then return {'NOTPARKED'} end
+if call('HEXISTS', K.held, id) == 1 then return {'HELD'} end
 local old = worksheet(id, j)
 j.d, j.re, j.e = true, 'operator', args(3)
 write(id, j.s, '', 'operator', args(3), who)

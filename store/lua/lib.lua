@@ -9,11 +9,12 @@
 --   l lane    x strict   q seq, padded   st status   at attempts   cr crashes
 --   nb not before, ms   e last error   re reason   ca, ua created, updated, ms
 --   d discarded   b chain it began on   p where it began: height and log, padded
---   k shared key it waits for
+--   k shared key it waits for   g lines of the ledger that no longer count
 -- A plan (hash plans) is a list of steps:
 --   n name  l lane  x strict  q seq  k key  p poll ms  w only waits
 --   o outcome -> name of the next step or terminal status
 --   f the key is shared: each fact decides one of those who wait for it
+--   c chains its lane relies on   b (of the first step) chain it begins on
 local call = redis.call
 local args = function(i) return ARGV[i + 5] end
 local nargs = #ARGV - 5
@@ -87,11 +88,31 @@ local function worksheet(id, j)
   return 'w\n' .. j.r .. '\n' .. j.st .. '\n' .. step .. '\n' .. j.t .. '\n' .. id
 end
 
+-- The chains that have forked, name to record. A lane that relies on one of
+-- them, by the names behind its mode in lanes, stands still.
+local forked
+local function forks()
+  if not forked then
+    forked = {}
+    local all = call('HGETALL', K.forks)
+    for i = 1, #all, 2 do forked[all[i]] = cjson.decode(all[i + 1]) end
+  end
+  return forked
+end
+local function stopped(mode)
+  for chain in string.gmatch(mode, '\n([^\n]+)') do
+    if forks()[chain] then return chain end
+  end
+end
+local function modeof(x, step)
+  return (x and 's 0' or 'l 0') .. (step.c and #step.c > 0 and '\n' .. table.concat(step.c, '\n') or '')
+end
+
 -- Lanes whose head may have changed; touched once at the end of a script.
 local dirty = {}
 
--- touch says from when a lane may be claimed. A leased or paused lane may not;
--- an empty one is forgotten.
+-- touch says from when a lane may be claimed. A leased, paused or stopped lane
+-- may not; an empty one is forgotten.
 local function touch(lane)
   local head = call('ZRANGEBYLEX', K.queue, first(lane), last(lane), 'LIMIT', 0, 1)[1]
   local held = call('ZSCORE', K.leases, lane) or call('HEXISTS', K.paused, lane) == 1
@@ -100,8 +121,9 @@ local function touch(lane)
     if not held then call('HDEL', K.lanes, lane) end
     return
   end
-  if held then call('ZREM', K.ready, lane) return end
-  local mode, turn = string.match(call('HGET', K.lanes, lane) or 'l 0', '(%a) (%d+)')
+  local text = call('HGET', K.lanes, lane) or 'l 0'
+  if held or stopped(text) then call('ZREM', K.ready, lane) return end
+  local mode, turn = string.match(text, '(%a) (%d+)')
   local at
   if mode == 's' then
     local j = get(rowid(head))
@@ -129,7 +151,7 @@ local function enter(id, j, step)
   j.s, j.l, j.q = step.n, step.l, step.q
   local mode = modes[step.l] or call('HGET', K.lanes, step.l)
   if not mode then
-    mode = step.x and 's 0' or 'l 0'
+    mode = modeof(step.x, step)
     call('HSET', K.lanes, step.l, mode)
   end
   modes[step.l] = mode
@@ -168,7 +190,30 @@ local function write(id, step, outcome, reason, note, by, fact)
   call('HSET', K.ledger, id, (call('HGET', K.ledger, id) or '') .. line)
 end
 
+-- Evidence: what rests on which height of a chain. Rows `chain, kind, at, what`:
+-- b a transfer began there, f a fact is from there, a it advanced a transfer;
+-- v a look at the chain advanced a transfer, at a time instead of a height.
+local function spot(chain, kind, at, what) return chain .. '\n' .. kind .. '\n' .. at .. '\n' .. what end
+local function seconds(n) return string.format('%020.0f', n) end
+-- rests lists the rows of one end of a step.
+local function rests(id, step, f, at)
+  if f then
+    if f.chain == '' then return {} end
+    return {spot(f.chain, 'a', string.sub(f.pos, 1, 20), id)}
+  end
+  local rows = {}
+  for i, chain in ipairs(step.c or {}) do rows[i] = spot(chain, 'v', seconds(at), id) end
+  return rows
+end
+local function origin(id, j) return spot(j.b, 'b', string.sub(j.p, 1, 20), id) end
+local function fromwhere(f) return spot(f.chain, 'f', string.sub(f.pos, 1, 20), f.key .. '\n' .. f.id) end
+
 local function bindrow(id, key, i) return key .. '\n' .. id .. '\n' .. string.format('%02d', i) end
+
+-- bytx lets a transfer be found by a transaction of its ledger.
+local function bytx(id, f)
+  if not string.match(f.tx, '^0x0*$') then call('ZADD', K.index, 0, 't\n' .. f.tx .. '\n' .. id) end
+end
 
 -- advance ends step i (which may lie ahead of the job's own) with an outcome.
 -- It is the only way forward, and nothing goes back. A plan that has no way on
@@ -199,7 +244,8 @@ local function advance(id, j, plan, i, outcome, reason, note, by, fact, f)
     local step = plan[k + 1]
     if step.k ~= '' and not step.f then call('ZREM', K.bind, bindrow(id, step.k, k)) end
   end
-  if f and not string.match(f.tx, '^0x0*$') then call('ZADD', K.index, 0, 't\n' .. f.tx .. '\n' .. id) end
+  for _, r in ipairs(rests(id, ended, f, math.floor(now / 1000))) do call('ZADD', K.evidence, 0, r) end
+  if f then bytx(id, f) end
   call('ZREM', K.index, old)
   call('ZADD', K.index, 0, worksheet(id, j))
   put(id, j)
@@ -218,10 +264,35 @@ local function park(id, j, reason, note, by)
   journal('parked', id, 'from', j.s, 'reason', reason, 'by', by)
 end
 
--- told says whether a fact is in a job's ledger: it decided a step of it before.
-local function told(id, f, ledger)
-  return string.find(ledger or call('HGET', K.ledger, id) or '', '"id":"' .. f.id .. '"', 1, true) ~= nil
+-- counted is a job's ledger without the lines that a fork has undone.
+local function counted(id, j)
+  local text = call('HGET', K.ledger, id) or ''
+  if not j.g then return text end
+  local void, lines, n = {}, {}, 0
+  for _, i in ipairs(j.g) do void[i] = true end
+  for line in string.gmatch(text, '[^\n]+') do
+    n = n + 1
+    if not void[n] then lines[#lines + 1] = line .. '\n' end
+  end
+  return table.concat(lines)
 end
+
+-- restson lists the rows of all ends of a transfer's steps that count.
+local function restson(id, j, plan)
+  local rows = {}
+  for line in string.gmatch(counted(id, j), '[^\n]+') do
+    local l = cjson.decode(line)
+    for _, step in ipairs(plan) do
+      if (l.outcome ~= '' or l.fact) and step.n == l.step then
+        for _, r in ipairs(rests(id, step, l.fact, l.at)) do rows[#rows + 1] = r end
+      end
+    end
+  end
+  return rows
+end
+
+-- told says whether a fact is in a ledger: it decided a step before.
+local function told(ledger, f) return string.find(ledger, '"id":"' .. f.id .. '"', 1, true) ~= nil end
 
 -- decide applies one fact to one job: at the first of its steps, from the one
 -- it is at, that waits for the fact's key.
@@ -253,7 +324,7 @@ local function consume(id, j, plan, ledger)
     if j.st ~= 'pending' then return end
     local raw = string.sub(entry, 17)
     local f = cjson.decode(raw)
-    if not ledger or not told(id, f, ledger) then decide(id, j, plan, raw, f) end
+    if not ledger or not told(ledger, f) then decide(id, j, plan, raw, f) end
   end
 end
 
@@ -262,7 +333,9 @@ end
 local function offer(raw, f)
   if call('HSETNX', K.offered, f.id, '\n' .. raw) == 1 then
     call('ZADD', K.offers, 0, f.key .. '\n' .. f.pos .. '\n' .. f.id)
+    if f.chain ~= '' then call('ZADD', K.evidence, 0, fromwhere(f)) end
     shared[f.key] = true
+    return true
   end
 end
 
@@ -279,7 +352,8 @@ local function waiting(key)
 end
 
 -- deal gives the facts of a shared key to those who wait for it, the oldest to
--- the oldest, each once. An event is no answer to what began after it.
+-- the oldest, each once. An event is no answer to what began after it, and while
+-- its chain is forked there it belongs to those who had it, see accept.
 local function deal(key)
   local n, from = 0, first(key)
   while true do
@@ -293,6 +367,8 @@ local function deal(key)
       local f = raw and cjson.decode(raw)
       if not f then
         call('ZREM', K.offers, r) -- a key was lost
+      elseif forks()[f.chain] and string.sub(f.pos, 1, 20) >= forks()[f.chain].from then
+        -- nobody's yet
       elseif f.chain ~= j.b or f.pos >= j.p then
         call('ZREM', K.offers, r)
         call('HSET', K.offered, fact, id .. '\n' .. raw)
@@ -341,11 +417,198 @@ local function create(id, transfer, plantext, route, time, pos, rows)
     end
   end
   if #bind > 0 then call('ZADD', K.bind, unpack(bind)) end
+  if j.b then call('ZADD', K.evidence, 0, origin(id, j)) end
   call('ZADD', K.index, 0, worksheet(id, j), unpack(rows))
   put(id, j)
   journal('new', id, 'to', j.s, 'route', route)
   consume(id, j, plan)
   return true
+end
+
+-- seenagain says whether what ended a step rests on a fact that is there now: of
+-- a shared key the transfer takes the oldest that is on offer. used collects
+-- them, each for one end.
+local function seenagain(id, j, step, outcome, f, used)
+  if step.k == '' then return false end
+  local found, body
+  if step.f then
+    if f and string.match(call('HGET', K.offered, f.id) or '', '^[^\n]*') == id then return true end
+    for _, r in ipairs(call('ZRANGEBYLEX', K.offers, first(step.k), last(step.k))) do
+      local raw = string.match(call('HGET', K.offered, rowid(r)) or '', '^\n(.*)$')
+      local o = raw and cjson.decode(raw)
+      if o and o.outcome == outcome and (o.chain ~= j.b or o.pos >= j.p) then
+        call('ZREM', K.offers, r)
+        call('HSET', K.offered, o.id, id .. '\n' .. raw)
+        found, body = o, raw
+        break
+      end
+    end
+  else
+    local list = call('HGET', K.facts, step.k)
+    for _, entry in ipairs(list and cjson.decode(list) or {}) do
+      local o = cjson.decode(string.sub(entry, 17))
+      if o.outcome == outcome and not used[o.id] then
+        found, body = o, string.sub(entry, 17)
+        break
+      end
+    end
+  end
+  if not found then return false end
+  used[found.id] = true
+  used[#used + 1] = {step = step.n, fact = body}
+  for _, r in ipairs(rests(id, step, found)) do call('ZADD', K.evidence, 0, r) end
+  return true
+end
+
+-- shaky is the first of a transfer's steps whose end rests on what has changed
+-- and was not seen again (nil: none), and the facts that stand for the others. What looks saw has no height: all since a
+-- time counts, on every chain that the step's lane relies on.
+local function shaky(id, j, plan, chain, rec)
+  local low, used = nil, {}
+  for line in string.gmatch(counted(id, j), '[^\n]+') do
+    local l = cjson.decode(line)
+    for i = 0, #plan - 1 do
+      local step, changed = plan[i + 1], false
+      if l.outcome ~= '' and step.n == l.step then
+        if l.fact then
+          changed = l.fact.chain == chain and string.sub(l.fact.pos, 1, 20) >= rec.from
+        elseif seconds(l.at) >= rec.since then
+          for _, c in ipairs(step.c or {}) do changed = changed or c == chain end
+        end
+      end
+      if changed and not seenagain(id, j, step, l.outcome, l.fact, used) and (not low or i < low) then low = i end
+    end
+  end
+  local facts = {}
+  for i, u in ipairs(used) do facts[i] = u end
+  return low, facts
+end
+
+-- hold parks a transfer that rests on a block that has changed, whatever it was
+-- before, and keeps how it was. gone: it began in such a block.
+local function hold(id, chain, gone, note)
+  local text, now_is = call('HGET', K.held, id), call('HGET', K.jobs, id)
+  if not now_is then return false end
+  local j = cjson.decode(now_is)
+  local h = text and cjson.decode(text) or {j = now_is, p = j.p, c = {}, g = {}}
+  h.c[chain] = true
+  if gone then h.g[chain] = true end
+  call('HSET', K.held, id, cjson.encode(h))
+  call('ZADD', K.heldby, 0, chain .. '\n' .. h.p .. '\n' .. id)
+  if text then return false end
+
+  local old = worksheet(id, j)
+  if j.st == 'pending' then leave(id, j) end
+  write(id, j.s, '', 'finality_regress', note, 'watcher')
+  j.st, j.d, j.re, j.e = 'parked', false, 'finality_regress', note
+  call('ZREM', K.index, old)
+  call('ZADD', K.index, 0, worksheet(id, j))
+  put(id, j)
+  journal('held', id, 'chain', chain, 'gone', gone and '1' or '0')
+  return true
+end
+
+-- undo takes the ends of a transfer's steps from one on out of account.
+local function undo(id, j, plan, low)
+  local void, n = {}, 0
+  for _, i in ipairs(j.g or {}) do void[i] = true end
+  for _, r in ipairs(restson(id, j, plan)) do call('ZREM', K.evidence, r) end
+  for line in string.gmatch(call('HGET', K.ledger, id) or '', '[^\n]+') do
+    n = n + 1
+    local l = cjson.decode(line)
+    for i = low, #plan - 1 do
+      if (l.outcome ~= '' or l.fact) and plan[i + 1].n == l.step then void[n] = true end
+    end
+  end
+  j.g = {}
+  for i = 1, n do if void[i] then j.g[#j.g + 1] = i end end
+  if #j.g == 0 then j.g = nil end
+  for _, r in ipairs(restson(id, j, plan)) do call('ZADD', K.evidence, 0, r) end
+end
+
+-- letgo ends a hold. With everything seen again the transfer is what it was. Else
+-- it stands at the first step whose end is open again: at work if nothing was
+-- sent on the strength of it, that is, if all steps from there on only wait;
+-- parked for a person otherwise. Nothing is set back behind a payment unasked.
+-- The facts that stand for ends now go into the ledger, so that none counts for
+-- another one as well.
+local function letgo(id, h, who)
+  local old, plan = worksheet(id, get(id)), cjson.decode(call('HGET', K.plans, id))
+  local j, low = cjson.decode(h.j), h.low
+  call('HDEL', K.held, id)
+  for _, u in ipairs(h.u or {}) do
+    local counts = not low
+    for i = 0, (low or 0) - 1 do counts = counts or plan[i + 1].n == u.step end
+    if counts then
+      write(id, u.step, '', 'confirmed', '', who, u.fact)
+      bytx(id, cjson.decode(u.fact))
+    end
+  end
+  if not low then
+    if not h.u then write(id, j.s, '', 'confirmed', '', who) end
+    if j.st == 'pending' then
+      enter(id, j, plan[j.n + 1])
+      call('ZREM', K.index, old)
+      call('ZADD', K.index, 0, worksheet(id, j))
+      put(id, j)
+      consume(id, j, plan, counted(id, j))
+      return 'kept'
+    end
+  else
+    local sent = h.x or j.st == 'parked'
+    for i = low, j.n do sent = sent or not plan[i + 1].w end
+    j.n, j.at, j.cr, j.nb, j.d, j.k = low, 0, 0, now, false, nil
+    j.s, j.l, j.q = plan[low + 1].n, plan[low + 1].l, plan[low + 1].q
+    undo(id, j, plan, low)
+    write(id, j.s, '', 'finality_regress', 'its end is open again', who)
+    for i = low, #plan - 1 do
+      if plan[i + 1].k ~= '' and not plan[i + 1].f then call('ZADD', K.bind, 0, bindrow(id, plan[i + 1].k, i)) end
+    end
+    if sent then
+      j.st, j.re, j.e = 'parked', 'finality_regress', 'what ended this step is gone from the chain'
+    else
+      j.st, j.re, j.e = 'pending', '', ''
+      enter(id, j, plan[low + 1])
+    end
+  end
+  call('ZREM', K.index, old)
+  call('ZADD', K.index, 0, worksheet(id, j))
+  put(id, j)
+  if low and j.st == 'pending' then consume(id, j, plan, counted(id, j)) end
+  return low and (j.st == 'parked' and 'parked' or 'reopened') or 'kept'
+end
+
+-- rebegin takes note that a transfer whose beginning had gone begins again. It
+-- may be another message under the same number: then it has to begin anew, and
+-- where something was done for the old one a person must look.
+local function rebegin(id, chain, transfer, plantext, time, pos, rows)
+  local text = call('HGET', K.held, id)
+  local h = text and cjson.decode(text)
+  if not h or not h.g[chain] then return end
+  local function body(t)
+    return string.gsub(string.gsub(string.gsub(t, '"origin":{[^}]*}', ''), '"height":%d+', ''), '"at":%d+', '')
+  end
+  local stored, j, prior = call('HGET', K.transfers, id) or '{}', get(id), cjson.decode(h.j)
+  if body(stored) ~= body(transfer) then
+    write(id, j.s, '', 'finality_regress', 'another message has its number now', 'watcher')
+    if prior.n > 0 or prior.st ~= 'pending' or call('HEXISTS', K.riding, id) == 1 then h.x, h.low = true, 0 end
+  end
+
+  local t = cjson.decode(stored)
+  local index = worksheet(id, j)
+  call('ZREM', K.evidence, origin(id, j))
+  for _, who in ipairs({t.sender, t.recipient}) do call('ZREM', K.index, 'a\n' .. who .. '\n' .. j.t .. '\n' .. id) end
+  call('ZREM', K.index, index)
+  call('HSET', K.transfers, id, transfer)
+  call('HSET', K.plans, id, plantext)
+  j.t, j.p, prior.t, prior.p = time, pos, time, pos
+  put(id, j)
+  call('ZADD', K.index, 0, worksheet(id, j), unpack(rows))
+  call('ZADD', K.evidence, 0, origin(id, j))
+
+  h.g[chain], h.j = nil, cjson.encode(prior)
+  call('HSET', K.held, id, cjson.encode(h))
+  if not next(h.c) and not next(h.g) then letgo(id, h, 'watcher') end
 end
 
 -- lease reads the lease of a lane and says whether the caller's fence is its.
@@ -359,7 +622,7 @@ local function release(lane)
   call('HDEL', K.leased, lane)
   call('ZREM', K.leases, lane)
   local mode = call('HGET', K.lanes, lane)
-  if mode then call('HSET', K.lanes, lane, string.sub(mode, 1, 2) .. int(now)) end
+  if mode then call('HSET', K.lanes, lane, string.sub(mode, 1, 2) .. int(now) .. (string.match(mode, '\n.*$') or '')) end
   dirty[lane] = true
 end
 

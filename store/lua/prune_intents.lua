@@ -2,7 +2,7 @@
 -- prune_intents: forget decided intents that were reserved before a time, but
 -- never the highest nonce of an account: the next one is derived from it.
 -- Facts go by the time of their block, once nobody is bound to their key.
--- keys: epoch facts bind intents txstate attempts nonces
+-- keys: epoch facts bind intents txstate attempts nonces evidence
 -- args: 1 cut, Unix seconds  2 number of intents, rows of them; keys of facts
 -- reply: OK, number of rows
 local cut, n = tonumber(args(1)), 0
@@ -22,9 +22,15 @@ end
 for i = 3 + nrows, nargs do
   local list = call('HGET', K.facts, args(i))
   local old = list and #call('ZRANGEBYLEX', K.bind, first(args(i)), last(args(i)), 'LIMIT', 0, 1) == 0
+  local rows = {}
   for _, entry in ipairs(old and cjson.decode(list) or {}) do
-    if cjson.decode(string.sub(entry, 17)).at >= cut then old = false end
+    local f = cjson.decode(string.sub(entry, 17))
+    if f.at >= cut then old = false end
+    rows[#rows + 1] = fromwhere(f)
   end
-  if old then n = n + call('HDEL', K.facts, args(i)) end
+  if old then
+    n = n + call('HDEL', K.facts, args(i))
+    for _, r in ipairs(rows) do call('ZREM', K.evidence, r) end
+  end
 end
 return {'OK', int(n)}

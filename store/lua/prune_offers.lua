@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- prune_offers: forget facts of shared keys from before a time: those taken by a
 -- transfer that is forgotten too, and those nobody took while nobody waits.
--- keys: epoch jobs waits offers offered
+-- keys: epoch jobs waits offers offered evidence
 -- args: 1 cut, Unix seconds, then ids of facts
 -- reply: OK, number of facts
 local cut, n = tonumber(args(1)), 0
@@ -13,6 +13,7 @@ for i = 2, nargs do
   if f and not held then
     call('HDEL', K.offered, args(i))
     call('ZREM', K.offers, f.key .. '\n' .. f.pos .. '\n' .. f.id)
+    call('ZREM', K.evidence, fromwhere(f))
     n = n + 1
   end
 end

@@ -3,7 +3,7 @@
 -- have killed them: the head of a strict lane, every job of a loose one. At
 -- three in a row a loose job is parked; a strict head backs off.
 -- keys: epoch journal
--- keys: jobs ledger queue lanes ready leases leased paused index waits
+-- keys: jobs ledger queue lanes ready leases leased paused index waits forks
 -- args: none
 -- reply: OK, number of lanes
 local lanes = call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', 0, 100)

@@ -4,7 +4,7 @@
 -- and from what the chain says, and no nonce with an intent is given again,
 -- however far the chain's answer lags.
 -- keys: epoch ops ops_old journal
--- keys: jobs leased intents txdata txstate nonces live txkeys riding
+-- keys: jobs leased intents txdata txstate nonces live txkeys riding lanes forks cursors
 -- args: 1 chain:account  2 key  3 lane, 4 epoch and 5 counter of the fence
 --       (lane '' = none)  6 the chain's nonce  7 most undecided intents
 --       8 intent as JSON  9 call data  10 chain, then members
@@ -15,6 +15,15 @@ if done then return done end
 local account, key, lane = args(1), args(2), args(3)
 local holder = call('HGET', K.txkeys, args(10) .. '\n' .. key)
 if holder then return {'EXISTS', holder} end
+
+-- Nothing new is sent to a chain that has forked, nor for a lane that relies on
+-- one: a worker that asked before the fork was found gets no nonce after it.
+local fork = stopped(lane ~= '' and call('HGET', K.lanes, lane) or '')
+for _, name in ipairs(call('HKEYS', K.forks)) do
+  local cursor = call('HGET', K.cursors, name) or ''
+  if string.match(cursor, '^%d+') == string.match(account, '^%d+') then fork = name end
+end
+if fork then return {'BUSY', 'a final block of ' .. fork .. ' has changed'} end
 
 -- The lane must be the caller's, and a member that came with the lease must
 -- still be at the step it was looked at.

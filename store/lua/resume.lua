@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- resume: the lane may be claimed again.
--- keys: epoch journal jobs queue lanes ready leases paused
+-- keys: epoch journal jobs queue lanes ready leases paused forks
 -- args: 1 lane  2 who
 -- reply: OK
 call('HDEL', K.paused, args(1))

@@ -3,9 +3,10 @@
 -- when it is reaped, not when its time is over: until then nobody else could
 -- have had the lane. A verdict on a job that has left its step is ignored, and
 -- so is an outcome where the key is shared: a look cannot tell whose event it
--- saw, only the events themselves are dealt out.
+-- saw, only the events themselves are dealt out. Nor does an outcome count while
+-- a chain is forked that the lane relies on: it may have been seen up there.
 -- keys: epoch ops ops_old journal
--- keys: plans jobs ledger queue lanes ready leases leased paused bind index waits offers offered
+-- keys: plans jobs ledger queue lanes ready leases leased paused bind index waits offers offered evidence forks
 -- args: 1 lane  2 epoch  3 counter, then per verdict: id, step, outcome or '',
 --       reason, fact as JSON or '', delay ms, cause, '1' counts, '1' parks
 -- reply: OK | STALE
@@ -18,6 +19,7 @@ if not l then
   journal('stale', lane, 'verb', 'settle', 'fence', args(2) .. '/' .. args(3))
   return {'STALE'}
 end
+local fork = stopped(call('HGET', K.lanes, lane) or '')
 
 for at = 4, nargs, 9 do
   local id, outcome, reason, fact, cause = args(at), args(at + 2), args(at + 3), args(at + 4), args(at + 6)
@@ -25,7 +27,7 @@ for at = 4, nargs, 9 do
   if j and j.st == 'pending' and j.s == args(at + 1) and j.l == lane then
     if outcome ~= '' then
       local plan = call('HGET', K.plans, id)
-      if j.k then
+      if j.k or fork then
         again(id, j, now + cjson.decode(plan or '[]')[j.n + 1].p)
         put(id, j)
       elseif plan then

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- wake: bring the next look at a job forward to now.
--- keys: epoch jobs queue lanes ready leases paused
+-- keys: epoch jobs queue lanes ready leases paused forks
 -- args: 1 id
 -- reply: OK | UNKNOWN
 local id = args(1)

@@ -45,6 +45,12 @@ type Store interface {
 	Live(ctx context.Context, chain chains.ID, account common.Address) ([]chains.Intent, error)
 	Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (chains.Intent, bool, error)
 	Replay(ctx context.Context, in chains.Intent) error
+	Forked(ctx context.Context, chain string) (store.Fork, bool, error)
+	Trail(ctx context.Context, chain string, to uint64) ([]chains.Block, error)
+	Quarantine(ctx context.Context, chain string, compared chains.Cursor, good chains.Block, why string) (store.Fork, error)
+	Reread(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
+	AcceptFork(ctx context.Context, f store.Fork, to chains.Cursor, who string) (store.Accepted, error)
+	QuarantinedFacts(ctx context.Context, max int) ([]store.Quarantined, error)
 }
 
 var (
@@ -68,23 +74,40 @@ type Model struct {
 	leases       map[string]*modelLease
 	paused       map[string]string
 	intents      map[slot]*modelIntent
+	forks        map[string]*modelFork
+	trail        map[string][]chains.Block // ascending
+	evidence     map[spot]bool
+	quarantine   map[string][]store.Quarantined // by key, in order
+	held         map[common.Hash]*modelHold
 }
 
 type modelJob struct {
 	store.Job
 	plan  []store.StepPlan
-	chain string          // it began on
-	seen  map[string]bool // facts in its ledger
+	chain string        // it began on
+	facts []*store.Fact // behind each line of History, if there is one
+	void  map[int]bool  // lines that a fork has undone
+}
+
+// told says whether a fact is behind a line that counts.
+func (j *modelJob) told(f store.Fact) bool {
+	for i, g := range j.facts {
+		if g != nil && !j.void[i] && factID(*g) == factID(f) {
+			return true
+		}
+	}
+	return false
 }
 
 // offer is a fact of a shared key.
 type offer struct {
 	store.Fact
-	taken bool
+	taker common.Hash // zero: nobody yet
 }
 
 type modelLane struct {
 	strict bool
+	chains []string
 	turn   time.Time // when it was last given back
 }
 
@@ -117,6 +140,7 @@ func NewModel(epoch uint64, now func() time.Time) *Model {
 		LeaseTime: 30 * time.Second, Now: now, epoch: epoch,
 		cursors: map[string]chains.Cursor{}, jobs: map[common.Hash]*modelJob{}, facts: map[string][]modelFact{}, offers: map[string]*offer{},
 		modes: map[string]modelLane{}, leases: map[string]*modelLease{}, paused: map[string]string{}, intents: map[slot]*modelIntent{},
+		forks: map[string]*modelFork{}, trail: map[string][]chains.Block{}, evidence: map[spot]bool{}, quarantine: map[string][]store.Quarantined{}, held: map[common.Hash]*modelHold{},
 	}
 }
 
@@ -127,9 +151,25 @@ func (m *Model) Clone() *Model {
 	c.jobs, c.facts = map[common.Hash]*modelJob{}, map[string][]modelFact{}
 	c.leases, c.intents = map[string]*modelLease{}, map[slot]*modelIntent{}
 	for id, j := range m.jobs {
-		k := *j
-		k.History, k.seen = slices.Clone(j.History), maps.Clone(j.seen)
-		c.jobs[id] = &k
+		c.jobs[id] = j.clone()
+	}
+	c.evidence, c.forks, c.held = maps.Clone(m.evidence), map[string]*modelFork{}, map[common.Hash]*modelHold{}
+	for k, f := range m.forks {
+		n := *f
+		c.forks[k] = &n
+	}
+	for k, h := range m.held {
+		n := *h
+		n.prior, n.chains, n.gone = h.prior.clone(), maps.Clone(h.chains), maps.Clone(h.gone)
+		c.held[k] = &n
+	}
+	c.trail = map[string][]chains.Block{}
+	for k, b := range m.trail {
+		c.trail[k] = slices.Clone(b)
+	}
+	c.quarantine = map[string][]store.Quarantined{}
+	for k, q := range m.quarantine {
+		c.quarantine[k] = slices.Clone(q)
 	}
 	for k, f := range m.facts {
 		c.facts[k] = slices.Clone(f)
@@ -176,16 +216,30 @@ func (m *Model) InitCursor(_ context.Context, chain string, c chains.Cursor) err
 
 // Ingest is store.DB's.
 func (m *Model) Ingest(_ context.Context, chain string, from, to chains.Cursor, jobs []store.NewJob, facts []store.Fact) error {
+	if m.forks[chain] != nil {
+		return store.ErrForked
+	}
 	if c, ok := m.cursors[chain]; !ok || c != from {
 		return store.ErrCursor
 	}
 	m.cursors[chain] = to
+	for _, f := range facts {
+		if f.Chain == chain {
+			m.record(chain, f.Height, f.BlockHash)
+		}
+	}
+	if to.Next > from.Next {
+		m.record(chain, to.Next-1, to.Parent)
+	}
 	m.bring(chain, jobs, facts)
 	return nil
 }
 
 // Backfill is store.DB's.
 func (m *Model) Backfill(_ context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (int, int, error) {
+	if m.forks[chain] != nil && len(jobs)+len(facts) > 0 {
+		return 0, 0, store.ErrForked
+	}
 	c, a := m.bring(chain, jobs, facts)
 	return c, a, nil
 }
@@ -200,6 +254,7 @@ func (m *Model) bring(chain string, jobs []store.NewJob, facts []store.Fact) (cr
 		if f.Shared {
 			if m.offers[factID(f)] == nil {
 				m.offers[factID(f)] = &offer{Fact: f}
+				m.keepFact(f)
 			}
 			continue
 		}
@@ -208,22 +263,25 @@ func (m *Model) bring(chain string, jobs []store.NewJob, facts []store.Fact) (cr
 		if fresh {
 			m.arrivals++
 			m.facts[f.Key] = append(m.facts[f.Key], modelFact{f, m.arrivals})
+			m.keepFact(f)
 		}
 		for _, j := range m.jobs {
-			if j.Status == tokens.Pending && (fresh || !j.seen[factID(f)]) && m.decide(j, f) {
+			if j.Status == tokens.Pending && (fresh || !j.told(f)) && m.decide(j, f) {
 				advanced++
 			}
 		}
 	}
 	for _, n := range jobs {
 		id := n.Transfer.ID
+		m.rebegin(chain, n)
 		if m.jobs[id] != nil {
 			continue
 		}
 		created++
-		j := &modelJob{plan: n.Steps, chain: cmp.Or(n.Chain, chain), seen: map[string]bool{}}
+		j := &modelJob{plan: n.Steps, chain: cmp.Or(n.Chain, chain), void: map[int]bool{}}
 		j.Transfer, j.Status, j.CreatedAt = n.Transfer, tokens.Pending, m.now()
 		m.jobs[id] = j
+		m.evidence[j.origin()] = true
 		m.enter(j, 0)
 		m.consume(j)
 	}
@@ -241,7 +299,6 @@ func (j *modelJob) waits() string {
 // deal gives each fact of a shared key to one who waits for it: of the lowest
 // such key, the oldest fact that fits to the oldest who waits.
 func (m *Model) deal() int {
-	place := func(height uint64, index uint) string { return fmt.Sprintf("%020d%010d", height, index) }
 	for n := 0; ; n++ {
 		type pair struct {
 			key, fact, id string
@@ -251,15 +308,13 @@ func (m *Model) deal() int {
 		var best *pair
 		for _, o := range m.offers {
 			var oldest *modelJob
-			at := func(j *modelJob) string {
-				return place(j.Transfer.Height, j.Transfer.Origin.Index) + j.Transfer.ID.Hex()
-			}
+			at := func(j *modelJob) string { return j.place() + j.Transfer.ID.Hex() }
 			for _, j := range m.jobs {
 				if j.waits() == o.Key && (oldest == nil || at(j) < at(oldest)) {
 					oldest = j
 				}
 			}
-			if o.taken || oldest == nil || o.Chain == oldest.chain && place(o.Height, o.LogIndex) < at(oldest)[:30] {
+			if f := m.forks[o.Chain]; o.taker != (common.Hash{}) || f != nil && o.Height >= f.From || oldest == nil || o.Chain == oldest.chain && place(o.Height, o.LogIndex) < at(oldest)[:30] {
 				continue
 			}
 			p := &pair{o.Key, place(o.Height, o.LogIndex) + factID(o.Fact), at(oldest), o, oldest}
@@ -270,7 +325,7 @@ func (m *Model) deal() int {
 		if best == nil {
 			return n
 		}
-		best.o.taken = true
+		best.o.taker = best.j.Transfer.ID
 		m.advance(best.j, best.j.StepIndex, best.o.Outcome, best.o.Reason, "", "event", &best.o.Fact)
 	}
 }
@@ -280,7 +335,7 @@ func (m *Model) enter(j *modelJob, i int) {
 	s := j.plan[i]
 	j.StepIndex, j.Step, j.Lane, j.Seq = i, s.Name, s.Lane, s.Seq
 	if _, ok := m.modes[s.Lane]; !ok {
-		m.modes[s.Lane] = modelLane{strict: s.Strict}
+		m.modes[s.Lane] = modelLane{strict: s.Strict, chains: s.Chains}
 	}
 	j.Strict = m.modes[s.Lane].strict
 	j.NotBefore, j.UpdatedAt = m.now(), m.now()
@@ -312,7 +367,7 @@ func (m *Model) consume(j *modelJob) {
 	}
 	slices.SortFunc(found, func(a, b modelFact) int { return cmp.Compare(a.arrival, b.arrival) })
 	for _, f := range found {
-		if j.Status == tokens.Pending && !j.seen[factID(f.Fact)] {
+		if j.Status == tokens.Pending && !j.told(f.Fact) {
 			m.decide(j, f.Fact)
 		}
 	}
@@ -328,6 +383,9 @@ func (m *Model) advance(j *modelJob, i int, o store.Outcome, reason, note, by st
 		}
 	}
 	m.write(j, store.Entry{Step: ended.Name, Outcome: o, Reason: reason, Note: note, By: by}, f)
+	for _, s := range rests(j, ended, f, uint64(m.now().Unix())) {
+		m.evidence[s] = true
+	}
 	j.Reason, j.Err, j.Attempts, j.Crashes, j.UpdatedAt = reason, note, 0, 0, m.now()
 	if tokens.Status(to).Terminal() {
 		j.StepIndex, j.Step, j.Status = i, ended.Name, tokens.Status(to)
@@ -345,9 +403,8 @@ func (m *Model) write(j *modelJob, e store.Entry, f *store.Fact) {
 	e.At = uint64(m.now().Unix())
 	if f != nil {
 		e.Tx, e.Chain, e.Height, e.At = f.Tx, f.Chain, f.Height, f.At
-		j.seen[factID(*f)] = true
 	}
-	j.History = append(j.History, e)
+	j.History, j.facts = append(j.History, e), append(j.facts, f)
 }
 
 // order is the queue of a lane.
@@ -400,7 +457,7 @@ func (m *Model) Claim(_ context.Context, worker string, most int) (store.Lease, 
 	var since time.Time
 	for lane := range m.modes {
 		q := m.order(lane)
-		if len(q) == 0 || m.leases[lane] != nil || m.paused[lane] != "" || m.ready(q).After(m.now()) {
+		if len(q) == 0 || m.leases[lane] != nil || m.paused[lane] != "" || m.stopped(lane) != "" || m.ready(q).After(m.now()) {
 			continue
 		}
 		if at := m.ready(q); best == nil || cmp.Or(at.Compare(since), strings.Compare(lane, best[0].Lane)) < 0 {
@@ -436,8 +493,8 @@ func (m *Model) Claim(_ context.Context, worker string, most int) (store.Lease, 
 	return store.Lease{Fence: l.fence, Step: l.step, Jobs: jobs, Until: l.until, Worker: worker}, true, nil
 }
 
-// held is the lease a fence belongs to.
-func (m *Model) held(f chains.Fence) *modelLease {
+// owner is the lease a fence belongs to.
+func (m *Model) owner(f chains.Fence) *modelLease {
 	if l := m.leases[f.Lane]; l != nil && l.fence == f {
 		return l
 	}
@@ -446,7 +503,7 @@ func (m *Model) held(f chains.Fence) *modelLease {
 
 // Extend is store.DB's.
 func (m *Model) Extend(_ context.Context, l store.Lease) (store.Lease, error) {
-	h := m.held(l.Fence)
+	h := m.owner(l.Fence)
 	if h == nil {
 		return l, store.ErrStale
 	}
@@ -457,7 +514,7 @@ func (m *Model) Extend(_ context.Context, l store.Lease) (store.Lease, error) {
 
 // Settle is store.DB's.
 func (m *Model) Settle(_ context.Context, l store.Lease, verdicts []store.Verdict) error {
-	h := m.held(l.Fence)
+	h := m.owner(l.Fence)
 	if h == nil {
 		return store.ErrStale
 	}
@@ -467,7 +524,7 @@ func (m *Model) Settle(_ context.Context, l store.Lease, verdicts []store.Verdic
 			continue
 		}
 		switch {
-		case v.Advance != "" && j.waits() != "":
+		case v.Advance != "" && (j.waits() != "" || m.stopped(j.Lane) != ""):
 			j.NotBefore, j.UpdatedAt = m.now().Add(j.plan[j.StepIndex].Poll), m.now()
 		case v.Advance != "":
 			m.advance(j, j.StepIndex, v.Advance, v.Reason, v.Cause, h.worker, v.Fact)
@@ -543,6 +600,9 @@ func (m *Model) parked(id common.Hash) (*modelJob, error) {
 	if j.Status != tokens.Parked {
 		return nil, store.ErrNotParked
 	}
+	if m.held[id] != nil {
+		return nil, store.ErrHeld
+	}
 	return j, nil
 }
 
@@ -602,10 +662,10 @@ func (m *Model) Lanes(context.Context) ([]store.LaneInfo, error) {
 
 func (m *Model) lane(lane string, strict bool) store.LaneInfo {
 	q := m.order(lane)
-	info := store.LaneInfo{Name: lane, Strict: strict, Depth: len(q), Paused: m.paused[lane]}
+	info := store.LaneInfo{Name: lane, Strict: strict, Depth: len(q), Paused: m.paused[lane], Forked: m.stopped(lane)}
 	if len(q) > 0 {
 		info.HeadSeq, info.LastErr = q[0].Seq, q[0].Err
-		if m.leases[lane] == nil && info.Paused == "" {
+		if m.leases[lane] == nil && info.Paused == "" && info.Forked == "" {
 			info.NotBefore = m.ready(q)
 		}
 	}

@@ -45,8 +45,16 @@ func (m *Model) Reserve(_ context.Context, chain chains.ID, account common.Addre
 			return in.copy(), true, nil
 		}
 	}
+	for name := range m.forks {
+		if m.cursors[name].Chain == chain {
+			return chains.Intent{}, false, chains.ErrBusy
+		}
+	}
+	if tx.Fence.Lane != "" && m.stopped(tx.Fence.Lane) != "" {
+		return chains.Intent{}, false, chains.ErrBusy
+	}
 	if tx.Fence.Lane != "" {
-		l := m.held(tx.Fence)
+		l := m.owner(tx.Fence)
 		if l == nil {
 			return chains.Intent{}, false, store.ErrStale
 		}

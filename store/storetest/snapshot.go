@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -33,7 +34,31 @@ func Snapshot(ctx context.Context, s Store, of Scope) ([]string, error) {
 			return nil, err
 		}
 		say("cursor %s %v %v", c, cur, ok)
+		f, ok, err := s.Forked(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			say("fork %+v", f)
+		}
+		trail, err := s.Trail(ctx, c, math.MaxUint64)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range trail {
+			say("trail %s %d %s", c, b.Number, b.Hash)
+		}
 	}
+	aside, err := s.QuarantinedFacts(ctx, 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	var facts []string
+	for _, q := range aside {
+		facts = append(facts, fmt.Sprintf("quarantined %+v", q))
+	}
+	slices.Sort(facts)
+	out = append(out, facts...)
 	for _, id := range of.Jobs {
 		j, ok, err := s.Get(ctx, id)
 		if err != nil {
@@ -49,7 +74,7 @@ func Snapshot(ctx context.Context, s Store, of Scope) ([]string, error) {
 	}
 	slices.SortFunc(lanes, func(a, b store.LaneInfo) int { return cmp.Compare(a.Name, b.Name) })
 	for _, l := range lanes {
-		say("lane %s strict=%v depth=%d head=%d at=%s leased=%q paused=%q err=%q", l.Name, l.Strict, l.Depth, l.HeadSeq, stampOf(l.NotBefore), l.Leased, l.Paused, l.LastErr)
+		say("lane %s strict=%v depth=%d head=%d at=%s leased=%q paused=%q forked=%q err=%q", l.Name, l.Strict, l.Depth, l.HeadSeq, stampOf(l.NotBefore), l.Leased, l.Paused, l.Forked, l.LastErr)
 	}
 	if of.Pages {
 		if err := readings(ctx, s, lanes, say); err != nil {

@@ -72,6 +72,23 @@ func (n *Node) Reorg(depth int, forget bool) {
 	})
 }
 
+// Branch is a chain as it was, to come back to.
+type Branch []*block
+
+// Branch is the chain as it is.
+func (n *Node) Branch() (b Branch) {
+	n.locked(func() { b = append(b, n.blocks...) })
+	return b
+}
+
+// Restore makes an earlier chain the canonical one again.
+func (n *Node) Restore(b Branch) {
+	n.locked(func() {
+		n.seed++
+		n.blocks = append([]*block{}, b...)
+	})
+}
+
 // Hash is the canonical hash at a height.
 func (n *Node) Hash(height uint64) (h common.Hash) {
 	n.locked(func() { h = n.blocks[height].hash })

@@ -232,6 +232,39 @@ func (s *session) Backfill(ctx context.Context, chain string, jobs []store.NewJo
 	return c, a, err
 }
 
+func (s *session) Forked(ctx context.Context, chain string) (f store.Fork, ok bool, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { f, ok, err = m.Forked(ctx, chain); return err })
+	return f, ok, err
+}
+
+func (s *session) Trail(ctx context.Context, chain string, to uint64) (out []chains.Block, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { out, err = m.Trail(ctx, chain, to); return err })
+	return out, err
+}
+
+func (s *session) Quarantine(ctx context.Context, chain string, compared chains.Cursor, good chains.Block, why string) (f store.Fork, err error) {
+	err = s.do(ctx, ingest, func(m *storetest.Model) (err error) {
+		f, err = m.Quarantine(ctx, chain, compared, good, why)
+		return err
+	})
+	return f, err
+}
+
+func (s *session) Reread(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (c, a int, err error) {
+	err = s.do(ctx, ingest, func(m *storetest.Model) (err error) { c, a, err = m.Reread(ctx, chain, jobs, facts); return err })
+	return c, a, err
+}
+
+func (s *session) AcceptFork(ctx context.Context, f store.Fork, to chains.Cursor, who string) (n store.Accepted, err error) {
+	err = s.do(ctx, ingest, func(m *storetest.Model) (err error) {
+		if n, err = m.AcceptFork(ctx, f, to, who); err == nil {
+			s.watch.cursors[f.Chain] = to
+		}
+		return err
+	})
+	return n, err
+}
+
 func (s *session) Claim(ctx context.Context, worker string, max int) (l store.Lease, ok bool, err error) {
 	err = s.do(ctx, claim, func(m *storetest.Model) (err error) { l, ok, err = s.watch.claim(m, worker, max); return err })
 	return l, ok, err
