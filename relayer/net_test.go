@@ -1,6 +1,7 @@
 package relayer
 
 import (
+	"context"
 	"log/slog"
 	"math/big"
 	"testing"
@@ -19,6 +20,42 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/stretchr/testify/require"
 )
+
+func TestAFinalBlockBehindTheCursorSaysNothing(t *testing.T) {
+	ctx := t.Context()
+	db, err := store.Open(ctx, store.Options{URL: storetest.StartRedis(t).URL(), Namespace: "head"})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	l := &link{db: db}
+	var head chains.Block
+	var fails error
+	read := l.read("root", func(context.Context) (chains.Block, error) { return head, fails })
+	_, err = read(ctx)
+	require.NoError(t, err, "nothing was read yet")
+	require.NoError(t, db.InitCursor(ctx, "root", chains.Cursor{Chain: 1, Next: 11, Parent: common.Hash{10}}))
+	for _, c := range []struct {
+		head chains.Block
+		want string
+	}{
+		{chains.Block{Number: 9, Hash: common.Hash{9}}, "is behind the cursor at 11"},
+		{chains.Block{Number: 10, Hash: common.Hash{77}}, "is not the one that was read"},
+		{chains.Block{Number: 10, Hash: common.Hash{10}}, ""},
+		{chains.Block{Number: 11, Hash: common.Hash{11}}, ""},
+	} {
+		head = c.head
+		got, err := read(ctx)
+		if c.want == "" {
+			require.NoError(t, err)
+			require.Equal(t, head, got)
+			continue
+		}
+		require.ErrorIs(t, err, chains.ErrUnavailable)
+		require.ErrorContains(t, err, c.want)
+	}
+	fails = chains.ErrReorg
+	_, err = read(ctx)
+	require.ErrorIs(t, err, chains.ErrReorg)
+}
 
 // TestTheNetDealsOutTheEventsOfASharedID has two identical deposits that
 // failed, whose refunds the watcher did not see: the net finds the first event

@@ -42,6 +42,7 @@ type link struct {
 // found.
 type shelf interface {
 	reader
+	Cursor(ctx context.Context, chain string) (chains.Cursor, bool, error)
 	Backfill(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
 }
 
@@ -125,11 +126,30 @@ func (l *link) search(ctx context.Context, q flow.Search) ([]chains.Event, error
 
 // final pins the subnet's final block.
 func (l *link) final(ctx context.Context) (evm.BlockRef, error) {
-	head, err := l.client.Head(ctx)
-	if err != nil {
-		return evm.BlockRef{}, fmt.Errorf("final block of %s: %w", l.sub.Name, err)
+	head, err := l.read(l.sub.Name, l.client.Head)(ctx)
+	return evm.AtHash(head.Hash), err
+}
+
+// read is a final head that may be believed: not behind what the chain's watcher
+// has read, and not another block than it has read. What such a head says of a
+// step is unknown (PROTOCOL 51).
+func (l *link) read(chain string, head func(context.Context) (chains.Block, error)) func(context.Context) (chains.Block, error) {
+	return func(ctx context.Context) (chains.Block, error) {
+		b, err := head(ctx)
+		if err != nil {
+			return chains.Block{}, fmt.Errorf("final block of %s: %w", chain, err)
+		}
+		cur, ok, err := l.db.Cursor(ctx, chain)
+		switch {
+		case err != nil:
+			return chains.Block{}, err
+		case ok && b.Number+1 < cur.Next:
+			return chains.Block{}, fmt.Errorf("final block %d of %s is behind the cursor at %d: %w", b.Number, chain, cur.Next, chains.ErrUnavailable)
+		case ok && b.Number+1 == cur.Next && b.Hash != cur.Parent && cur.Parent != (common.Hash{}):
+			return chains.Block{}, fmt.Errorf("final block %d of %s is not the one that was read: %w", b.Number, chain, chains.ErrUnavailable)
+		}
+		return b, nil
 	}
-	return evm.AtHash(head.Hash), nil
 }
 
 func (l *link) deliver(q subnet.Queue) flow.DeliverDeps {
@@ -230,7 +250,7 @@ func (l *link) checkpoint() flow.CheckpointDeps {
 		return flowState(l.record.State(ctx, b))
 	}
 	d := flow.CheckpointDeps{
-		StateFinal:   func(ctx context.Context) (flow.RootState, error) { return state(ctx, l.root.Head) },
+		StateFinal:   func(ctx context.Context) (flow.RootState, error) { return state(ctx, l.read(flow.Root, l.root.Head)) },
 		StateLatest:  func(ctx context.Context) (flow.RootState, error) { return state(ctx, l.root.Latest) },
 		StatePending: func(ctx context.Context) (flow.RootState, error) { return flowState(l.record.Pending(ctx)) },
 		Bundle:       l.bundle,
