@@ -58,10 +58,10 @@
 // failure Result has not reached the root, refunds_failed those whose Result the
 // controller refused; up_in_flight are withdrawals burnt and not applied,
 // returns_in_flight those whose failure Result has not reached the outbox,
-// returns_failed those it refused, held those it keeps for a resend (counter);
-// quarantined those whose message waits on the root; settled_short is what a
-// quarantined withdrawal was short of its gross amount. The controller's balance
-// must be ≥ locked − refunds_paid − reserves_paid.
+// returns_failed those it refused, held those it keeps for a resend; quarantined
+// those whose message waits on the root; settled_short is what a quarantined
+// withdrawal was short of its gross amount. The controller's balance must be
+// ≥ locked − refunds_paid − reserves_paid.
 //
 // When that sum is zero the counters are still compared with the sums of the
 // events they count (and the replica's supply with minted − burnt, and holders'

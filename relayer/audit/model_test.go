@@ -66,7 +66,7 @@ type childBooks struct {
 	applied, bottomUp                                                              uint64
 	appliedHash                                                                    common.Hash
 	supply, minted, burnt                                                          int64
-	heldFLT, heldUSDC                                                              int64
+	heldFLT                                                                        int64
 	gatewayFLT                                                                     int64 // beyond the treasury
 	outboxFLT                                                                      int64
 	baseFee                                                                        int64 // burnt
@@ -437,8 +437,6 @@ func answerChild(s childBooks, to common.Address, m *abi.Method, args []any) ([]
 		return one(big64(s.burnt))
 	case "heldFlt":
 		return one(big64(s.heldFLT))
-	case "heldUsdc":
-		return one(big64(s.heldUSDC))
 	case "balanceOf":
 		return one(big64(s.holders[args[0].(common.Address)]))
 	}
@@ -743,9 +741,6 @@ func (w *world) applyDown(s *childBooks, e *emitter, env ipc.IpcEnvelope, pick c
 		delete(w.inflight, res.Id)
 		s.outboxFLT += v
 		s.heldFLT += v
-		if wd.Token == sub.USDC {
-			s.heldUSDC += wd.Gross.Int64()
-		}
 		w.returned = append(w.returned, wd)
 		id := ipc.WithdrawalID(rootChain, sub.FastWithdrawals, wd)
 		e.emit("outbox", sub.Outbox, "WithdrawalReturned", [32]byte(id), env.Value)
@@ -823,8 +818,6 @@ func (w *world) resend() {
 		if wd.Token == sub.FLT {
 			s.heldFLT -= wd.Gross.Int64()
 			s.outboxFLT -= wd.Gross.Int64()
-		} else {
-			s.heldUSDC -= wd.Gross.Int64()
 		}
 		w.sendWithdrawal(s, e, wd, "WithdrawalResent")
 	})

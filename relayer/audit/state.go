@@ -42,7 +42,6 @@ type childState struct {
 	minted      *big.Int
 	burnt       *big.Int // USDC
 	heldFLT     *big.Int
-	heldUSDC    *big.Int
 	baseFee     *big.Int // burnt, by the node's count; nil where it does not say
 	// Balances of coin.
 	gatewayFLT, outboxFLT *big.Int
@@ -174,7 +173,6 @@ func (a *Auditor) readChild(ctx context.Context) (childState, error) {
 		ask(s.Replica, c.replica.PackMinted(), c.replica.UnpackMinted, into(&r.minted)),
 		ask(s.Replica, c.replica.PackBurnt(), c.replica.UnpackBurnt, into(&r.burnt)),
 		ask(s.Outbox, c.outbox.PackHeldFlt(), c.outbox.UnpackHeldFlt, into(&r.heldFLT)),
-		ask(s.Outbox, c.outbox.PackHeldUsdc(), c.outbox.UnpackHeldUsdc, into(&r.heldUSDC)),
 	})
 	if err != nil {
 		return r, fmt.Errorf("read subnet at %d: %w", r.block.Number, err)

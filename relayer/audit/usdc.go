@@ -4,6 +4,7 @@ import (
 	"math/big"
 
 	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // usdc is I1 of USDC; every term is in the package's doc.
@@ -27,7 +28,7 @@ func (a *Auditor) usdc(r rootState, s childState) Invariant {
 	inv.claim("up_in_flight", w.inFlight)
 	inv.claim("returns_in_flight", w.comingBack)
 	inv.claim("returns_failed", w.refused)
-	inv.claim("held", s.heldUSDC)
+	inv.claim("held", sum(w.cameBack, neg(h.timesUSDC(h.resent))))
 	inv.claim("quarantined", w.waiting)
 	inv.claim("settled_short", h.settledShort())
 	h.noteMissing(inv, r, s)
@@ -40,6 +41,7 @@ func (a *Auditor) usdc(r rootState, s childState) Invariant {
 	inv.equal("burnt by withdrawals", s.burnt, h.sentUSDC())
 	inv.equal("refunded", c.Refunded, h.refundedUSDC())
 	inv.equal("reserved", c.Reserved, h.reservedUSDC())
+	inv.equal("returned", w.cameBack, h.timesUSDC(h.backAgain))
 	if excess := h.holdersExcess(); excess.Sign() != 0 {
 		inv.equal("holders' balances", new(big.Int), excess)
 	}
@@ -48,11 +50,11 @@ func (a *Auditor) usdc(r rootState, s childState) Invariant {
 
 // linked are sums of USDC of one direction.
 type linked struct {
-	all, inFlight, minted, comingBack, refused, waiting *big.Int
+	all, inFlight, minted, comingBack, cameBack, refused, waiting *big.Int
 }
 
 func newLinked() linked {
-	return linked{new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int)}
+	return linked{new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int)}
 }
 
 // deposits follows each deposit to where its amount is now: in flight, minted,
@@ -88,7 +90,7 @@ func (h *history) deposits(r rootState, s childState) linked {
 }
 
 // withdrawals follows each message of a withdrawal of USDC likewise. What came
-// back to the outbox is in its counter.
+// back to the outbox stays there until it is resent, in another message.
 func (h *history) withdrawals(r rootState, s childState) linked {
 	l := newLinked()
 	for u, m := range h.up {
@@ -115,6 +117,8 @@ func (h *history) withdrawals(r rootState, s childState) linked {
 			l.comingBack.Add(l.comingBack, gross)
 		case h.downApplied[n].outcome != ipc.OutcomeOk:
 			l.refused.Add(l.refused, gross)
+		default:
+			l.cameBack.Add(l.cameBack, gross)
 		}
 	}
 	return l
@@ -135,6 +139,17 @@ func (h *history) sentUSDC() *big.Int {
 	for _, w := range h.sent {
 		if w.Token == h.sub.USDC {
 			n.Add(n, w.Gross)
+		}
+	}
+	return n
+}
+
+// timesUSDC sums the withdrawals of USDC, each as often as times says.
+func (h *history) timesUSDC(times map[common.Hash]int) *big.Int {
+	n := new(big.Int)
+	for _, w := range h.sent {
+		if w.Token == h.sub.USDC {
+			n.Add(n, new(big.Int).Mul(w.Gross, big.NewInt(int64(times[w.id]))))
 		}
 	}
 	return n

@@ -396,7 +396,13 @@ func (r *run) checkMoney() {
 	// outbox, and the escrow holds what it owes.
 	c := look(r.root, root, d.Root.Controller, controllerABI.PackGetCounters(), controllerABI.UnpackGetCounters)
 	supply := look(r.child, child, d.Subnet.Replica, replicaABI.PackTotalSupply(), replicaABI.UnpackTotalSupply)
-	held := look(r.child, child, d.Subnet.Outbox, outboxABI.PackHeldUsdc(), outboxABI.UnpackHeldUsdc)
+	held := new(big.Int)
+	for _, e := range events(r.child, d.Subnet.Outbox, outboxABI.GetABI().Events["WithdrawalSent"].ID, outboxABI.UnpackWithdrawalSentEvent) {
+		const returned = 1
+		if e.Withdrawal.Token == d.Root.Usdc && look(r.child, child, d.Subnet.Outbox, outboxABI.PackStateOf(e.Id), outboxABI.UnpackStateOf) == returned {
+			held.Add(held, e.Withdrawal.Gross)
+		}
+	}
 	locked := sum(c.Locked, neg(c.Refunded), neg(c.Reserved))
 	equal("USDC locked on the root and existing in the subnet", locked, sum(supply, held))
 	equal("USDC in escrow and owed", balance(d.Root.Usdc, d.Root.Controller), sum(locked, c.Refunded, neg(c.RefundsPaid), c.Reserved, neg(c.ReservesPaid)))

@@ -44,9 +44,12 @@ interface ILinkedTokenController {
     /// address, anyone else to the depositor.
     function claimRefund(bytes32 id, address to) external;
 
-    /// @dev FastWithdrawals only. `reserve` returns false (and changes nothing)
-    /// when less than `amount` is locked.
-    function reserve(bytes32 withdrawalId, uint256 amount) external returns (bool ok);
+    /// @dev FastWithdrawals only. Moves `amount` from locked to reserved, or what
+    /// is locked when that is less. All of it is paid to `to` at once if the token
+    /// moves it; else, and when `to` is 0, it stays reserved for payReserved.
+    function settle(bytes32 withdrawalId, uint256 amount, address to)
+        external
+        returns (uint256 reserved, bool paid);
     /// @dev FastWithdrawals only; reverts when the token refuses.
     function payReserved(bytes32 withdrawalId, address to) external returns (uint256 amount);
 
@@ -92,8 +95,6 @@ interface IWithdrawalOutbox {
     function accumulator() external view returns (uint64 count, bytes32 root);
     /// @notice FLT held for returned withdrawals, wei.
     function heldFlt() external view returns (uint256);
-    /// @notice USDC burnt in withdrawals that were returned and not yet resent.
-    function heldUsdc() external view returns (uint256);
 }
 
 /// @title Pays withdrawals out on the root (PROTOCOL §6)

@@ -42,7 +42,27 @@ library Fvm {
     /// encoding of one. Never reverts: `a` may be anything.
     function tryEvm(FvmAddress memory a) internal pure returns (bool ok, address account) {
         bytes memory p = a.payload;
-        if (a.addrType != DELEGATED || p.length != PAYLOAD_LENGTH) return (false, address(0));
+        if (a.addrType != DELEGATED) return (false, address(0));
+        uint256 at;
+        assembly ("memory-safe") {
+            at := p
+        }
+        return _payloadAt(at);
+    }
+
+    /// @notice tryEvm of abi.encode(FvmAddress), whose words begin at `at` in
+    /// memory.
+    function evmAt(uint256 at) internal pure returns (bool ok, address account) {
+        uint256 addrType;
+        assembly ("memory-safe") {
+            addrType := mload(at)
+        }
+        if (addrType != DELEGATED) return (false, address(0));
+        return _payloadAt(at + 0x40);
+    }
+
+    /// @dev The address in a payload in memory, its length first.
+    function _payloadAt(uint256 p) private pure returns (bool ok, address account) {
         assembly ("memory-safe") {
             let last := mload(add(p, 0xc0))
             account := shr(96, last)
@@ -52,6 +72,24 @@ library Fvm {
             )
             // The 12 bytes of padding must be zero: one address, one encoding.
             ok := and(ok, and(eq(mload(add(p, 0xa0)), 20), iszero(shl(160, last))))
+            ok := and(ok, eq(mload(p), PAYLOAD_LENGTH))
+            account := mul(account, ok)
+        }
+    }
+
+    /// @notice tryEvm of an address in calldata, which is not copied.
+    function tryEvmIn(FvmAddress calldata a) internal pure returns (bool ok, address account) {
+        bytes calldata p = a.payload;
+        if (a.addrType != DELEGATED || p.length != PAYLOAD_LENGTH) return (false, address(0));
+        assembly ("memory-safe") {
+            let at := p.offset
+            let last := calldataload(add(at, 0xa0))
+            account := shr(96, last)
+            ok := and(
+                and(eq(calldataload(at), 0x20), eq(calldataload(add(at, 0x20)), 10)),
+                and(eq(calldataload(add(at, 0x40)), 20), eq(calldataload(add(at, 0x60)), 0x60))
+            )
+            ok := and(ok, and(eq(calldataload(add(at, 0x80)), 20), iszero(shl(160, last))))
             account := mul(account, ok)
         }
     }

@@ -25,7 +25,6 @@ import {
     OutcomeType,
     SubnetID
 } from "../ipc/Types.sol";
-import {IIpcHandler} from "../interfaces/IIpcHandler.sol";
 import {Ledger} from "./Ledger.sol";
 
 /// @title What comes up: messages of executed batches, credits and quarantine
@@ -58,17 +57,19 @@ abstract contract BottomUp is Ledger {
     /// is checked against its stored hash. Reverts while it still cannot be
     /// applied.
     function retryQuarantined(IpcEnvelope calldata envelope) external whileApplying {
-        IpcEnvelope memory e = envelope;
-        address actor = _actorOf(e.from.subnetId);
+        address actor = _actorOf(envelope.from.subnetId);
         State storage s = subnets[actor];
-        bytes32 kept = s.quarantine[e.localNonce];
-        if (kept == 0 || kept != Envelopes.toHash(e)) revert NotQuarantined();
-        if (!s.registered || !_canApply(s, actor, e)) revert StillQuarantined();
+        bytes32 kept = s.quarantine[envelope.localNonce];
+        Calls.room();
+        bytes memory encoded = Envelopes.encode(envelope);
+        if (kept == 0 || kept != keccak256(encoded)) revert NotQuarantined();
+        (bool applicable, address to) = _check(s, actor, envelope, encoded);
+        if (!s.registered || !applicable) revert StillQuarantined();
 
-        delete s.quarantine[e.localNonce];
-        s.counters.quarantineReleased += e.value;
-        (, Disposition disposition,) = _apply(s, actor, e);
-        emit QuarantineReleased(actor, e.localNonce, disposition);
+        delete s.quarantine[envelope.localNonce];
+        s.counters.quarantineReleased += envelope.value;
+        (, Disposition disposition,) = _apply(s, actor, envelope, encoded, to);
+        emit QuarantineReleased(actor, envelope.localNonce, disposition);
     }
 
     /// @notice Pays the caller's whole credit to `to`.
@@ -90,15 +91,26 @@ abstract contract BottomUp is Ledger {
         return _payCredit(subnetId, account, account);
     }
 
-    /// @notice Moves tokens to a handler and calls it, both or neither. Only we
-    /// ourselves call this, to be able to undo the first when the second fails.
-    /// Answers with the handler's own return data.
-    function payAndCall(address token, address to, uint256 value, bytes calldata data) external {
+    /// @notice Moves the value of a message to its handler and calls it, both or
+    /// neither. Only we ourselves call this, to be able to undo the first when the
+    /// second fails. Answers with the handler's own return data.
+    function payAndCall(address token, address to, IpcEnvelope calldata envelope) external {
         if (msg.sender != address(this)) revert NotAuthorized(msg.sender);
-        if (!Calls.tryPay(token, to, value, MESSAGE_GAS)) revert NotEnoughBalance();
+        if (!Calls.tryPay(token, to, envelope.value, MESSAGE_GAS)) revert NotEnoughBalance();
+        // Our own call: what follows its three words is the envelope as `encode`
+        // left it.
+        bytes memory encoded;
+        assembly ("memory-safe") {
+            let size := sub(calldatasize(), 0x64)
+            encoded := mload(0x40)
+            mstore(encoded, add(size, 0x20))
+            mstore(add(encoded, 0x20), 0x20)
+            calldatacopy(add(encoded, 0x40), 0x64, size)
+            mstore(0x40, add(encoded, add(size, 0x40)))
+        }
         // The caller gave twice the promise and a quarter: what the token left
         // is enough for the handler.
-        (bool ok, bytes memory ret) = Calls.bounded(to, 0, MESSAGE_GAS, data);
+        (bool ok, bytes memory ret) = Calls.handle(to, 0, MESSAGE_GAS, encoded);
         assembly ("memory-safe") {
             switch ok
             case 0 { revert(add(ret, 0x20), mload(ret)) }
@@ -107,14 +119,18 @@ abstract contract BottomUp is Ledger {
     }
 
     /// @dev One message of a batch, in order.
-    function _applyNext(State storage s, IpcEnvelope memory e) private {
+    function _applyNext(State storage s, IpcEnvelope calldata e) private {
         uint64 nonce = s.appliedBottomUpNonce;
         if (e.localNonce != nonce) revert InvalidXnetMessage(InvalidXnetMessageReason.Nonce);
         s.appliedBottomUpNonce = nonce + 1; // before any call (PROTOCOL 17)
 
-        bytes32 id = Envelopes.tracingId(e);
-        if (!_canApply(s, msg.sender, e)) {
-            bytes32 hash = Envelopes.toHash(e);
+        // Encoded once, for the id, the hash and the call of its handler.
+        Calls.room();
+        bytes memory encoded = Envelopes.encode(e);
+        bytes32 id = Envelopes.tracingIdOf(encoded);
+        (bool applicable, address to) = _check(s, msg.sender, e, encoded);
+        if (!applicable) {
+            bytes32 hash = keccak256(encoded);
             s.quarantine[nonce] = hash;
             // A foreign subnet may claim any value: saturate, never revert.
             unchecked {
@@ -127,50 +143,56 @@ abstract contract BottomUp is Ledger {
             );
             return;
         }
-        (OutcomeType outcome, Disposition disposition, bytes memory ret) = _apply(s, msg.sender, e);
+        (OutcomeType outcome, Disposition disposition, bytes memory ret) =
+            _apply(s, msg.sender, e, encoded, to);
         emit BottomUpMessageApplied(msg.sender, nonce, id, outcome, disposition, ret);
     }
 
     /// @dev Can the value of `e` go somewhere? It must come from this subnet, be
     /// covered by its circulating supply, and have either a recipient here or a
-    /// sender that a Result of bounded size can go back to.
-    function _canApply(State storage s, address actor, IpcEnvelope memory e) private view returns (bool) {
-        if (_actorOf(e.from.subnetId) != actor) return false;
-        if (e.value != 0 && e.value > _circSupply(s)) return false;
-        if (e.kind == IpcMsgKind.Call) {
-            (bool sender,) = Fvm.tryEvm(e.from.rawAddress);
-            return sender && e.to.subnetId.route.length <= Envelopes.MAX_ROUTE
-                && e.to.rawAddress.payload.length <= 192;
-        }
-        (bool recipient,) = _recipient(e.to);
-        return recipient || e.value == 0;
+    /// sender that a Result of bounded size can go back to. And the account that
+    /// the message is for, if it may receive.
+    function _check(State storage s, address actor, IpcEnvelope calldata e, bytes memory encoded)
+        private
+        view
+        returns (bool applicable, address to)
+    {
+        (bool isEvm, address account) = Envelopes.accountOf(encoded, Envelopes.TO);
+        bool receives = isEvm && !Fvm.isForbidden(account) && account != address(this);
+        if (receives && Envelopes.isNetwork(encoded, Envelopes.TO, ROOT, DEPTH, PART, PART)) to = account;
+
+        address first = DEPTH == 0 ? actor : PART;
+        if (!Envelopes.isNetwork(encoded, Envelopes.FROM, ROOT, DEPTH + 1, first, actor)) return (false, to);
+        if (e.value != 0 && e.value > _circSupply(s)) return (false, to);
+        if (e.kind != IpcMsgKind.Call) return (to != address(0) || e.value == 0, to);
+        (isEvm,) = Envelopes.accountOf(encoded, Envelopes.FROM);
+        return (isEvm && (to != address(0) || _fits(e.to)), to);
     }
 
-    /// @dev The account a message is for, if it may receive.
-    function _recipient(IPCAddress memory to) private view returns (bool ok, address account) {
-        (ok, account) = Fvm.tryEvm(to.rawAddress);
-        ok = ok && _isHere(to.subnetId) && !Fvm.isForbidden(account) && account != address(this);
+    /// @dev Does this address, as a sender, fit into a message?
+    function _fits(IPCAddress calldata to) private pure returns (bool) {
+        return to.subnetId.route.length <= Envelopes.MAX_ROUTE && to.rawAddress.payload.length <= 192;
     }
 
-    function _apply(State storage s, address actor, IpcEnvelope memory e)
+    /// @dev `to`: the account it is for, 0 if that may not receive.
+    function _apply(State storage s, address actor, IpcEnvelope calldata e, bytes memory encoded, address to)
         private
         returns (OutcomeType, Disposition, bytes memory)
     {
         // Returned value counts too; it comes back in `relocked`.
         if (e.value != 0) s.counters.unlocked += e.value;
-        if (e.kind == IpcMsgKind.Transfer) return _applyTransfer(s, actor, e);
-        if (e.kind == IpcMsgKind.Call) return _applyCall(s, actor, e);
-        return _applyResult(s, actor, e);
+        if (e.kind == IpcMsgKind.Transfer) return _applyTransfer(s, actor, e, to);
+        if (e.kind == IpcMsgKind.Call) return _applyCall(s, actor, e, encoded, to);
+        return _applyResult(s, actor, e, encoded, to);
     }
 
     /// @dev A plain withdrawal: paid, or kept as a credit of its recipient. No
     /// Result either way (PROTOCOL 25, 58).
-    function _applyTransfer(State storage s, address actor, IpcEnvelope memory e)
+    function _applyTransfer(State storage s, address actor, IpcEnvelope calldata e, address to)
         private
         returns (OutcomeType, Disposition, bytes memory)
     {
         if (e.value == 0) return (OutcomeType.Ok, Disposition.Executed, "");
-        (, address to) = _recipient(e.to);
         _requireGas(MESSAGE_GAS);
         if (Calls.tryPay(s.token, to, e.value, MESSAGE_GAS)) {
             return (OutcomeType.Ok, Disposition.Executed, "");
@@ -180,13 +202,15 @@ abstract contract BottomUp is Ledger {
     }
 
     /// @dev A call of a handler: a failure returns the value in its Result.
-    function _applyCall(State storage s, address actor, IpcEnvelope memory e)
-        private
-        returns (OutcomeType outcome, Disposition, bytes memory ret)
-    {
+    function _applyCall(
+        State storage s,
+        address actor,
+        IpcEnvelope calldata e,
+        bytes memory encoded,
+        address to
+    ) private returns (OutcomeType outcome, Disposition, bytes memory ret) {
         _markCalled(s);
-        (bool known, address to) = _recipient(e.to);
-        if (!known) {
+        if (to == address(0)) {
             outcome = OutcomeType.SystemErr;
             ret = abi.encodeWithSelector(InvalidXnetMessage.selector, InvalidXnetMessageReason.DstSubnet);
         } else if (to.code.length == 0) {
@@ -194,11 +218,13 @@ abstract contract BottomUp is Ledger {
             ret = abi.encodeWithSelector(InvalidSubnetActor.selector);
         } else {
             bool ok;
-            (ok, ret) = _callHandler(s.token, to, e);
+            (ok, ret) = _callHandler(s.token, to, e.value, encoded);
             if (!ok) outcome = OutcomeType.ActorErr;
         }
         if (outcome == OutcomeType.Ok) {
-            if (Envelopes.asked(e)) _commitTopDown(s, actor, Envelopes.resultFor(e, outcome, ret));
+            if (e.originalNonce & Envelopes.ASKED != 0) {
+                _commitTopDown(s, actor, Envelopes.resultFor(e, outcome, ret));
+            }
             return (outcome, Disposition.Executed, ret);
         }
         if (e.value != 0) s.counters.relocked += e.value;
@@ -209,14 +235,16 @@ abstract contract BottomUp is Ledger {
     /// @dev An answer to a message sent down. Value in it is money coming home:
     /// it goes to exactly `to`, whatever its code size (PROTOCOL 26). Nothing
     /// answers a Result.
-    function _applyResult(State storage s, address actor, IpcEnvelope memory e)
-        private
-        returns (OutcomeType outcome, Disposition disposition, bytes memory ret)
-    {
-        (bool known, address to) = _recipient(e.to);
+    function _applyResult(
+        State storage s,
+        address actor,
+        IpcEnvelope calldata e,
+        bytes memory encoded,
+        address to
+    ) private returns (OutcomeType outcome, Disposition disposition, bytes memory ret) {
         bool handled;
-        if (known && to.code.length != 0) {
-            (handled, ret) = _callHandler(s.token, to, e);
+        if (to.code.length != 0) {
+            (handled, ret) = _callHandler(s.token, to, e.value, encoded);
             if (!handled) outcome = OutcomeType.ActorErr;
         }
         if (e.value != 0 && !handled) {
@@ -233,19 +261,17 @@ abstract contract BottomUp is Ledger {
 
     /// @dev Calls a handler with exactly MESSAGE_GAS; its value rides along, in
     /// whichever asset, both or neither.
-    function _callHandler(address token, address to, IpcEnvelope memory e)
+    function _callHandler(address token, address to, uint256 value, bytes memory encoded)
         private
         returns (bool, bytes memory)
     {
-        bytes memory data = abi.encodeCall(IIpcHandler.handleIpcMessage, (e));
-        if (token == address(0) || e.value == 0) {
+        if (token == address(0) || value == 0) {
             _requireGas(MESSAGE_GAS);
-            return Calls.bounded(to, e.value, MESSAGE_GAS, data);
+            return Calls.handle(to, value, MESSAGE_GAS, encoded);
         }
-        data = abi.encodeCall(this.payAndCall, (token, to, e.value, data));
         uint256 both = 2 * MESSAGE_GAS + MESSAGE_GAS / 4;
         _requireGas(both);
-        return Calls.bounded(address(this), 0, both, data);
+        return Calls.payAndHandle(address(this), both, this.payAndCall.selector, token, to, encoded);
     }
 
     /// @dev No caller may starve a good message into a failure: with less gas the
@@ -276,12 +302,12 @@ abstract contract BottomUp is Ledger {
     }
 
     /// @dev Id and outcome of an encoded ResultMsg, read without trusting it.
-    function _resultHead(bytes memory message) private pure returns (bytes32 id, OutcomeType outcome) {
+    function _resultHead(bytes calldata message) private pure returns (bytes32 id, OutcomeType outcome) {
         if (message.length < 96) return (0, OutcomeType.SystemErr);
         uint256 raw;
         assembly ("memory-safe") {
-            id := mload(add(message, 0x40))
-            raw := mload(add(message, 0x60))
+            id := calldataload(add(message.offset, 0x20))
+            raw := calldataload(add(message.offset, 0x40))
         }
         outcome = raw > uint256(type(OutcomeType).max) ? OutcomeType.SystemErr : OutcomeType(raw);
     }

@@ -24,6 +24,7 @@ import {
     AmountOutOfBounds
 } from "../ipc/Errors.sol";
 import {Calls} from "../ipc/Calls.sol";
+import {Envelopes} from "../ipc/Envelopes.sol";
 import {Asset, AssetKind, BottomUpCheckpoint, Subnet, SubnetID} from "../ipc/Types.sol";
 import {ISubnetActor} from "../interfaces/ISubnetActor.sol";
 import {BottomUp} from "./BottomUp.sol";
@@ -71,7 +72,7 @@ contract Gateway is TopDown, BottomUp, Ownable2Step {
         if (s.genesisEpoch != 0) revert AlreadyRegisteredSubnet();
         if (genesisCircSupply > MAX_LOCKED) revert AmountOutOfBounds(genesisCircSupply, 0, MAX_LOCKED);
         ISubnetActor actor = ISubnetActor(msg.sender);
-        if (!_isHere(actor.getParent())) revert InvalidSubnet();
+        if (!Envelopes.same(actor.getParent(), _here())) revert InvalidSubnet();
         address token = _tokenOf(actor.supplySource());
         address collateralToken = _tokenOf(actor.collateralSource());
 

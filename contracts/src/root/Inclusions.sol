@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {InvalidInclusionProof, InvalidXnetMessage} from "../ipc/Errors.sol";
 import {Inclusion, InvalidXnetMessageReason} from "../ipc/Types.sol";
+import {Envelopes} from "../ipc/Envelopes.sol";
 import {IGateway} from "../interfaces/IGateway.sol";
 
 /// @title Proves messages of a batch and hands them to the gateway
@@ -37,7 +38,7 @@ library Inclusions {
             }
             // Lies behind what was written so far. Its first two words (length
             // and 0x20) stay as a gap between the array's elements.
-            bytes memory encoded = abi.encode(inclusion.msg);
+            bytes memory encoded = Envelopes.encode(inclusion.msg);
             assembly ("memory-safe") {
                 mstore(add(heads, mul(0x20, i)), sub(add(encoded, 0x40), heads))
             }

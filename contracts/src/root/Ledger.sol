@@ -62,7 +62,7 @@ abstract contract Ledger is IGateway {
     // ours has at most one.
     uint64 internal immutable ROOT;
     uint256 internal immutable DEPTH;
-    address private immutable PART;
+    address internal immutable PART;
 
     mapping(address actor => State) internal subnets;
 
@@ -135,12 +135,12 @@ abstract contract Ledger is IGateway {
         id.route[DEPTH] = actor;
     }
 
-    function _isHere(SubnetID memory id) internal view returns (bool) {
+    function _isHere(SubnetID calldata id) internal view returns (bool) {
         return id.root == ROOT && id.route.length == DEPTH && (DEPTH == 0 || id.route[0] == PART);
     }
 
     /// @dev The actor of a subnet directly below us, or zero for any other id.
-    function _actorOf(SubnetID memory id) internal view returns (address) {
+    function _actorOf(SubnetID calldata id) internal view returns (address) {
         if (id.root != ROOT || id.route.length != DEPTH + 1) return address(0);
         if (DEPTH == 1 && id.route[0] != PART) return address(0);
         return id.route[DEPTH];
@@ -179,7 +179,7 @@ abstract contract Ledger is IGateway {
 
         // emit NewTopDownMessage(actor, e, id): the data of the event is exactly
         // the encoding just hashed.
-        bytes32 id = Envelopes.tracingId(e);
+        bytes32 id = Envelopes.tracingIdOf(encoded);
         bytes32 topic = NEW_TOP_DOWN_MESSAGE;
         assembly ("memory-safe") {
             log3(add(encoded, 0x20), mload(encoded), topic, actor, id)

@@ -8,9 +8,9 @@ import {
     NotRegisteredSubnet,
     SubnetSilent
 } from "../ipc/Errors.sol";
+import {Envelopes} from "../ipc/Envelopes.sol";
 import {Fvm} from "../ipc/Fvm.sol";
 import {
-    CallMsg,
     FvmAddress,
     IPCAddress,
     IpcEnvelope,
@@ -66,7 +66,7 @@ abstract contract TopDown is Ledger {
         }
         _requireAlive(s);
         _requireRecipient(envelope.to.rawAddress);
-        abi.decode(envelope.message, (CallMsg)); // reverts unless it is one
+        Envelopes.requireCall(envelope.message);
 
         committed.kind = IpcMsgKind.Call;
         committed.originalNonce = envelope.originalNonce;

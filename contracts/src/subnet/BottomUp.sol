@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {
-    CallMsg,
-    FvmAddress,
-    IPCAddress,
-    InvalidXnetMessageReason,
-    IpcEnvelope,
-    IpcMsgKind,
-    SubnetID
-} from "../ipc/Types.sol";
+import {FvmAddress, InvalidXnetMessageReason, IpcEnvelope, IpcMsgKind, SubnetID} from "../ipc/Types.sol";
 import {ISubnetGateway} from "../interfaces/ISubnetGateway.sol";
 import {Envelopes} from "../ipc/Envelopes.sol";
 import {Fvm} from "../ipc/Fvm.sol";
@@ -42,11 +34,7 @@ abstract contract BottomUp is Ledger {
         if (value == 0) revert InvalidXnetMessage(InvalidXnetMessageReason.Value);
         if (value < MIN_RELEASE) revert BelowMinimum(MIN_RELEASE);
 
-        IpcEnvelope memory e;
-        e.kind = IpcMsgKind.Transfer;
-        e.value = value;
-        e.to = IPCAddress(_peer(), to);
-        _send(e);
+        _send(IpcMsgKind.Transfer, 0, value, to, msg.data[:0]);
     }
 
     /// @inheritdoc ISubnetGateway
@@ -57,20 +45,21 @@ abstract contract BottomUp is Ledger {
     function sendContractXnetMessage(IpcEnvelope calldata envelope)
         external
         payable
-        returns (IpcEnvelope memory committed)
+        returns (IpcEnvelope memory)
     {
         if (msg.sender.code.length == 0) revert InvalidXnetMessage(InvalidXnetMessageReason.Sender);
-        if (_valueAfterFee() != envelope.value) revert InvalidXnetMessage(InvalidXnetMessageReason.Value);
+        uint256 value = envelope.value;
+        if (_valueAfterFee() != value) revert InvalidXnetMessage(InvalidXnetMessageReason.Value);
         _requirePeer(envelope.to.subnetId);
-        // Reverts unless it decodes.
-        abi.decode(envelope.message, (CallMsg));
+        bytes calldata message = envelope.message;
+        Envelopes.requireCall(message);
 
-        committed.kind = IpcMsgKind.Call;
-        committed.originalNonce = envelope.originalNonce & Envelopes.ASKED;
-        committed.value = envelope.value;
-        committed.to = envelope.to;
-        committed.message = envelope.message;
-        _send(committed);
+        uint64 asked = envelope.originalNonce & Envelopes.ASKED;
+        bytes memory committed = _send(IpcMsgKind.Call, asked, value, envelope.to.rawAddress, message);
+        // The encoding is what abi.encode would return.
+        assembly ("memory-safe") {
+            return(add(committed, 0x20), mload(committed))
+        }
     }
 
     /// @inheritdoc ISubnetGateway
@@ -88,41 +77,66 @@ abstract contract BottomUp is Ledger {
         return (b.firstNonce, b.count, b.rollingHash);
     }
 
-    /// @dev Checks, books and commits a message of a user; `e` lacks only
-    /// nonces and sender.
-    function _send(IpcEnvelope memory e) private {
-        address recipient = Fvm.evm(e.to.rawAddress);
+    /// @dev Checks, books and commits a message of a user to the root itself.
+    function _send(
+        IpcMsgKind kind,
+        uint64 asked,
+        uint256 value,
+        FvmAddress calldata to,
+        bytes calldata message
+    ) private returns (bytes memory encoded) {
+        (bool ok, address recipient) = Fvm.tryEvmIn(to);
+        if (!ok) revert Fvm.NotDelegatedEvmAddress();
         if (_isForbidden(recipient) || recipient == ACTOR) revert ForbiddenRecipient(recipient);
-        e.from = IPCAddress(getNetworkName(), Fvm.from(msg.sender));
-
         _chargeFee();
-        if (e.value != 0) _takeBack(e.value);
+        if (value != 0) _takeBack(value);
 
-        Batch storage b = batches[_epoch()];
-        if (b.users >= MAX_PER_PERIOD) revert PeriodFull(_epoch());
-        ++b.users;
-        uint256 size = _commit(e);
-        if (size > Envelopes.MAX_ENVELOPE) revert EnvelopeTooLarge(size);
+        uint64 nonce = nextBottomUp++;
+        Envelopes.Head memory head;
+        head.kind = kind;
+        head.localNonce = nonce;
+        head.originalNonce = asked | nonce;
+        head.value = value;
+        head.toRoot = ROOT;
+        head.to = recipient;
+        head.fromRoot = ROOT;
+        head.fromPart = ACTOR;
+        head.from = msg.sender;
+        uint256 at;
+        (encoded, at) = Envelopes.compose(head, message.length);
+        assembly ("memory-safe") {
+            calldatacopy(at, message.offset, message.length)
+        }
+        if (encoded.length > Envelopes.MAX_ENVELOPE) revert EnvelopeTooLarge(encoded.length);
+        _append(encoded, nonce, true);
     }
 
-    /// @dev Gives the message its nonces and appends it to its epoch; cannot
-    /// revert. Keeps bit 63 of originalNonce.
-    function _commit(IpcEnvelope memory e) internal returns (uint256 size) {
+    /// @dev Gives a message of ours its nonces and commits it; cannot revert.
+    function _commit(IpcEnvelope memory e) internal {
         uint64 nonce = nextBottomUp++;
         e.localNonce = nonce;
-        e.originalNonce |= nonce;
+        e.originalNonce = nonce;
+        _append(abi.encode(e), nonce, false);
+    }
 
+    /// @dev Appends a message to its epoch and publishes it. Only users' messages
+    /// are under the cap.
+    function _append(bytes memory encoded, uint64 nonce, bool user) private {
         uint256 epoch = _epoch();
         Batch storage b = batches[epoch];
-        if (b.count++ == 0) b.firstNonce = nonce;
-        bytes memory encoded = abi.encode(e);
+        (uint64 first, uint64 count, uint64 users) = (b.firstNonce, b.count, b.users);
+        if (user && users++ >= MAX_PER_PERIOD) revert PeriodFull(epoch);
+        if (count == 0) first = nonce;
+        (b.firstNonce, b.count, b.users) = (first, count + 1, users);
         b.rollingHash = Envelopes.fold(b.rollingHash, keccak256(encoded));
 
-        emit QueuedBottomUpMessage(Envelopes.tracingId(e));
-        // Block numbers fit.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        emit BottomUpMessage(uint64(epoch), nonce, e);
-        return encoded.length;
+        emit QueuedBottomUpMessage(Envelopes.tracingIdOf(encoded));
+        // emit BottomUpMessage(epoch, nonce, e): the data of the event is exactly
+        // the encoding just hashed.
+        bytes32 topic = BottomUpMessage.selector;
+        assembly ("memory-safe") {
+            log3(add(encoded, 0x20), mload(encoded), topic, epoch, nonce)
+        }
     }
 
     /// @dev A message in block k·period belongs to epoch (k+1)·period.
@@ -133,10 +147,6 @@ abstract contract BottomUp is Ledger {
     function _valueAfterFee() private view returns (uint256) {
         if (msg.value < EXIT_FEE) revert InvalidXnetMessage(InvalidXnetMessageReason.Value);
         return msg.value - EXIT_FEE;
-    }
-
-    function _peer() private view returns (SubnetID memory id) {
-        id.root = ROOT;
     }
 
     /// @dev Only the root network itself is a destination (PROTOCOL 15).

@@ -24,11 +24,12 @@ abstract contract Ledger is GatewayBase {
     /// preFunded + value come down - value gone up (PROTOCOL 31).
     uint128 internal circulating;
     uint64 internal nextBottomUp;
+    /// @dev Exit fees taken; all are EXIT_FEE.
+    uint64 private fees;
 
     uint128 internal released;
     uint128 internal returned;
 
-    uint128 internal feesIn;
     uint128 internal feesOut;
 
     uint128 internal credited;
@@ -51,7 +52,7 @@ abstract contract Ledger is GatewayBase {
             released: released,
             returned: returned,
             bounced: bounced,
-            feesIn: feesIn,
+            feesIn: _feesIn(),
             feesOut: feesOut,
             credited: credited,
             creditsPaid: creditsPaid
@@ -95,7 +96,7 @@ abstract contract Ledger is GatewayBase {
 
     /// @dev Coin neither in the pot nor owed to credits.
     function _treasury() internal view returns (uint256) {
-        uint256 owed = uint256(feesIn - feesOut) + uint256(credited - creditsPaid);
+        uint256 owed = _feesIn() - feesOut + uint256(credited - creditsPaid);
         uint256 held = address(this).balance;
         return held > owed ? held - owed : 0;
     }
@@ -133,8 +134,11 @@ abstract contract Ledger is GatewayBase {
     }
 
     function _chargeFee() internal {
-        // forge-lint: disable-next-line(unsafe-typecast)
-        feesIn += uint128(EXIT_FEE);
+        ++fees;
+    }
+
+    function _feesIn() private view returns (uint256) {
+        return fees * EXIT_FEE;
     }
 
     /// @dev Pays `units` rewards to the caller, or what the pot still has. The
@@ -142,7 +146,7 @@ abstract contract Ledger is GatewayBase {
     /// delivery fail; unpaid, the money stays in the pot.
     function _reward(uint256 units) internal {
         uint256 amount = REWARD * units;
-        uint256 left = feesIn - feesOut;
+        uint256 left = _feesIn() - feesOut;
         if (amount > left) amount = left;
         if (amount == 0) return;
         (bool ok,) = _call(msg.sender, amount, 0, "");

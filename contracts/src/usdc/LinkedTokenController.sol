@@ -5,6 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Calls} from "../ipc/Calls.sol";
 import {Envelopes} from "../ipc/Envelopes.sol";
 import {Fvm} from "../ipc/Fvm.sol";
 import {CallMsg, IpcEnvelope, IpcMsgKind, OutcomeType, ResultMsg, SubnetID} from "../ipc/Types.sol";
@@ -64,6 +65,7 @@ contract LinkedTokenController is ILinkedTokenController, PeerLink, ReentrancyGu
     mapping(bytes32 id => Deposit) private _inflight;
     /// @dev Refunds the token refused to move, by the same id.
     mapping(bytes32 id => Deposit) private _credits;
+    /// @dev Of settled withdrawals that were not paid at once.
     mapping(bytes32 withdrawalId => uint256) private _reserved;
 
     constructor(
@@ -146,16 +148,28 @@ contract LinkedTokenController is ILinkedTokenController, PeerLink, ReentrancyGu
     }
 
     /// @inheritdoc ILinkedTokenController
-    function reserve(bytes32 withdrawalId, uint256 amount) external returns (bool ok) {
+    /// @dev Settling must not fail, so it is not nonReentrant: while we are locked
+    /// (in a hook of the token) nothing is paid and the amount stays reserved. What
+    /// is paid at once is never written as reserved; FastWithdrawals settles an id
+    /// once, and is locked itself until this returns.
+    function settle(bytes32 withdrawalId, uint256 amount, address to)
+        external
+        returns (uint256 reserved, bool paid)
+    {
         _onlyFastWithdrawals();
-        if (_reserved[withdrawalId] != 0) revert AlreadyReserved(withdrawalId);
-        if (amount > lockedNow()) return false;
+        uint256 locked = lockedNow();
+        reserved = amount < locked ? amount : locked;
+        if (reserved == 0) return (0, false);
 
         // forge-lint: disable-next-line(unsafe-typecast) at most lockedNow()
-        _books.reserved += uint128(amount);
-        _reserved[withdrawalId] = amount;
-        emit Reserved(withdrawalId, amount);
-        return true;
+        _books.reserved += uint128(reserved);
+        emit Reserved(withdrawalId, reserved);
+        if (reserved == amount && to != address(0) && !_reentrancyGuardEntered()) {
+            paid = _tryPayReserved(withdrawalId, to, reserved);
+        }
+        if (paid) return (reserved, true);
+        if (_reserved[withdrawalId] != 0) revert AlreadyReserved(withdrawalId);
+        _reserved[withdrawalId] = reserved;
     }
 
     /// @inheritdoc ILinkedTokenController
@@ -176,7 +190,7 @@ contract LinkedTokenController is ILinkedTokenController, PeerLink, ReentrancyGu
         return UNDERLYING;
     }
 
-    /// @notice The only caller of reserve and payReserved.
+    /// @notice The only caller of settle and payReserved.
     function fastWithdrawals() external view returns (address) {
         return FAST_WITHDRAWALS;
     }
@@ -252,10 +266,24 @@ contract LinkedTokenController is ILinkedTokenController, PeerLink, ReentrancyGu
     function _refund(bytes32 id, Deposit memory deposit) private {
         _books.refunded += deposit.amount;
         Payouts.requireGas(PAY_GAS, PAY_GAS / 4);
-        bool paid = Payouts.tryTransfer(UNDERLYING, deposit.sender, deposit.amount, PAY_GAS);
+        bool paid = Calls.tryTransfer(UNDERLYING, deposit.sender, deposit.amount, PAY_GAS);
         if (paid) _books.refundsPaid += deposit.amount;
         else _credits[id] = deposit;
         emit DepositRefunded(id, deposit.sender, deposit.amount, paid);
+    }
+
+    /// @dev Once, with bounded gas; a refusal is no failure.
+    function _tryPayReserved(bytes32 withdrawalId, address to, uint256 amount)
+        private
+        nonReentrant
+        returns (bool paid)
+    {
+        Payouts.requireGas(PAY_GAS, PAY_GAS / 4);
+        paid = Calls.tryTransfer(UNDERLYING, to, amount, PAY_GAS);
+        if (!paid) return false;
+        // forge-lint: disable-next-line(unsafe-typecast) part of _books.reserved
+        _books.reservesPaid += uint128(amount);
+        emit ReservePaid(withdrawalId, to, amount);
     }
 
     function _checkReceiver(address to) private view {

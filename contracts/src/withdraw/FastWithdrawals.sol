@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Calls} from "../ipc/Calls.sol";
 import {Fvm} from "../ipc/Fvm.sol";
 import {IpcEnvelope, IpcMsgKind, SubnetID, Withdrawal} from "../ipc/Types.sol";
 import {IGateway} from "../interfaces/IGateway.sol";
@@ -18,25 +18,31 @@ import {Withdrawals} from "./Withdrawals.sol";
 /// (PROTOCOL 25, 34, 38): one slot per id goes from None or Filled to Settled,
 /// the amount is booked, and the tokens are tried once on the spot or pulled
 /// later. FLT comes with the message, USDC from the controller's escrow.
-contract FastWithdrawals is IFastWithdrawals, PeerLink, ReentrancyGuardTransient {
+contract FastWithdrawals is IFastWithdrawals, PeerLink {
     using SafeERC20 for IERC20;
 
     error InvalidConfiguration();
     error InvalidOrigin();
-    error NotSelf();
+    error Reentered();
     error NothingToClaim();
     error NotEntitled();
     error RefusedRecipient(address to);
     error PayoutRefused();
 
-    /// @dev One slot. claimant: who is owed (or was paid) the gross amount, 0
-    /// while None. at: Unix seconds of the last change.
+    /// @dev One slot, which _write lays out too. claimant: who is owed (or was
+    /// paid) the gross amount, 0 while None. at: Unix seconds of the last change.
     struct Slot {
         Status status;
         address claimant;
         uint64 at;
         bool filled; // somebody advanced it: only the claimant may take it
         bool quarantined; // the amounts did not match
+    }
+
+    /// @dev Sums of wei; their difference is owed or quarantined.
+    struct Flt {
+        uint128 received;
+        uint128 paid;
     }
 
     bytes32 private immutable SUBNET_KEY;
@@ -53,8 +59,14 @@ contract FastWithdrawals is IFastWithdrawals, PeerLink, ReentrancyGuardTransient
     /// @notice FLT that came with a message which names no withdrawal of ours,
     /// by the nonce of the message.
     mapping(uint64 messageNonce => uint256) public quarantinedValue;
-    uint128 private _fltReceived;
-    uint128 private _fltPaid;
+    Flt private _flt;
+    bool private transient _entered;
+
+    modifier nonReentrant() {
+        _enter();
+        _;
+        _entered = false;
+    }
 
     constructor(address gateway_, SubnetID memory subnet, address outbox, address controller_, address flt)
         PeerLink(gateway_, subnet, outbox)
@@ -85,20 +97,12 @@ contract FastWithdrawals is IFastWithdrawals, PeerLink, ReentrancyGuardTransient
         uint256 value = envelope.value;
         if (value > 0) value = _receive(value);
 
-        // Decoding may revert, so it happens in a call of its own.
-        Payouts.requireGas(PART_GAS, PART_GAS);
-        try this.decode{gas: PART_GAS}(envelope.message) returns (bool ours, Withdrawal memory w) {
-            if (ours && _settle(w, value, envelope.localNonce)) return "";
-        } catch {}
-        _quarantineValue(envelope.localNonce, value);
-        return "";
-    }
-
-    /// @notice Only called by this contract: the withdrawal in a message.
-    function decode(bytes calldata message) external view returns (bool ours, Withdrawal memory w) {
-        if (msg.sender != address(this)) revert NotSelf();
-        (ours, w) = Withdrawals.decode(message);
+        (bool ours, Withdrawal calldata w) = Withdrawals.parse(envelope.message);
         ours = ours && w.subnetKey == SUBNET_KEY && w.outbox == PEER && (w.token == FLT || w.token == USDC);
+        if (!ours || !_settle(w, value, envelope.localNonce)) {
+            _quarantineValue(envelope.localNonce, value);
+        }
+        return "";
     }
 
     /// @inheritdoc IFastWithdrawals
@@ -128,8 +132,8 @@ contract FastWithdrawals is IFastWithdrawals, PeerLink, ReentrancyGuardTransient
     }
 
     /// @inheritdoc IFastWithdrawals
-    function withdrawalId(Withdrawal memory withdrawal) public view returns (bytes32) {
-        return Withdrawals.idOf(block.chainid, address(this), withdrawal);
+    function withdrawalId(Withdrawal calldata withdrawal) public view returns (bytes32) {
+        return Withdrawals.idOfIn(block.chainid, address(this), withdrawal);
     }
 
     /// @inheritdoc IFastWithdrawals
@@ -145,12 +149,12 @@ contract FastWithdrawals is IFastWithdrawals, PeerLink, ReentrancyGuardTransient
 
     /// @inheritdoc IFastWithdrawals
     function fltReceived() external view returns (uint256) {
-        return _fltReceived;
+        return _flt.received;
     }
 
     /// @inheritdoc IFastWithdrawals
     function fltPaid() external view returns (uint256) {
-        return _fltPaid;
+        return _flt.paid;
     }
 
     /// @notice The escrow that USDC is reserved in.
@@ -168,67 +172,104 @@ contract FastWithdrawals is IFastWithdrawals, PeerLink, ReentrancyGuardTransient
         return SUBNET_KEY;
     }
 
+    function _enter() private {
+        if (_entered) revert Reentered();
+        _entered = true;
+    }
+
     /// @dev Books FLT that came with a message: what the message says, but
     /// never more than really stands here beyond what is owed already.
     function _receive(uint256 value) private returns (uint256) {
-        uint256 owed = uint256(_fltReceived) - _fltPaid;
+        Flt memory flt = _flt;
+        uint256 owed = uint256(flt.received) - flt.paid;
         uint256 balance = Payouts.balanceOr(FLT, address(this), PART_GAS / 4, owed + value);
         uint256 arrived = balance > owed ? balance - owed : 0;
         if (value > arrived) value = arrived;
         // forge-lint: disable-next-line(unsafe-typecast) bounded by the token's supply
-        _fltReceived += uint128(value);
+        _flt.received = flt.received + uint128(value);
         return value;
     }
 
     /// @dev False, and nothing done, when the withdrawal is settled already.
-    function _settle(Withdrawal memory w, uint256 value, uint64 messageNonce) private returns (bool) {
+    function _settle(Withdrawal calldata w, uint256 value, uint64 messageNonce) private returns (bool) {
         bytes32 id = withdrawalId(w);
-        Slot memory slot = _slots[id];
-        if (slot.status == Status.Settled) return false;
-
-        // Where the money comes from: FLT with the message, USDC from escrow.
-        uint256 amount = w.gross;
-        uint256 surplus = value;
-        if (w.token == FLT) {
-            if (value < amount) amount = value;
-            surplus = value - amount;
-        } else if (!ILinkedTokenController(CONTROLLER).reserve(id, amount)) {
-            amount = ILinkedTokenController(CONTROLLER).lockedNow();
-            if (amount > 0) ILinkedTokenController(CONTROLLER).reserve(id, amount);
-        }
-        if (surplus > 0) _quarantineValue(messageNonce, surplus);
-
-        slot.filled = slot.status == Status.Filled;
-        if (!slot.filled) slot.claimant = w.recipient;
-        slot.status = Status.Settled;
-        slot.at = uint64(block.timestamp);
-        slot.quarantined = amount != w.gross || (w.token == FLT && surplus > 0);
-        _slots[id] = slot;
-
-        if (slot.quarantined) {
-            _credits[id] = amount;
-            emit WithdrawalQuarantined(id, w.recipient, w.token, w.gross, amount);
-            return true;
-        }
-        bool paid = !_isRefused(slot.claimant) && _tryPay(id, w.token, slot.claimant, amount);
-        if (!paid) _credits[id] = amount;
-        emit WithdrawalSettled(id, slot.claimant, w.token, amount, paid);
+        Status status = _slots[id].status;
+        if (status == Status.Settled) return false;
+        bool filled = status == Status.Filled;
+        address claimant = filled ? _slots[id].claimant : w.recipient;
+        if (w.token == FLT) _settleFlt(id, claimant, filled, w, value, messageNonce);
+        else _settleUsdc(id, claimant, filled, w, value, messageNonce);
         return true;
     }
 
-    /// @dev Once, with bounded gas; a refusal is no failure.
-    function _tryPay(bytes32 id, address token, address to, uint256 amount) private returns (bool paid) {
-        Payouts.requireGas(PART_GAS, PART_GAS / 4);
-        if (token == FLT) {
-            paid = Payouts.tryTransfer(FLT, to, amount, PART_GAS);
-            // forge-lint: disable-next-line(unsafe-typecast) part of _fltReceived
-            if (paid) _fltPaid += uint128(amount);
-            return paid;
+    /// @dev FLT came with the message. Quarantined unless it is exactly the amount.
+    function _settleFlt(
+        bytes32 id,
+        address claimant,
+        bool filled,
+        Withdrawal calldata w,
+        uint256 value,
+        uint64 messageNonce
+    ) private {
+        uint256 gross = w.gross;
+        if (value != gross) {
+            if (value > gross) _quarantineValue(messageNonce, value - gross);
+            _write(id, claimant, filled, true);
+            _quarantine(id, w, value < gross ? value : gross);
+            return;
         }
-        try ILinkedTokenController(CONTROLLER).payReserved{gas: PART_GAS}(id, to) {
-            return true;
-        } catch {
-            return false;
+        _write(id, claimant, filled, false);
+        bool paid;
+        if (!_isRefused(claimant)) {
+            // Once, with bounded gas; a refusal is no failure.
+            Payouts.requireGas(PART_GAS, PART_GAS / 4);
+            paid = Calls.tryTransfer(FLT, claimant, gross, PART_GAS);
+        }
+        // forge-lint: disable-next-line(unsafe-typecast) part of what was received
+        if (paid) _flt.paid += uint128(gross);
+        else _credits[id] = gross;
+        emit WithdrawalSettled(id, claimant, w.token, gross, paid);
+    }
+
+    /// @dev USDC comes from escrow, and is quarantined when that is short of it.
+    /// The controller pays it on the spot where it can.
+    function _settleUsdc(
+        bytes32 id,
+        address claimant,
+        bool filled,
+        Withdrawal calldata w,
+        uint256 value,
+        uint64 messageNonce
+    ) private {
+        if (value > 0) _quarantineValue(messageNonce, value);
+        // Before the token is called; a short escrow changes it afterwards.
+        _write(id, claimant, filled, false);
+        (uint256 amount, bool paid) = ILinkedTokenController(CONTROLLER)
+            .settle(id, w.gross, _isRefused(claimant) ? address(0) : claimant);
+        if (amount != w.gross) {
+            _write(id, claimant, filled, true);
+            _quarantine(id, w, amount);
+            return;
+        }
+        if (!paid) _credits[id] = amount;
+        emit WithdrawalSettled(id, claimant, w.token, amount, paid);
+    }
+
+    /// @dev What a mismatch leaves is the recipient's to claim (PROTOCOL 38).
+    function _quarantine(bytes32 id, Withdrawal calldata w, uint256 amount) private {
+        _credits[id] = amount;
+        emit WithdrawalQuarantined(id, w.recipient, w.token, w.gross, amount);
+    }
+
+    /// @dev Writes a settled Slot as one word; the compiler would write each field.
+    function _write(bytes32 id, address claimant, bool filled, bool quarantined) private {
+        Slot storage slot = _slots[id];
+        uint256 word = uint256(Status.Settled) | uint256(uint160(claimant)) << 8
+            | uint256(uint64(block.timestamp)) << 168;
+        if (filled) word |= 1 << 232;
+        if (quarantined) word |= 1 << 240;
+        assembly ("memory-safe") {
+            sstore(slot.slot, word)
         }
     }
 
@@ -237,8 +278,8 @@ contract FastWithdrawals is IFastWithdrawals, PeerLink, ReentrancyGuardTransient
         delete _credits[id];
         emit CreditClaimed(id, to, amount);
         if (token == FLT) {
-            // forge-lint: disable-next-line(unsafe-typecast) part of _fltReceived
-            _fltPaid += uint128(amount);
+            // forge-lint: disable-next-line(unsafe-typecast) part of what was received
+            _flt.paid += uint128(amount);
             IERC20(FLT).safeTransfer(to, amount);
         } else if (ILinkedTokenController(CONTROLLER).payReserved(id, to) != amount) {
             revert PayoutRefused();

@@ -13,29 +13,6 @@ library Payouts {
         if (gasleft() - gasleft() / 64 < stipend + rest) revert NotEnoughGas();
     }
 
-    /// @notice ERC-20 transfer with `stipend` gas. False when the token reverts,
-    /// returns false, answers nothing readable, or has no code; copies at most
-    /// one word of what it returns.
-    /// @dev Only for tokens fixed at deployment: it relies on one that does not
-    /// return true having moved nothing.
-    function tryTransfer(address token, address to, uint256 amount, uint256 stipend)
-        internal
-        returns (bool ok)
-    {
-        bytes4 selector = 0xa9059cbb; // transfer(address,uint256)
-        assembly ("memory-safe") {
-            let p := mload(0x40)
-            mstore(p, selector)
-            mstore(add(p, 0x04), and(to, 0xffffffffffffffffffffffffffffffffffffffff))
-            mstore(add(p, 0x24), amount)
-            mstore(0x00, 0)
-            let success := call(stipend, token, 0, p, 0x44, 0x00, 0x20)
-            switch returndatasize()
-            case 0 { ok := and(success, iszero(iszero(extcodesize(token)))) }
-            default { ok := and(success, and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))) }
-        }
-    }
-
     /// @notice The token's balance of `account`, or `otherwise` when it does not
     /// answer.
     function balanceOr(address token, address account, uint256 stipend, uint256 otherwise)

@@ -14,8 +14,10 @@ abstract contract PeerLink is IIpcHandler {
 
     address internal immutable GATEWAY;
     address internal immutable PEER;
-    /// @dev keccak256(abi.encode(IPCAddress(peer network, peer))).
-    bytes32 internal immutable PEER_HASH;
+    /// @dev keccak256 of the words of IPCAddress(peer network, peer), and how many
+    /// bytes these are.
+    bytes32 private immutable PEER_HASH;
+    uint256 private immutable PEER_SIZE;
     // A route has at most two parts (PROTOCOL 15), so it fits into immutables.
     uint64 private immutable PEER_ROOT;
     uint256 private immutable PEER_DEPTH;
@@ -27,7 +29,14 @@ abstract contract PeerLink is IIpcHandler {
         if (gateway_ == address(0) || peer == address(0) || depth > 2) revert InvalidPeer();
         GATEWAY = gateway_;
         PEER = peer;
-        PEER_HASH = keccak256(abi.encode(IPCAddress({subnetId: network, rawAddress: Fvm.from(peer)})));
+        // Without the offset that abi.encode puts in front of a struct.
+        bytes memory words = abi.encode(IPCAddress({subnetId: network, rawAddress: Fvm.from(peer)}));
+        bytes32 hash;
+        assembly ("memory-safe") {
+            hash := keccak256(add(words, 0x40), sub(mload(words), 0x20))
+        }
+        PEER_HASH = hash;
+        PEER_SIZE = words.length - 32;
         PEER_ROOT = network.root;
         PEER_DEPTH = depth;
         PEER_PART_0 = depth > 0 ? network.route[0] : address(0);
@@ -56,7 +65,15 @@ abstract contract PeerLink is IIpcHandler {
         if (msg.sender != GATEWAY) revert CallerIsNotGateway();
     }
 
+    /// @dev Is it the peer, laid out as every encoder in use does?
     function _isPeer(IPCAddress calldata from) internal view returns (bool) {
-        return keccak256(abi.encode(from)) == PEER_HASH;
+        uint256 size = PEER_SIZE;
+        bytes32 hash;
+        assembly ("memory-safe") {
+            let at := mload(0x40)
+            calldatacopy(at, from, size)
+            hash := keccak256(at, size)
+        }
+        return hash == PEER_HASH;
     }
 }

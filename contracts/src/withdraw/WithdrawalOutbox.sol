@@ -58,6 +58,9 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
     uint16 private constant MAX_BPS = 10_000;
 
     bytes32 private immutable SUBNET_KEY;
+    // Our messages go from (ROOT, [ACTOR]) to (ROOT, []), as the gateway demands.
+    uint64 private immutable ROOT;
+    address private immutable ACTOR;
     uint256 private immutable ROOT_CHAIN_ID;
     address private immutable ROOT_FLT;
     address private immutable ROOT_USDC;
@@ -67,12 +70,11 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
     uint256 private immutable USDC_MIN;
     uint256 private immutable USDC_MAX;
 
-    /// @dev What a withdrawal has here, one slot: for USDC the amount burnt,
-    /// written when it is sent; for FLT the coin that came back with it.
+    /// @dev What a withdrawal has here once it was returned, one slot: for FLT
+    /// also the coin that came back with it. USDC stays burnt.
     struct Entry {
         uint8 state;
-        uint128 usdc;
-        uint112 flt;
+        uint128 flt;
     }
 
     /// @dev Every withdrawal is one leaf: the count is the next nonce.
@@ -82,16 +84,19 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
     mapping(bytes32 id => Entry) private _entries;
     /// @inheritdoc IWithdrawalOutbox
     uint256 public heldFlt;
-    /// @inheritdoc IWithdrawalOutbox
-    uint256 public heldUsdc;
 
     constructor(OutboxParams memory p) PeerLink(p.gateway, p.rootNetwork, p.fastWithdrawals) {
         bool complete = p.rootFlt != address(0) && p.rootUsdc != address(0) && p.replica != address(0)
             && p.rootFlt != p.rootUsdc && p.rootChainId != 0;
-        bool ordered = p.fltMin > 0 && p.fltMin <= p.fltMax && p.fltMax <= type(uint112).max && p.usdcMin > 0
-            && p.usdcMin <= p.usdcMax && p.usdcMax <= type(uint128).max;
+        bool ordered = p.fltMin > 0 && p.fltMin <= p.fltMax && p.fltMax <= type(uint128).max && p.usdcMin > 0
+            && p.usdcMin <= p.usdcMax;
         if (!complete || !ordered) revert InvalidConfiguration();
+        bool nested = p.rootNetwork.route.length == 0 && p.subnet.root == p.rootNetwork.root
+            && p.subnet.route.length == 1 && p.subnet.route[0] != address(0);
+        if (!nested) revert InvalidConfiguration();
         SUBNET_KEY = Withdrawals.subnetKey(p.subnet);
+        ROOT = p.subnet.root;
+        ACTOR = p.subnet.route[0];
         ROOT_CHAIN_ID = p.rootChainId;
         ROOT_FLT = p.rootFlt;
         ROOT_USDC = p.rootUsdc;
@@ -100,6 +105,7 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
         FLT_MAX = p.fltMax;
         USDC_MIN = p.usdcMin;
         USDC_MAX = p.usdcMax;
+        _ids.prepare();
     }
 
     /// @inheritdoc IWithdrawalOutbox
@@ -113,11 +119,7 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
         Withdrawal memory w = _withdrawal(request);
         id = withdrawalId(w);
         _ids.append(id);
-        if (!isFlt) {
-            // forge-lint: disable-next-line(unsafe-typecast) at most USDC_MAX, 128 bits
-            _entries[id].usdc = uint128(request.amount);
-            ILinkedTokenReplica(REPLICA).burnForWithdrawal(msg.sender, request.amount);
-        }
+        if (!isFlt) ILinkedTokenReplica(REPLICA).burnForWithdrawal(msg.sender, request.amount);
         uint64 messageNonce = _send(id, w, fee);
         emit WithdrawalSent(id, w.nonce, messageNonce, w);
     }
@@ -133,13 +135,8 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
         uint256 fee = ISubnetGateway(GATEWAY).exitFee();
         if (msg.value != fee) revert WrongValue(fee, msg.value);
 
-        if (isFlt) {
-            heldFlt -= w.gross;
-            delete _entries[id];
-        } else {
-            heldUsdc -= entry.usdc;
-            _entries[id].state = 0;
-        }
+        if (isFlt) heldFlt -= w.gross;
+        delete _entries[id];
         emit WithdrawalResent(id, _send(id, w, fee));
     }
 
@@ -162,12 +159,9 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
         delete _inflight[result.id];
         if (result.outcome == OutcomeType.Ok) return "";
 
-        Entry storage entry = _entries[id];
-        entry.state = RETURNED;
         // forge-lint: disable-next-line(unsafe-typecast) the value sent, at most FLT_MAX
-        entry.flt = uint112(msg.value);
+        _entries[id] = Entry({state: RETURNED, flt: uint128(msg.value)});
         if (msg.value > 0) heldFlt += msg.value;
-        if (entry.usdc > 0) heldUsdc += entry.usdc;
         emit WithdrawalReturned(id, msg.value);
         return "";
     }
@@ -210,19 +204,50 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
 
     /// @dev Sends the withdrawal; the caller has booked everything else.
     function _send(bytes32 id, Withdrawal memory w, uint256 fee) private returns (uint64 messageNonce) {
-        IpcEnvelope memory envelope;
-        envelope.kind = IpcMsgKind.Call;
-        envelope.value = w.token == ROOT_FLT ? w.gross : 0;
-        envelope.to = peerAddress();
-        envelope.message = Withdrawals.encode(w);
-        IpcEnvelope memory committed =
-            ISubnetGateway(GATEWAY).sendContractXnetMessage{value: envelope.value + fee}(envelope);
+        Envelopes.Head memory head;
+        head.kind = IpcMsgKind.Call;
+        head.value = w.token == ROOT_FLT ? w.gross : 0;
+        head.toRoot = ROOT;
+        head.to = PEER;
+        head.fromRoot = ROOT;
+        head.fromPart = ACTOR;
+        head.from = address(this);
+        (bytes memory encoded, uint256 at) = Envelopes.compose(head, Withdrawals.MESSAGE_LENGTH);
+        Withdrawals.write(w, at);
 
+        // The gateway commits what we sent, under its own nonces.
+        uint64 originalNonce;
+        (messageNonce, originalNonce) = _call(head.value + fee, encoded);
+        Envelopes.setOriginalNonce(encoded, originalNonce);
+        bytes32 tracingId = Envelopes.tracingIdOf(encoded);
         // A gateway whose ids repeat would make us forget a withdrawal.
-        bytes32 tracingId = Envelopes.tracingId(committed);
         if (_inflight[tracingId] != bytes32(0)) revert DuplicateMessage(tracingId);
         _inflight[tracingId] = id;
-        return committed.localNonce;
+    }
+
+    /// @dev sendContractXnetMessage with an encoded envelope: the selector goes in
+    /// front of the encoding. Of the envelope it returns only the nonces are read;
+    /// its errors are handed on.
+    function _call(uint256 value, bytes memory encoded)
+        private
+        returns (uint64 localNonce, uint64 originalNonce)
+    {
+        address gateway_ = GATEWAY;
+        uint256 selector = uint32(ISubnetGateway.sendContractXnetMessage.selector);
+        assembly ("memory-safe") {
+            let size := mload(encoded)
+            let free := mload(0x40)
+            mstore(encoded, selector)
+            // [0x20][kind][localNonce][originalNonce]...
+            if iszero(call(gas(), gateway_, value, add(encoded, 0x1c), add(size, 4), free, 0x80)) {
+                returndatacopy(free, 0, returndatasize())
+                revert(free, returndatasize())
+            }
+            if lt(returndatasize(), 0x80) { revert(0, 0) }
+            mstore(encoded, size)
+            localNonce := and(mload(add(free, 0x40)), 0xffffffffffffffff)
+            originalNonce := and(mload(add(free, 0x60)), 0xffffffffffffffff)
+        }
     }
 
     function _withdrawal(WithdrawalRequest calldata r) private view returns (Withdrawal memory) {

@@ -82,7 +82,7 @@ contract EndToEndTest is TwoChains {
         vm.assertEq(uint256(outbox.stateOf(outbox.withdrawalId(a))), 1);
         vm.assertEq(uint256(outbox.stateOf(outbox.withdrawalId(b))), 1);
         vm.assertEq(outbox.heldFlt(), 20 ether);
-        vm.assertEq(outbox.heldUsdc(), 70e6);
+        vm.assertEq(heldUsdc(), 70e6);
         vm.assertEq(bob.balance, coin);
         vm.assertEq(replica.totalSupply(), 30e6);
         books();

@@ -131,7 +131,7 @@ contract OwnContractsTest is TwoChains {
         }
         carryDown();
         vm.assertEq(replica.totalSupply(), 100e6);
-        vm.assertEq(OUTBOX_AT.balance + outbox.heldUsdc(), 0);
+        vm.assertEq(OUTBOX_AT.balance + outbox.heldFlt(), 0);
         carryUp();
         vm.assertEq(forger.count(), 1);
         vm.assertTrue(forger.lastKind() == IpcMsgKind.Result);

@@ -150,7 +150,9 @@ abstract contract Reentry is RootFixture {
         } else if (what == 6) {
             mallory.plan(address(actor), 0, abi.encodeCall(actor.claim, ()));
         } else {
-            mallory.plan(g, 0, abi.encodeCall(gateway.payAndCall, (token(), address(mallory), amount, "")));
+            IpcEnvelope memory e;
+            e.value = amount;
+            mallory.plan(g, 0, abi.encodeCall(gateway.payAndCall, (token(), address(mallory), e)));
         }
     }
 

@@ -465,9 +465,10 @@ contract BottomUpTest is RootFixture {
     }
 
     function test_onlyTheGatewayPaysAndCalls() public {
+        IpcEnvelope memory e = callUp(anyone, 1 ether);
         vm.expectRevert(abi.encodeWithSelector(NotAuthorized.selector, anyone));
         vm.prank(anyone);
-        gateway.payAndCall(address(flt), anyone, 1 ether, "");
+        gateway.payAndCall(address(flt), anyone, e);
     }
 
     function test_onlySubnetsExecute() public {

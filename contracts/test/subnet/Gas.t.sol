@@ -123,22 +123,22 @@ contract SendGasTest is GasMeter {
 
     function test_gas_releaseLaterInAPeriod() public {
         bytes memory data = abi.encodeCall(ISubnetGateway.release, (Fvm.from(REMOTE)));
-        vm.assertLe(_measure("release, later", AT, 1 ether + FEE, data), 76_000);
+        vm.assertLe(_measure("release, later", AT, 1 ether + FEE, data), 63_000);
     }
 
     function test_gas_releaseFirstOfAPeriod() public {
         vm.roll(PERIOD);
         bytes memory data = abi.encodeCall(ISubnetGateway.release, (Fvm.from(REMOTE)));
-        vm.assertLe(_measure("release, first", AT, 1 ether + FEE, data), 112_000);
+        vm.assertLe(_measure("release, first", AT, 1 ether + FEE, data), 97_000);
     }
 
     function test_gas_sendLaterInAPeriod() public {
-        vm.assertLe(_measure("send, later", address(sender), FEE, _message()), 110_000);
+        vm.assertLe(_measure("send, later", address(sender), FEE, _message()), 92_000);
     }
 
     function test_gas_sendFirstOfAPeriod() public {
         vm.roll(PERIOD);
-        vm.assertLe(_measure("send, first", address(sender), FEE, _message()), 146_000);
+        vm.assertLe(_measure("send, first", address(sender), FEE, _message()), 126_000);
     }
 }
 

@@ -7,7 +7,8 @@ import {IIpcHandler} from "../../src/interfaces/IIpcHandler.sol";
 import {ILinkedTokenController} from "../../src/interfaces/IWithdrawals.sol";
 import {Envelopes} from "../../src/ipc/Envelopes.sol";
 import {Fvm} from "../../src/ipc/Fvm.sol";
-import {CallMsg, IpcEnvelope, IpcMsgKind, OutcomeType} from "../../src/ipc/Types.sol";
+import {CallMsg, IpcEnvelope, IpcMsgKind, OutcomeType, Withdrawal} from "../../src/ipc/Types.sol";
+import {FastWithdrawals} from "../../src/withdraw/FastWithdrawals.sol";
 import {Payouts} from "../../src/withdraw/Payouts.sol";
 import {LinkedTokenController} from "../../src/usdc/LinkedTokenController.sol";
 import {NastyUsdc, World} from "../withdraw/World.sol";
@@ -32,6 +33,37 @@ contract ReentrantUsdc is DevUsdc {
             (, answer) = address(victim).call(abi.encodeCall(victim.linkedTransfer, (from, amount)));
         }
         return super.transferFrom(from, to, amount);
+    }
+}
+
+/// @dev Calls somebody once, from within the next transfer.
+contract HookedUsdc is DevUsdc {
+    address private target;
+    bytes private data;
+    bool public ok;
+    bytes public answer;
+
+    constructor(address owner) DevUsdc(owner) {}
+
+    function hook(address target_, bytes calldata data_) external {
+        (target, data, ok, answer) = (target_, data_, false, "");
+    }
+
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        _callOnce();
+        return super.transfer(to, amount);
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        _callOnce();
+        return super.transferFrom(from, to, amount);
+    }
+
+    function _callOnce() private {
+        address once = target;
+        if (once == address(0)) return;
+        target = address(0);
+        (ok, answer) = once.call(data);
     }
 }
 
@@ -132,6 +164,65 @@ contract LinkedTokenControllerTest is World {
             token.answer(), abi.encodePacked(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector)
         );
         vm.assertEq(controller.lockedNow(), 5e6);
+    }
+
+    /// @dev A withdrawal that is executed from within a deposit settles all the
+    /// same; it is paid later, since we are locked.
+    function test_settlingWithinADepositReservesAndNeverFails() public {
+        HookedUsdc token = new HookedUsdc(address(this));
+        build(address(token));
+        depositUsdc(alice, alice, 20e6);
+        (Withdrawal memory w, IpcEnvelope memory e) = sendWithdrawal(alice, request(address(usdc), 7e6, bob));
+        bytes32 id = fast.withdrawalId(w);
+        approveAs(carol, 5e6);
+        token.hook(address(rootGateway), abi.encodeCall(rootGateway.execute, (e)));
+        vm.prank(carol);
+        controller.linkedTransfer(carol, 5e6);
+
+        vm.assertTrue(token.ok());
+        vm.assertTrue(abi.decode(token.answer(), (OutcomeType)) == OutcomeType.Ok);
+        vm.assertEq(usdc.balanceOf(bob), 0);
+        vm.assertEq(controller.reservedFor(id), 7e6);
+        vm.assertEq(fast.creditOf(id), 7e6);
+        vm.assertEq(controller.lockedNow(), 20e6 + 5e6 - 7e6);
+        fast.push(w);
+        vm.assertEq(usdc.balanceOf(bob), 7e6);
+        vm.assertEq(controller.reservedFor(id), 0);
+        ILinkedTokenController.Counters memory c = controller.getCounters();
+        vm.assertEq(c.reserved, 7e6);
+        vm.assertEq(c.reservesPaid, 7e6);
+        vm.assertEq(usdc.balanceOf(address(controller)), controller.lockedNow());
+    }
+
+    /// @dev From within the payment of a withdrawal nothing of it can be taken
+    /// again, and nobody deposits or is refunded.
+    function test_nothingIsTakenFromWithinAPayment() public {
+        HookedUsdc token = new HookedUsdc(address(this));
+        build(address(token));
+        depositUsdc(alice, alice, 40e6);
+        (Withdrawal memory w, IpcEnvelope memory e) = sendWithdrawal(alice, request(address(usdc), 7e6, bob));
+        bytes[4] memory attempts = [
+            abi.encodeCall(fast.push, (w)),
+            abi.encodeCall(fast.claim, (w, carol)),
+            abi.encodeCall(controller.linkedTransfer, (carol, 1e6)),
+            abi.encodeCall(controller.claimRefund, (bytes32(0), carol))
+        ];
+        for (uint256 i = 0; i < attempts.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            address victim = i < 2 ? address(fast) : address(controller);
+            token.hook(victim, attempts[i]);
+            vm.assertTrue(rootGateway.execute(e) == OutcomeType.Ok);
+            vm.assertFalse(token.ok());
+            bytes4 why = i < 2
+                ? FastWithdrawals.Reentered.selector
+                : ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector;
+            vm.assertEq(token.answer(), abi.encodePacked(why));
+            vm.assertEq(usdc.balanceOf(bob), 7e6);
+            vm.assertEq(usdc.balanceOf(address(controller)), 33e6);
+            vm.assertEq(controller.lockedNow(), 33e6);
+            vm.assertEq(fast.creditOf(fast.withdrawalId(w)), 0);
+            vm.revertToState(snapshot);
+        }
     }
 
     function test_amountsOutsideTheLimitsAreRefused() public {
@@ -257,18 +348,20 @@ contract LinkedTokenControllerTest is World {
     function test_onlyFastWithdrawalsReservesAndPays() public {
         depositUsdc(alice, alice, 9e6);
         vm.expectRevert(LinkedTokenController.NotFastWithdrawals.selector);
-        controller.reserve(bytes32(uint256(1)), 1);
+        controller.settle(bytes32(uint256(1)), 1, bob);
         vm.expectRevert(LinkedTokenController.NotFastWithdrawals.selector);
         controller.payReserved(bytes32(uint256(1)), bob);
 
         vm.startPrank(address(fast));
-        vm.assertFalse(controller.reserve(bytes32(uint256(1)), 9e6 + 1));
-        vm.assertEq(controller.lockedNow(), 9e6);
-        vm.assertTrue(controller.reserve(bytes32(uint256(1)), 4e6));
+        // To nobody: reserved, and pulled later.
+        (uint256 reserved, bool paid) = controller.settle(bytes32(uint256(1)), 4e6, address(0));
+        vm.assertEq(reserved, 4e6);
+        vm.assertFalse(paid);
         vm.assertEq(controller.lockedNow(), 5e6);
+        vm.assertEq(controller.reservedFor(bytes32(uint256(1))), 4e6);
         vm.expectPartialRevert(LinkedTokenController.AlreadyReserved.selector);
-        controller.reserve(bytes32(uint256(1)), 1e6);
-        vm.assertFalse(controller.reserve(bytes32(uint256(2)), type(uint256).max));
+        controller.settle(bytes32(uint256(1)), 1e6, address(0));
+        vm.assertEq(controller.lockedNow(), 5e6);
 
         nasty.setMode(NastyUsdc.Mode.ReturnsFalse);
         vm.expectRevert();
@@ -279,6 +372,78 @@ contract LinkedTokenControllerTest is World {
         controller.payReserved(bytes32(uint256(1)), bob);
         vm.stopPrank();
         vm.assertEq(usdc.balanceOf(bob), 4e6);
+    }
+
+    /// @dev What is paid on the spot is in both counters, in both events, and is
+    /// owed no more.
+    function test_whatIsPaidAtOnceIsNotReservedAsWell() public {
+        depositUsdc(alice, alice, 9e6);
+        bytes32 id = bytes32(uint256(1));
+        vm.expectEmit(address(controller));
+        emit ILinkedTokenController.Reserved(id, 4e6);
+        vm.expectEmit(address(controller));
+        emit ILinkedTokenController.ReservePaid(id, bob, 4e6);
+        vm.startPrank(address(fast));
+        (uint256 reserved, bool paid) = controller.settle(id, 4e6, bob);
+        vm.assertEq(reserved, 4e6);
+        vm.assertTrue(paid);
+        vm.assertEq(usdc.balanceOf(bob), 4e6);
+        vm.assertEq(controller.lockedNow(), 5e6);
+        vm.assertEq(controller.reservedFor(id), 0);
+        ILinkedTokenController.Counters memory c = controller.getCounters();
+        vm.assertEq(c.reserved, 4e6);
+        vm.assertEq(c.reservesPaid, 4e6);
+        vm.expectPartialRevert(LinkedTokenController.NothingReserved.selector);
+        controller.payReserved(id, bob);
+    }
+
+    /// @dev A token that refuses in whatever way: nothing moved, all reserved.
+    function test_whatTheTokenRefusesStaysReserved() public {
+        NastyUsdc.Mode[4] memory modes = [
+            NastyUsdc.Mode.Paused,
+            NastyUsdc.Mode.ReturnsFalse,
+            NastyUsdc.Mode.BurnsGas,
+            NastyUsdc.Mode.ReturnBomb
+        ];
+        depositUsdc(alice, alice, 9e6);
+        for (uint256 i = 0; i < modes.length; ++i) {
+            nasty.setMode(modes[i]);
+            bytes32 id = bytes32(i + 1);
+            vm.prank(address(fast));
+            (uint256 reserved, bool paid) = controller.settle(id, 1e6, bob);
+            vm.assertEq(reserved, 1e6);
+            vm.assertFalse(paid);
+            vm.assertEq(controller.reservedFor(id), 1e6);
+        }
+        vm.assertEq(usdc.balanceOf(bob), 0);
+        vm.assertEq(controller.getCounters().reserved, 4e6);
+        vm.assertEq(controller.getCounters().reservesPaid, 0);
+        nasty.setMode(NastyUsdc.Mode.Plain);
+        for (uint256 i = 0; i < modes.length; ++i) {
+            vm.prank(address(fast));
+            vm.assertEq(controller.payReserved(bytes32(i + 1), bob), 1e6);
+        }
+        vm.assertEq(usdc.balanceOf(bob), 4e6);
+        vm.assertEq(controller.getCounters().reservesPaid, 4e6);
+    }
+
+    /// @dev Escrow that is short: what there is is reserved and not paid, since
+    /// nobody has said who takes the loss.
+    function test_aShortEscrowReservesWhatItHasAndPaysNothing() public {
+        depositUsdc(alice, alice, 9e6);
+        bytes32 id = bytes32(uint256(1));
+        vm.startPrank(address(fast));
+        (uint256 reserved, bool paid) = controller.settle(id, type(uint256).max, bob);
+        vm.assertEq(reserved, 9e6);
+        vm.assertFalse(paid);
+        vm.assertEq(usdc.balanceOf(bob), 0);
+        vm.assertEq(controller.reservedFor(id), 9e6);
+        vm.assertEq(controller.lockedNow(), 0);
+        (reserved, paid) = controller.settle(bytes32(uint256(2)), 1, bob);
+        vm.assertEq(reserved, 0);
+        vm.assertFalse(paid);
+        vm.assertEq(controller.reservedFor(bytes32(uint256(2))), 0);
+        vm.assertEq(controller.getCounters().reserved, 9e6);
     }
 
     function test_aMisconfiguredControllerIsNotBuilt() public {

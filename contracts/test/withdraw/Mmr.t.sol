@@ -67,6 +67,71 @@ contract MmrTest is Base {
         );
     }
 
+    /// @dev Prepared slots are no leaves.
+    function test_aPreparedTreeIsEmpty() public {
+        tree.prepare();
+        vm.assertEq(tree.root(), bytes32(0));
+        for (uint256 i = 0; i < 9; i++) {
+            tree.append(keccak256(abi.encode(i)));
+            vm.assertEq(tree.root(), roots()[i]);
+        }
+    }
+
+    /// @dev Appends that carry far, at counts no test could reach one by one: the
+    /// tree has any peaks, and the root is that of a plain counter.
+    function testFuzz_aFarCarryGivesThePlainRootAtEveryMoment(uint64 start, uint8 ones, bytes32 seed) public {
+        uint256 low = bound(ones, 0, 36);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        start = uint64(bound(start, 0, 2 ** 40) | (2 ** low - 1));
+        tree.count = start;
+        bytes32[64] memory plain;
+        for (uint256 h = 0; h < 64; ++h) {
+            plain[h] = keccak256(abi.encode(seed, h));
+            tree.peaks[h] = plain[h];
+        }
+        for (uint256 i = 0; i < 40; ++i) {
+            bytes32 id = keccak256(abi.encode(seed, "id", i));
+            // forge-lint: disable-next-line(unsafe-typecast)
+            uint64 index = start + uint64(i);
+            bytes32 acc = keccak256(abi.encodePacked(uint8(0), id));
+            uint256 h = 0;
+            for (; (index >> h) & 1 == 1; ++h) {
+                acc = keccak256(abi.encodePacked(uint8(1), plain[h], acc));
+            }
+            plain[h] = acc;
+            vm.assertEq(uint256(tree.append(id)), index);
+            vm.assertEq(tree.root(), bagged(plain, index + 1));
+        }
+    }
+
+    function bagged(bytes32[64] memory peaks, uint64 count) private pure returns (bytes32 acc) {
+        bool first = true;
+        for (uint256 h = 0; h < 64; ++h) {
+            if ((count >> h) & 1 == 0) continue;
+            acc = first ? peaks[h] : keccak256(abi.encodePacked(uint8(1), peaks[h], acc));
+            first = false;
+        }
+        return keccak256(abi.encodePacked(uint8(2), count, acc));
+    }
+
+    /// @dev Merges, each a cold read: no append pays for a carry of 30 heights, nor
+    /// do those that finish it.
+    function test_noAppendMergesMoreThanTheBudget() public {
+        tree.prepare();
+        tree.count = uint64((1 << 30) - 1);
+        uint256 dearest;
+        for (uint256 i = 0; i < 40; ++i) {
+            vm.cool(address(this));
+            uint256 before = gasleft();
+            tree.append(keccak256(abi.encode(i)));
+            uint256 used = before - gasleft();
+            if (used > dearest) dearest = used;
+        }
+        // Count, leaf, carry and its place: four slots; three merges.
+        vm.assertLe(dearest, 4 * 5_000 + Mmr.BUDGET * 2_600 + 2_500);
+        vm.assertEq(uint256(tree.carryHeight), 0);
+    }
+
     /// @dev Against the definition: perfect trees from the left, bagged from the
     /// lowest.
     function testFuzz_theRootIsThatOfTheDefinition(uint8 count, bytes32 seed) public {

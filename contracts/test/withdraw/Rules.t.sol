@@ -139,7 +139,9 @@ contract RulesTest is World {
         vm.assertEq(fast.fltReceived(), 2 ether);
         vm.assertEq(flt.balanceOf(bob), 2 ether);
         vm.prank(address(fast));
-        vm.assertFalse(controller.reserve(bytes32(uint256(9)), locked + 1));
+        (uint256 reserved, bool paid) = controller.settle(bytes32(uint256(9)), locked + 1, bob);
+        vm.assertEq(reserved, locked);
+        vm.assertFalse(paid);
     }
 
     /// @dev Nothing is minted or paid in the subnet for a failed withdrawal,

@@ -14,6 +14,7 @@ import {
     Withdrawal,
     WithdrawalRequest
 } from "../../src/ipc/Types.sol";
+import {LinkedTokenReplica} from "../../src/usdc/LinkedTokenReplica.sol";
 import {PeerLink} from "../../src/withdraw/PeerLink.sol";
 import {OutboxParams, WithdrawalOutbox} from "../../src/withdraw/WithdrawalOutbox.sol";
 import {World} from "./World.sol";
@@ -165,18 +166,32 @@ contract WithdrawalOutboxTest is World {
         vm.assertEq(outbox.heldFlt(), 3 ether);
     }
 
-    function test_aReturnedUsdcWithdrawalIsCountedAsHeldUntilResent() public {
-        (Withdrawal memory w,) = returned(address(usdc), 7e6);
-        vm.assertEq(outbox.heldUsdc(), 7e6);
+    /// @dev The outbox keeps no amount of USDC: the withdrawal is its id, so only
+    /// the same amount can go again, and as often as it fails.
+    function test_aReturnedUsdcWithdrawalIsSentAgainWithItsOwnAmountAndPaidOnce() public {
+        (Withdrawal memory w, IpcEnvelope memory first) = returned(address(usdc), 7e6);
+        bytes32 id = outbox.withdrawalId(w);
         vm.assertEq(replica.totalSupply(), 0);
+        vm.assertEq(outbox.heldFlt(), 0);
+        w.gross = 7e6 + 1;
+        vm.expectPartialRevert(WithdrawalOutbox.NotReturned.selector);
         outbox.resend{value: EXIT_FEE}(w);
-        vm.assertEq(outbox.heldUsdc(), 0);
+        w.gross = 7e6;
+        outbox.resend{value: EXIT_FEE}(w);
+        vm.assertEq(uint256(outbox.stateOf(id)), 0);
+        vm.expectPartialRevert(WithdrawalOutbox.NotReturned.selector);
+        outbox.resend{value: EXIT_FEE}(w);
 
-        // A second failure still knows the amount.
         rootGateway.refuse(lastFromSubnet());
         vm.assertTrue(subnetGateway.execute(lastFromRoot()) == OutcomeType.Ok);
-        vm.assertEq(outbox.heldUsdc(), 7e6);
+        vm.assertEq(uint256(outbox.stateOf(id)), 1);
+        outbox.resend{value: EXIT_FEE}(w);
         vm.assertEq(replica.totalSupply(), 0);
+        IpcEnvelope memory last = lastFromSubnet();
+        vm.assertEq(last.message, first.message);
+        vm.assertTrue(rootGateway.execute(last) == OutcomeType.Ok);
+        vm.assertEq(usdc.balanceOf(w.recipient), 7e6);
+        vm.assertEq(controller.lockedNow(), 0);
     }
 
     function test_resendRefusesWhatIsNotReturned() public {
@@ -288,7 +303,6 @@ contract WithdrawalOutboxTest is World {
     }
 
     function test_peersOfEveryDepthUpToTwoAreKept() public {
-        OutboxParams memory p = outboxParams();
         for (uint256 depth = 0; depth <= 2; depth++) {
             SubnetID memory id;
             id.root = 7;
@@ -297,13 +311,38 @@ contract WithdrawalOutboxTest is World {
                 // forge-lint: disable-next-line(unsafe-typecast)
                 id.route[i] = address(uint160(100 + i));
             }
-            p.rootNetwork = id;
-            WithdrawalOutbox o = new WithdrawalOutbox(p);
+            LinkedTokenReplica o = new LinkedTokenReplica(
+                address(subnetGateway), id, address(controller), address(outbox), 1, "USD Coin", "USDC"
+            );
             vm.assertEq(keccak256(abi.encode(o.peerAddress().subnetId)), keccak256(abi.encode(id)));
-            vm.assertEq(Fvm.evm(o.peerAddress().rawAddress), address(fast));
+            vm.assertEq(Fvm.evm(o.peerAddress().rawAddress), address(controller));
             vm.assertEq(o.gateway(), address(subnetGateway));
         }
         vm.assertEq(outbox.subnetKey(), keccak256(abi.encode(subnetId())));
+    }
+
+    /// @dev The gateway takes messages to its root only.
+    function test_anOutboxStandsDirectlyBelowItsRoot() public {
+        OutboxParams memory p = outboxParams();
+        p.rootNetwork.root += 1;
+        vm.expectRevert(WithdrawalOutbox.InvalidConfiguration.selector);
+        new WithdrawalOutbox(p);
+        p = outboxParams();
+        p.rootNetwork.route = new address[](1);
+        vm.expectRevert(WithdrawalOutbox.InvalidConfiguration.selector);
+        new WithdrawalOutbox(p);
+        p = outboxParams();
+        p.subnet.route = new address[](0);
+        vm.expectRevert(WithdrawalOutbox.InvalidConfiguration.selector);
+        new WithdrawalOutbox(p);
+        p = outboxParams();
+        p.subnet.route = new address[](2);
+        vm.expectRevert(WithdrawalOutbox.InvalidConfiguration.selector);
+        new WithdrawalOutbox(p);
+        p = outboxParams();
+        p.subnet.route[0] = address(0);
+        vm.expectRevert(WithdrawalOutbox.InvalidConfiguration.selector);
+        new WithdrawalOutbox(p);
     }
 
     function testFuzz_everyWithdrawalWithinLimitsIsSent(
