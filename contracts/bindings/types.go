@@ -104,6 +104,7 @@ type ISubnetGatewayCounters struct {
 // ISubnetGatewayGenesis is an auto generated low-level Go binding around an user-defined struct.
 type ISubnetGatewayGenesis struct {
 	NetworkName         SubnetID
+	RootGateway         common.Address
 	Validators          []Validator
 	BottomUpCheckPeriod uint64
 	MajorityPercentage  uint8

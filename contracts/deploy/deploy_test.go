@@ -103,6 +103,7 @@ func TestADeploymentEndsWithTwoSidesThatAgree(t *testing.T) {
 	require.Equal(t, supply, p.Bootstrap.CircSupply.Int())
 	require.Equal(t, supply, rootView(t, r, set.Gateway, rg.PackGetCounters(subnet), rg.UnpackGetCounters).PreFunded)
 	require.Equal(t, supply, view(b, ipc.GatewayAddress, sg.PackGetCounters(), sg.UnpackGetCounters).PreFunded)
+	require.Equal(t, set.Gateway, view(b, ipc.GatewayAddress, sg.PackRootGateway(), sg.UnpackRootGateway))
 	flt := bindings.NewDevFlt()
 	require.Equal(t, supply, rootView(t, r, set.Flt, flt.PackBalanceOf(set.Gateway), flt.UnpackBalanceOf))
 	outside := new(big.Int)

@@ -26,6 +26,7 @@ type GenesisParams struct {
 // gatewayGenesis has the fields of the contract's Genesis.
 type gatewayGenesis struct {
 	NetworkName         ipc.SubnetID
+	RootGateway         common.Address
 	Validators          []bindings.Validator
 	BottomUpCheckPeriod uint64
 	MajorityPercentage  uint8
@@ -109,6 +110,7 @@ func subnetContracts(p GenesisParams, gen *core.Genesis) (types.GenesisAlloc, er
 	s := p.Settings
 	gateway, err := evm.construct(ipc.GatewayAddress, &bindings.SubnetGatewayMetaData, gatewayGenesis{
 		NetworkName:         p.Root.Subnet(),
+		RootGateway:         p.Root.Gateway,
 		Validators:          p.Bootstrap.bindingValidators(),
 		BottomUpCheckPeriod: s.CheckPeriod,
 		MajorityPercentage:  s.Majority,

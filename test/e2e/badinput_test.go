@@ -214,14 +214,17 @@ func (w *world) bounds() {
 	require.Equal(w.t, "WrongValue", withdraw(dep.Root.Flt, justFee)(milli(2)), "coin that was not sent is not withdrawn")
 	require.Equal(w.t, "UnsupportedToken", withdraw(common.Address{}, justFee)(milli(2)))
 
-	release := func(value *big.Int) string {
-		return w.refusal(w.b.Subnet.Client(), user, dep.Subnet.Gateway, subnetABI.PackRelease(fvm(user)), value)
+	releaseTo := func(to common.Address, value *big.Int) string {
+		return w.refusal(w.b.Subnet.Client(), user, dep.Subnet.Gateway, subnetABI.PackRelease(fvm(to)), value)
 	}
+	release := func(value *big.Int) string { return releaseTo(user, value) }
 	require.Equal(w.t, "InvalidXnetMessage", release(nil))
 	require.Equal(w.t, "InvalidXnetMessage", release(less(fee)))
 	require.Equal(w.t, "InvalidXnetMessage", release(fee))
 	require.Equal(w.t, "BelowMinimum", release(plus(fee, less(s.MinRelease.Int()))))
 	require.Empty(w.t, release(plus(fee, s.MinRelease.Int())))
+	require.Equal(w.t, "ForbiddenRecipient", releaseTo(dep.Root.Gateway, plus(fee, s.MinRelease.Int())), "the root's gateway owns nothing")
+	require.Equal(w.t, "ForbiddenRecipient", releaseTo(dep.Root.Actor, plus(fee, s.MinRelease.Int())))
 
 	// Messages that must not be taken at all.
 	message := func(change func(*bindings.IpcEnvelope)) string {
@@ -394,7 +397,6 @@ func (w *world) attack() {
 		up(dep.Root.FastWithdrawals, none, false, settle), // whoever is not the outbox withdraws nothing
 		up(dep.Root.FastWithdrawals, some, true, junk),
 		up(dep.Root.Controller, some, false, mint),
-		up(dep.Root.Gateway, some, false, junk),
 		up(nobody, some, false, junk),
 		up(w.on.refuser, some, false, junk),
 		up(w.on.burner, some, true, junk),
@@ -407,7 +409,7 @@ func (w *world) attack() {
 	}
 	climbed := w.worse.send(&w.in.puppet, total, 6_000_000, calls(upward...))
 	var released []common.Hash
-	for _, to := range []common.Address{w.on.refuser, nobody, w.worse.addr, dep.Root.Gateway} { // the last is quarantined
+	for _, to := range []common.Address{w.on.refuser, nobody, w.worse.addr} {
 		tx, err := w.b.Subnet.Send(ctx, dep.Subnet.Gateway, subnetABI.PackRelease(fvm(to)), plus(fee, milli(250)))
 		require.NoError(w.t, err)
 		released = append(released, tx)
@@ -521,7 +523,7 @@ func (w *world) aftermath() {
 		return n.String()
 	}
 	w.eventually(60*time.Second, "the strangers' own messages have come back", func() bool {
-		return flt(w.on.puppet) == milli(999_000-800).String() && coin(w.in.puppet) == milli(8_000-1_000).String()
+		return flt(w.on.puppet) == milli(999_000-800).String() && coin(w.in.puppet) == milli(7_000-1_000).String()
 	})
 	require.Equal(w.t, milli(1_000).String(), flt(w.on.bomb))
 	require.Equal(w.t, milli(1_500).String(), coin(w.in.bomb))
@@ -530,7 +532,7 @@ func (w *world) aftermath() {
 	require.NoError(w.t, err)
 	counters, err := gatewayABI.UnpackGetCounters(raw)
 	require.NoError(w.t, err)
-	require.Equal(w.t, milli(250).String(), counters.Quarantined.String(), "what is released to the gateway itself is kept apart")
+	require.Equal(w.t, "0", counters.Quarantined.String(), "whatever comes up has an owner")
 	for _, a := range []common.Address{w.in.refuser, w.in.burner, w.in.megabomb, w.in.refuseBomb, dep.Subnet.Outbox, dep.Subnet.Replica} {
 		require.Equal(w.t, "0", coin(a), a.Hex())
 	}

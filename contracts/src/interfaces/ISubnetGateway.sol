@@ -29,6 +29,7 @@ interface ISubnetGateway {
     /// @notice Genesis parameters. Amounts in wei of FLT.
     struct Genesis {
         SubnetID networkName; // (root chain id, [actor])
+        address rootGateway; // no recipient of anything
         Validator[] validators; // root units
         uint64 bottomUpCheckPeriod;
         uint8 majorityPercentage;
@@ -68,6 +69,8 @@ interface ISubnetGateway {
         bytes[] calldata signatures
     ) external;
 
+    /// @dev Both sends refuse recipients that can own nothing on the root: besides
+    /// those refused everywhere, the subnet's actor and the root's gateway.
     function release(FvmAddress calldata to) external payable;
     function sendContractXnetMessage(IpcEnvelope calldata envelope)
         external

@@ -87,7 +87,9 @@ abstract contract BottomUp is Ledger {
     ) private returns (bytes memory encoded) {
         (bool ok, address recipient) = Fvm.tryEvmIn(to);
         if (!ok) revert Fvm.NotDelegatedEvmAddress();
-        if (_isForbidden(recipient) || recipient == ACTOR) revert ForbiddenRecipient(recipient);
+        if (_isForbidden(recipient) || recipient == ACTOR || recipient == ROOT_GATEWAY) {
+            revert ForbiddenRecipient(recipient);
+        }
         _chargeFee();
         if (value != 0) _takeBack(value);
 

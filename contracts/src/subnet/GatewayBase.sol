@@ -28,6 +28,7 @@ abstract contract GatewayBase is ISubnetGateway {
 
     uint64 internal immutable ROOT;
     address internal immutable ACTOR;
+    address internal immutable ROOT_GATEWAY;
     uint256 internal immutable PERIOD;
     uint8 internal immutable MAJORITY;
     int8 internal immutable SCALE;
@@ -53,7 +54,7 @@ abstract contract GatewayBase is ISubnetGateway {
     constructor(Genesis memory g) {
         // A child of the root network itself: its only peer has no route.
         if (g.networkName.root == 0 || g.networkName.route.length != 1) revert BadGenesis();
-        if (g.networkName.route[0] == address(0)) revert BadGenesis();
+        if (g.networkName.route[0] == address(0) || g.rootGateway == address(0)) revert BadGenesis();
         if (g.bottomUpCheckPeriod == 0 || g.messageGas == 0) revert BadGenesis();
         if (g.majorityPercentage < 67 || g.majorityPercentage > 100) revert BadGenesis();
         // Within this range neither a unit of power nor a quorum overflows.
@@ -63,6 +64,7 @@ abstract contract GatewayBase is ISubnetGateway {
 
         ROOT = g.networkName.root;
         ACTOR = g.networkName.route[0];
+        ROOT_GATEWAY = g.rootGateway;
         PERIOD = g.bottomUpCheckPeriod;
         MAJORITY = g.majorityPercentage;
         SCALE = g.powerScale;
@@ -80,6 +82,11 @@ abstract contract GatewayBase is ISubnetGateway {
         id.root = ROOT;
         id.route = new address[](1);
         id.route[0] = ACTOR;
+    }
+
+    /// @notice The gateway on the root; it takes no messages for itself.
+    function rootGateway() external view returns (address) {
+        return ROOT_GATEWAY;
     }
 
     /// @inheritdoc ISubnetGateway

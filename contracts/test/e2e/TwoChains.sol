@@ -121,6 +121,7 @@ abstract contract TwoChains is Base {
     function _buildSubnet() private {
         ISubnetGateway.Genesis memory g = ISubnetGateway.Genesis({
             networkName: subnetId(),
+            rootGateway: address(gateway),
             validators: actor.genesisValidators(),
             bottomUpCheckPeriod: PERIOD,
             majorityPercentage: 67,

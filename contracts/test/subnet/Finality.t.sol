@@ -58,6 +58,9 @@ contract FinalityTest is SubnetFixture {
         g.networkName.route[0] = address(0);
         _refused(g);
         g = _genesis();
+        g.rootGateway = address(0);
+        _refused(g);
+        g = _genesis();
         g.bottomUpCheckPeriod = 0;
         _refused(g);
         g = _genesis();

@@ -15,6 +15,7 @@ abstract contract SubnetFixture is Base {
     // Of the golden vectors.
     uint64 internal constant ROOT = 314159;
     address internal constant ACTOR = 0x2a3eF0F414c626e51AFA2F29f3F7Be7a45C6DB09;
+    address internal constant ROOT_GATEWAY = 0x6A7E0000000000000000000000000000000000A7;
     address internal constant ALICE = 0x6B505cdCCCA34aE8eea5D382aBaD40d2AfEa74ad;
     uint256 internal constant TREASURY = 2 ** 100;
     uint256 internal constant PREFUND = 1000 ether;
@@ -70,6 +71,7 @@ abstract contract SubnetFixture is Base {
     /// @dev Weights 10, 20, 30, 40 ether, in the order of addresses.
     function _genesis() internal virtual returns (ISubnetGateway.Genesis memory g) {
         g.networkName = _subnet();
+        g.rootGateway = ROOT_GATEWAY;
         g.validators = new Validator[](keys.length);
         for (uint256 i = 0; i < keys.length; ++i) {
             g.validators[i] = Validator(10 ether * (i % 4 + 1), vm.addr(keys[i]), publicKey(keys[i]));
