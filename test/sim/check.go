@@ -19,6 +19,7 @@ import (
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/store/storetest"
 	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/holiman/uint256"
@@ -231,7 +232,7 @@ func (c *chain) waiting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for who, queue := range c.pool {
-		if who != addressOf(key("relayer")) && who != addressOf(key("stranger")) && queue[c.top().state.GetNonce(who)] != nil {
+		if who != relayerAt && who != addressOf(key("stranger")) && queue[c.top().state.GetNonce(who)] != nil {
 			return true
 		}
 	}
@@ -323,11 +324,9 @@ func (r *run) checkJobs() {
 	}
 }
 
-// checkTransactions: I6, I8: every transaction of our key is one of ours; and a
-// delivery that begins with what is applied already, or is next, goes through
-// (PROTOCOL 12).
+// checkTransactions: I6, I8: every transaction of our key is one of ours.
 func (r *run) checkTransactions() {
-	ours := addressOf(key("relayer"))
+	ours := relayerAt
 	for _, c := range []*chain{r.root, r.child} {
 		next, seen := uint64(0), false
 		for _, b := range c.blocks {
@@ -350,21 +349,75 @@ func (r *run) checkTransactions() {
 	}
 }
 
+// checkRevert: two honest relayers do not spoil each other (PROTOCOL 12). A
+// transaction that begins with messages which somebody else has carried, and
+// goes on with new ones, goes through.
 func (r *run) checkRevert(c *chain, b *block, tx *types.Transaction) {
-	method := insideABI.GetABI().Methods["deliver"]
-	if c != r.child || !slices.Equal(tx.Data()[:min(4, len(tx.Data()))], method.ID) {
+	first, last, ok := carried(tx.Data())
+	if !ok {
 		return
 	}
 	before := c.blocks[b.number-1]
-	res, err := c.run(before.state, b.number, b.time, message{from: addressOf(key("relayer")), to: *tx.To(), data: tx.Data(), value: new(uint256.Int)}, tx.Gas())
-	if err != nil || !res.Failed() {
-		return // it failed for what came before it in the block
+	id := bindings.SubnetID(r.deployment.Root.Subnet())
+	var next uint64
+	if c == r.child {
+		next = look(c, before, r.deployment.Subnet.Gateway, insideABI.PackAppliedTopDownNonce(), insideABI.UnpackAppliedTopDownNonce)
+	} else {
+		next = look(c, before, r.deployment.Root.Gateway, gatewayABI.PackGetAppliedBottomUpNonce(id), gatewayABI.UnpackGetAppliedBottomUpNonce).Arg1
 	}
-	name, class := ipc.ClassifyRevert(res.Revert())
-	r.note("delivery %s reverted: %s", tx.Hash(), name)
-	if class == ipc.ClassDone {
-		r.watch.violate("PROTOCOL 12: a delivery of what was applied already reverted: %s", name)
+	if first >= next || last < next {
+		return
 	}
+	// Alone, and with all the gas of a block: what else the block held is not
+	// the question.
+	c.mu.Lock()
+	res, err := c.run(before.state, b.number, b.time, message{from: relayerAt, to: *tx.To(), data: tx.Data(), value: new(uint256.Int)}, blockGas)
+	c.mu.Unlock()
+	if err == nil && res.Failed() {
+		name, _ := ipc.ClassifyRevert(res.Revert())
+		r.watch.violate("PROTOCOL 12: a transaction with messages %d to %d reverts at %d: %s", first, last, next, name)
+	}
+}
+
+// carried reads which messages a transaction of ours carries.
+func carried(data []byte) (first, last uint64, ok bool) {
+	deliver, execute := insideABI.GetABI().Methods["deliver"], actorABI.GetABI().Methods["execBottomUpMsgBatch"]
+	var nonces []uint64
+	switch {
+	case len(data) < 4:
+	case slices.Equal(data[:4], deliver.ID):
+		var in struct {
+			Messages   []bindings.IpcEnvelope
+			TailHashes [][32]byte
+		}
+		if unpackInto(deliver, data, &in) == nil {
+			for _, m := range in.Messages {
+				nonces = append(nonces, m.LocalNonce)
+			}
+		}
+	case slices.Equal(data[:4], execute.ID):
+		var in struct {
+			CheckpointHeight *big.Int
+			Inclusions       []bindings.Inclusion
+		}
+		if unpackInto(execute, data, &in) == nil {
+			for _, m := range in.Inclusions {
+				nonces = append(nonces, m.Msg.LocalNonce)
+			}
+		}
+	}
+	if len(nonces) == 0 {
+		return 0, 0, false
+	}
+	return nonces[0], nonces[len(nonces)-1], true
+}
+
+func unpackInto(m abi.Method, data []byte, v any) error {
+	values, err := m.Inputs.Unpack(data[4:])
+	if err != nil {
+		return err
+	}
+	return m.Inputs.Copy(v, values)
 }
 
 func sum(ns ...*big.Int) *big.Int {

@@ -103,7 +103,7 @@ var faults = []func(*run, *scenario, time.Duration){
 	// Chains.
 	(*run).drawReorg, (*run).drawReorg, (*run).drawReorg, (*run).drawForget, (*run).drawSwallow, (*run).drawSpike, (*run).drawSilence,
 	// Others.
-	(*run).drawStranger, (*run).drawStranger, (*run).drawThief, (*run).drawForgery,
+	(*run).drawStranger, (*run).drawRace, (*run).drawRace, (*run).drawThief, (*run).drawForgery,
 	// Tokens and contracts.
 	(*run).drawBlocked, (*run).drawStub,
 }
@@ -318,7 +318,7 @@ func (r *run) drawSwallow(s *scenario, at time.Duration) {
 			c.drops = on
 		}
 	}
-	s.during(at, r.between(time.Second, 12*time.Second), set(true), set(false), "the %s accepts transactions and forgets them", name)
+	s.during(at, r.between(time.Second, 12*time.Second), set(true), set(false), "the %s accepts our transactions and forgets them", name)
 }
 
 func (r *run) drawSpike(s *scenario, at time.Duration) {
@@ -351,6 +351,36 @@ func (r *run) drawStranger(s *scenario, at time.Duration) {
 		n := 1 + r.rng.IntN(4)
 		s.add(at, func(r *run) { r.stranger(n) }, "a stranger carries up to %d messages each way", n)
 		at += r.between(300*time.Millisecond, 3*time.Second)
+	}
+}
+
+// drawRace lets a stranger carry the beginning of what we have sent and nobody
+// has mined yet.
+func (r *run) drawRace(s *scenario, at time.Duration) {
+	name, of := r.either()
+	count := 4 + r.rng.IntN(8)
+	k, to, wei := key(user(r.rng.IntN(users))), r.drawRecipient(), big.NewInt(1e15+r.rng.Int64N(1e12))
+	s.add(at, func(r *run) {
+		for range count {
+			if name == "subnet" {
+				r.fund(k, to, wei)
+			} else {
+				r.withdraw(k, r.deployment.Root.Flt, to, wei)
+			}
+		}
+	}, "somebody sends %d messages to the %s at once", count, name)
+	set := func(on bool) func(*run) {
+		return func(r *run) {
+			c := of(r)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.drops = on
+		}
+	}
+	s.during(at+500*time.Millisecond, r.between(6*time.Second, 14*time.Second), set(true), set(false), "the %s accepts our transactions and forgets them", name)
+	for t := at + 2*time.Second; t < at+16*time.Second; t += r.between(400*time.Millisecond, 2*time.Second) {
+		n := 1 + r.rng.IntN(3)
+		s.add(t, func(r *run) { r.stranger(n) }, "a stranger carries up to %d messages each way", n)
 	}
 }
 

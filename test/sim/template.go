@@ -45,6 +45,9 @@ func addressOf(k *ecdsa.PrivateKey) common.Address { return crypto.PubkeyToAddre
 
 func user(i int) string { return fmt.Sprintf("user%d", i) }
 
+// relayerAt is the account of all instances, on both chains.
+var relayerAt = addressOf(key("relayer"))
+
 // Accounts that are code and nothing else.
 var (
 	// refuser reverts whatever comes: a recipient that fails.
