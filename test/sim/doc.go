@@ -12,6 +12,9 @@
 // validators' signatures (one key), Redis (the model that the store's own test
 // proves equal to the scripts), disks and the network.
 //
+// `make sim SEEDS=10000` runs many seeds; with go test, ten thousand need a
+// -timeout of 30m. `go test ./test/sim -seed N` runs one and shows its trace.
+//
 // A seed draws what users do and what goes wrong. The trace of a failing seed
 // says when each of it happened. The scheduler of goroutines and the order of
 // maps are not the seed's: a seed is run in a process of one thread with its

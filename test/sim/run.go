@@ -97,7 +97,7 @@ const (
 	// patience is how long after the last fault everything must be settled.
 	patience = 8 * time.Minute
 	// lastMoments are watched after all is settled: nothing opens again.
-	lastMoments = 4 * time.Second
+	lastMoments = 3 * time.Second
 )
 
 // Run runs one seed in a bubble of its own.

@@ -73,17 +73,17 @@ func (r *run) chance(p float64) bool { return r.rng.Float64() < p }
 // Faults begin and end within these.
 const (
 	faultsFrom = time.Second
-	faultsTo   = 14 * time.Second
-	usersTo    = 10 * time.Second
+	faultsTo   = 10 * time.Second
+	usersTo    = 8 * time.Second
 )
 
 // draw reads the seed.
 func (r *run) draw() *scenario {
-	s := &scenario{instances: 1 + r.rng.IntN(3)/1%2, quiet: usersTo}
-	if r.chance(0.15) {
+	s := &scenario{instances: 1 + r.rng.IntN(3)/2, quiet: usersTo}
+	if r.chance(0.08) {
 		s.instances = 3
 	}
-	for range 3 + r.rng.IntN(6) {
+	for range 3 + r.rng.IntN(5) {
 		r.drawUse(s)
 	}
 	for range 1 + r.rng.IntN(3) {
@@ -332,7 +332,7 @@ func (r *run) drawSpike(s *scenario, at time.Duration) {
 			c.baseFee, c.pending = big.NewInt(f*1_000_000_000), nil
 		}
 	}
-	s.during(at, r.between(3*time.Second, 25*time.Second), set(factor), set(1), "the base fee of the %s is %d times as high", name, factor)
+	s.during(at, r.between(3*time.Second, 16*time.Second), set(factor), set(1), "the base fee of the %s is %d times as high", name, factor)
 }
 
 func (r *run) drawSilence(s *scenario, at time.Duration) {

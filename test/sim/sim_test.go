@@ -76,7 +76,7 @@ func TestSeedsEndWithAllMoneyWhereItBelongs(t *testing.T) {
 func child(ctx context.Context, shard string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+"TestSeedsEndWithAllMoneyWhereItBelongs"+"$", "-test.timeout=0", "-test.v",
 		"-test.failfast="+strconv.FormatBool(failFast()), fmt.Sprintf("-seed=%d", *seedFlag), fmt.Sprintf("-seeds=%d", *seedsFlag), fmt.Sprintf("-from=%d", *fromFlag))
-	cmd.Env = append(os.Environ(), shardVariable+"="+shard, "GOMAXPROCS=1", "GOGC=400", "GODEBUG=randseednop=0,asyncpreemptoff=1")
+	cmd.Env = append(os.Environ(), shardVariable+"="+shard, "GOMAXPROCS=1", "GOGC=800", "GODEBUG=randseednop=0,asyncpreemptoff=1")
 	return cmd.CombinedOutput()
 }
 
