@@ -20,7 +20,9 @@ type journal struct {
 
 	// What the stream said so far.
 	last  string
+	known map[string]bool
 	ended map[string]string
+	lossy bool // Redis has lost something since the last look
 	lines Lines
 }
 
@@ -51,8 +53,9 @@ func (w *World) DB(ctx context.Context) (*store.DB, error) {
 // Lines counts lines of the journal's stream by kind.
 type Lines map[string]int
 
-// Stream reads the journal's stream on and checks it: a transfer ends once, and
-// no fact is dropped. Where Redis lost history, Forget comes first.
+// Stream reads the journal's stream on and checks it: a transfer begins once and
+// ends once, and no fact is dropped. Where Redis lost something, Forget comes
+// first: then a transfer may begin anew.
 func (w *World) Stream(ctx context.Context) (Lines, error) {
 	c := w.redis.Client()
 	defer c.Close()
@@ -60,8 +63,12 @@ func (w *World) Stream(ctx context.Context) (Lines, error) {
 	defer w.db.mu.Unlock()
 	j := &w.db
 	if j.ended == nil {
-		j.ended, j.lines, j.last = map[string]string{}, Lines{}, "-"
+		j.known, j.ended, j.last = map[string]bool{}, map[string]string{}, "-"
 	}
+	if j.lines == nil {
+		j.lines = Lines{}
+	}
+	defer func() { j.lossy = false }()
 	fresh := Lines{}
 	for {
 		page, err := c.XRangeN(ctx, "{causeway}:journal", j.last, "+", 1000).Result()
@@ -88,6 +95,11 @@ func (j *journal) line(m redis.XMessage, fresh Lines) error {
 	switch {
 	case kind == "fact_dropped":
 		return violation("a fact was dropped: %s", id)
+	case kind == "new" && j.known[id] && !j.lossy:
+		return violation("transfer %s began twice in the journal", id)
+	case kind == "new":
+		j.known[id] = true
+		delete(j.ended, id)
 	case kind == "step" && (to == "done" || to == "refunded" || to == "credited"):
 		if before, twice := j.ended[id]; twice {
 			return violation("transfer %s ended twice in the journal: %s and %s", id, before, to)
@@ -97,11 +109,12 @@ func (j *journal) line(m redis.XMessage, fresh Lines) error {
 	return nil
 }
 
-// Forget makes Stream begin anew: Redis was rolled back or emptied.
+// Forget makes Stream begin anew: Redis was rolled back, was emptied, or lost a
+// key.
 func (w *World) Forget() {
 	w.db.mu.Lock()
 	defer w.db.mu.Unlock()
-	w.db.ended, w.db.last = nil, ""
+	w.db.ended, w.db.last, w.db.lossy = nil, "", true
 }
 
 // Parked counts transfers that wait for a person.

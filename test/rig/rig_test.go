@@ -116,7 +116,10 @@ func TestTheLedgerFindsWhatIsLostDoubledOrWrong(t *testing.T) {
 }
 
 func TestATransferThatEndsTwiceInTheJournalIsFound(t *testing.T) {
-	j := journal{ended: map[string]string{}, lines: Lines{}}
+	j := journal{known: map[string]bool{}, ended: map[string]string{}, lines: Lines{}}
+	begin := redis.XMessage{Values: map[string]any{"k": "new", "id": "0x1"}}
+	require.NoError(t, j.line(begin, Lines{}))
+	require.ErrorIs(t, j.line(begin, Lines{}), ErrViolation)
 	step := func(to string) redis.XMessage {
 		return redis.XMessage{Values: map[string]any{"k": "step", "id": "0x1", "to": to}}
 	}
@@ -124,6 +127,11 @@ func TestATransferThatEndsTwiceInTheJournalIsFound(t *testing.T) {
 	require.NoError(t, j.line(step("done"), Lines{}))
 	require.ErrorIs(t, j.line(step("done"), Lines{}), ErrViolation)
 	require.ErrorIs(t, j.line(redis.XMessage{Values: map[string]any{"k": "fact_dropped"}}, Lines{}), ErrViolation)
+
+	// Redis lost it: it begins anew and ends once more.
+	j.lossy = true
+	require.NoError(t, j.line(begin, Lines{}))
+	require.NoError(t, j.line(step("done"), Lines{}))
 }
 
 // echo is a server that answers each line with "got " and the line.

@@ -241,6 +241,9 @@ func (w *World) Command(ctx context.Context, name string, args ...string) error 
 		p.Kill()
 		return fmt.Errorf("causeway %s: %w", args[0], err)
 	}
+	if s.ExitCode() == 3 {
+		return fmt.Errorf("causeway %s: %w", args[0], &unreachable{Tail(p.Log, 600)})
+	}
 	if s.ExitCode() != 0 {
 		return fmt.Errorf("causeway %s ended with %d: %s", args[0], s.ExitCode(), Tail(p.Log, 1500))
 	}
@@ -263,7 +266,7 @@ func (w *World) Rebuild(ctx context.Context) error {
 	}
 	for _, i := range w.Instances {
 		if i.joined {
-			if err := w.Command(ctx, "rescan", "rescan", "--accept-forgotten", "--config", i.config); err != nil {
+			if err := w.rescan(ctx, i); err != nil {
 				return err
 			}
 		}
@@ -276,6 +279,19 @@ func (w *World) Rebuild(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// rescan is repeated while it cannot reach something: any number of times is
+// allowed.
+func (w *World) rescan(ctx context.Context, i *Instance) error {
+	for tries := 0; ; tries++ {
+		err := w.Command(ctx, "rescan", "rescan", "--accept-forgotten", "--config", i.config)
+		var away *unreachable
+		if err == nil || !errors.As(err, &away) || tries == 5 {
+			return err
+		}
+		Pause(ctx, time.Second)
+	}
 }
 
 // Revive gives every joined instance what it needs to go on after Redis was
