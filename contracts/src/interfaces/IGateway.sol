@@ -72,6 +72,7 @@ interface IGateway {
     function getNetworkName() external view returns (SubnetID memory);
     function getSubnet(SubnetID calldata subnetId) external view returns (bool, Subnet memory);
     function getTopDownNonce(SubnetID calldata subnetId) external view returns (bool, uint64);
+    function getSubnetTopDownMsgsLength(SubnetID calldata subnetId) external view returns (uint256);
     function getAppliedBottomUpNonce(SubnetID calldata subnetId) external view returns (bool, uint64);
     function getTopDownHash(SubnetID calldata subnetId) external view returns (uint64 nonce, bytes32 hash);
     function getPowerChangeHash(SubnetID calldata subnetId)

@@ -93,6 +93,8 @@ interface ISubnetGateway {
         view
         returns (uint64 firstNonce, uint64 count, bytes32 rollingHash);
     function latestParentFinality() external view returns (ParentFinality memory);
+    /// @notice Its height and block hash, by the published name and layout.
+    function getLatestParentFinality() external view returns (uint256 height, bytes32 blockHash);
     /// @notice Head of what was applied: (next nonce, rolling hash before it).
     function appliedTopDown() external view returns (uint64 nonce, bytes32 hash);
     function appliedPowerChanges() external view returns (uint64 number, bytes32 hash);

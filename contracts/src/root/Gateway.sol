@@ -173,6 +173,11 @@ contract Gateway is TopDown, BottomUp, Ownable2Step {
         return (s.registered, s.topDownNonce);
     }
 
+    /// @notice How many top-down messages there were.
+    function getSubnetTopDownMsgsLength(SubnetID calldata subnetId) external view returns (uint256) {
+        return subnets[_actorOf(subnetId)].topDownNonce;
+    }
+
     /// @notice The next bottom-up nonce to execute.
     function getAppliedBottomUpNonce(SubnetID calldata subnetId) external view returns (bool, uint64) {
         State storage s = subnets[_actorOf(subnetId)];

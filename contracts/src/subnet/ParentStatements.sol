@@ -172,6 +172,11 @@ abstract contract ParentStatements is Ledger {
     }
 
     /// @inheritdoc ISubnetGateway
+    function getLatestParentFinality() external view returns (uint256 height, bytes32 blockHash) {
+        return (latest.parentHeight, latest.parentHash);
+    }
+
+    /// @inheritdoc ISubnetGateway
     function appliedTopDownNonce() external view returns (uint64) {
         return topDown.count;
     }

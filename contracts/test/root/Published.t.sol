@@ -168,6 +168,7 @@ contract PublishedTest is Base {
         vm.assertEq(bytes32(IGateway.execBottomUpMsgBatch.selector), bytes32(bytes4(0x1dd9f8f4)));
         vm.assertEq(bytes32(IGateway.getSubnet.selector), bytes32(bytes4(0xc66c66a1)));
         vm.assertEq(bytes32(IGateway.getTopDownNonce.selector), bytes32(bytes4(0x42398a9a)));
+        vm.assertEq(bytes32(IGateway.getSubnetTopDownMsgsLength.selector), bytes32(bytes4(0x9d3070b5)));
         vm.assertEq(bytes32(IGateway.getAppliedBottomUpNonce.selector), bytes32(bytes4(0x38d66932)));
         vm.assertEq(bytes32(IGateway.getNetworkName.selector), bytes32(bytes4(0x94074b03)));
         vm.assertEq(bytes32(IGateway.approveSubnet.selector), bytes32(bytes4(0x0e2140e5)));

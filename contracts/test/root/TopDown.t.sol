@@ -181,6 +181,7 @@ contract TopDownTest is RootFixture {
         vm.assertEq(flt.balanceOf(bob), 1 ether);
         (, uint64 nonce) = gateway.getTopDownNonce(subnetId());
         vm.assertEq(nonce, 2);
+        vm.assertEq(gateway.getSubnetTopDownMsgsLength(subnetId()), 2);
     }
 
     // ---- calls of contracts

@@ -123,6 +123,10 @@ contract FinalityTest is SubnetFixture {
         gateway.commitParentFinality(s, who, sigs);
 
         vm.assertEq(keccak256(abi.encode(gateway.latestParentFinality())), keccak256(abi.encode(s)));
+        (uint256 height, bytes32 parent) = gateway.getLatestParentFinality();
+        vm.assertEq(height, 1);
+        vm.assertEq(parent, s.parentHash);
+        vm.assertEq(bytes32(ISubnetGateway.getLatestParentFinality.selector), bytes32(bytes4(0x0338150f)));
         (uint64 nonce, bytes32 hash) = gateway.committedTopDownAt(1);
         vm.assertEq(nonce, 1);
         vm.assertEq(hash, topHashes[1]);
