@@ -1,7 +1,6 @@
 package relayer
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -14,13 +13,10 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/ipc"
-	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/test/fake"
-	"github.com/ethereum/go-ethereum/accounts/abi/bind/v2"
 	"github.com/ethereum/go-ethereum/accounts/keystore"
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,57 +60,22 @@ func newBridge(t *testing.T, subnets int) *bridge {
 	return b
 }
 
-// ownCode names every function of our contracts as a compiled dispatcher does,
-// which is what a probe goes by where a call tells nothing.
-func ownCode(t *testing.T) hexutil.Bytes {
-	t.Helper()
-	code := hexutil.Bytes{}
-	for _, m := range []*bind.MetaData{&bindings.GatewayMetaData, &bindings.SubnetActorMetaData, &bindings.SubnetGatewayMetaData} {
-		parsed, err := m.ParseABI()
-		require.NoError(t, err)
-		for _, method := range parsed.Methods {
-			code = append(append(code, 0x63), method.ID...) // PUSH4
-		}
-	}
-	return append(code, 0x00)
-}
-
-// serveContracts makes a node say that our contracts are at every address, with
-// the actors of the deployments on the root.
+// serveContracts makes a node say that our contracts are everywhere, with the
+// actors of the deployments, but for what was lost.
 func (b *bridge) serveContracts(t *testing.T, n *fake.Node) {
 	t.Helper()
-	actor, err := bindings.SubnetActorMetaData.ParseABI()
-	require.NoError(t, err)
-	n.On("eth_getStorageAt", fake.Answer(common.Hash{}))
-	n.OnCall(func(to common.Address, data []byte) ([]byte, *fake.Error) {
+	require.NoError(t, n.Contracts(func(a common.Address) (fake.Actor, bool) {
 		for _, d := range b.deps {
-			if to != d.Root.Actor || len(data) < 4 {
-				continue
-			}
-			for name, answer := range map[string]any{
-				"bottomUpCheckPeriod": new(big.Int).SetUint64(d.Settings.CheckPeriod),
-				"supplySource":        bindings.Asset{Kind: 1, TokenAddress: d.Root.Flt},
-			} {
-				if m := actor.Methods[name]; bytes.Equal(m.ID, data[:4]) {
-					out, err := m.Outputs.Pack(answer)
-					if err != nil {
-						panic(err)
-					}
-					return out, nil
-				}
+			if a == d.Root.Actor {
+				return fake.Actor{Period: d.Settings.CheckPeriod, Supply: d.Root.Flt}, true
 			}
 		}
-		return nil, nil
-	})
-	code := ownCode(t)
-	n.On("eth_getCode", func(c *fake.Call, _ func()) {
+		return fake.Actor{}, false
+	}, func(a common.Address) bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		c.Result = code
-		if bytes.Contains(bytes.ToLower(c.Params[0]), []byte(hexutil.Encode(b.missing[:]))) && b.missing != (common.Address{}) {
-			c.Result = hexutil.Bytes{}
-		}
-	})
+		return a != b.missing || b.missing == (common.Address{})
+	}))
 }
 
 func (b *bridge) lose(a common.Address) {

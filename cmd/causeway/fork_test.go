@@ -24,9 +24,6 @@ import (
 func TestAForkIsAcceptedFromTheCommandLine(t *testing.T) {
 	ctx := t.Context()
 	root, sub := fake.NewNode(t, 31415926), fake.NewNode(t, 2718281)
-	for _, n := range []*fake.Node{root, sub} {
-		n.On("eth_getCode", fake.Answer("0x01")) // every contract is there
-	}
 	redis := storetest.StartRedis(t)
 	home := homeWith(t, fmt.Sprintf(`
 single_source: true
@@ -47,6 +44,11 @@ subnets: [{name: subnet, deployment: d.json, url: %q, chain_id: 2718281, account
 	d.Bootstrap.Validators = []deploy.Validator{{Address: addr(9)}}
 	d.Subnet.ID = d.Root.Subnet().String()
 	require.NoError(t, deploy.WriteDeployment(filepath.Join(home, "d.json"), d))
+	for _, n := range []*fake.Node{root, sub} {
+		require.NoError(t, n.Contracts(func(a common.Address) (fake.Actor, bool) {
+			return fake.Actor{Period: d.Settings.CheckPeriod, Supply: d.Root.Flt}, a == d.Root.Actor
+		}, func(common.Address) bool { return true }))
+	}
 
 	// Two power changes: the second one where the fork will be.
 	actor, err := bindings.SubnetActorMetaData.ParseABI()
