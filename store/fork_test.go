@@ -277,6 +277,31 @@ func TestWhatDoesNotComeBackIsOpenAgainOrLeftToAPerson(t *testing.T) {
 	require.Zero(t, n)
 }
 
+func TestWhatGoesOnAgainAndIsParkedByWhatIsThereIsCountedAsParked(t *testing.T) {
+	db, c := open(t, storetest.StartRedis(t))
+	for _, s := range []storetest.Store{db, storetest.NewModel(1, c.now)} {
+		require.NoError(t, s.InitCursor(ctx, "root", chains.Cursor{Chain: 1}))
+		require.NoError(t, s.Ingest(ctx, "root", chains.Cursor{Chain: 1}, after(100, 0), []store.NewJob{carried(1, 10), carried(2, 10)}, []store.Fact{
+			at("send/1", store.OK, 12, 0), at("await/1", store.OK, 95, 0),
+			at("send/2", store.OK, 12, 0), at("await/2", store.OK, 95, 0),
+		}))
+		f, err := s.Quarantine(ctx, "root", after(100, 0), block(89), "x")
+		require.NoError(t, err)
+		// 1 ends in a way that its plan does not know, 2 not at all.
+		_, _, err = s.Reread(ctx, "root", nil, []store.Fact{at("await/1", store.Superseded, 97, 1)})
+		require.NoError(t, err)
+		got, err := s.AcceptFork(ctx, f, after(110, 1), "ann")
+		require.NoError(t, err)
+		require.Equal(t, store.Accepted{Reopened: 1, Parked: 1}, got)
+		for n, want := range map[int]tokens.Status{1: tokens.Parked, 2: tokens.Pending} {
+			j, _, err := s.Get(ctx, hash(n))
+			require.NoError(t, err)
+			require.Equal(t, want, j.Status)
+			require.Equal(t, "await", j.Step)
+		}
+	}
+}
+
 func TestAnotherMessageOfTheSameNumberBeginsAnew(t *testing.T) {
 	db, _, _ := forked(t, []store.NewJob{carried(1, 95), carried(2, 95), carried(3, 95)}, []store.Fact{at("send/2", store.OK, 96, 0)})
 	l := claim(t, db, 10)

@@ -412,16 +412,20 @@ func (m *Model) letgo(h *modelHold, who string, sum *store.Accepted) {
 	j.StepIndex, j.Step, j.Lane, j.Seq, j.Attempts, j.Crashes, j.Discarded = h.low, s.Name, s.Lane, s.Seq, 0, 0, false
 	m.write(j, store.Entry{Step: s.Name, Reason: "finality_regress", Note: "its end is open again", By: who}, nil)
 	if sent {
-		sum.Parked++
 		j.Status, j.Reason, j.Err = tokens.Parked, "finality_regress", "what ended this step is gone from the chain"
 	} else {
-		sum.Reopened++
 		j.Status, j.Reason, j.Err = tokens.Pending, "", ""
 		m.enter(j, h.low)
 	}
 	j.NotBefore, j.UpdatedAt = m.now(), m.now()
 	if !sent {
 		m.consume(j)
+	}
+	// What is there now may park it too.
+	if j.Status == tokens.Parked {
+		sum.Parked++
+	} else {
+		sum.Reopened++
 	}
 }
 
