@@ -173,6 +173,34 @@ func TestAnEventIsNoAnswerToWhatBeganAfterIt(t *testing.T) {
 	require.Equal(t, []int{-750}, took(get(t, db, 3)))
 }
 
+func TestAnEventThatIsNoAnswerToTheOldestIsTheNextOnes(t *testing.T) {
+	// The first began in block 400 of the root, the second later in the subnet: an
+	// event from block 250 of the root answers the second alone, whatever comes
+	// with it, and no later event takes its place.
+	old := answer(0, store.OK)
+	old.Height = 250
+	elsewhere := twin(5)
+	elsewhere.Chain = "subnet"
+	for _, more := range [][]store.Fact{{answer(1, store.Failed)}, {answer(1, store.Failed), answer(6, store.Failed)}} {
+		for _, backwards := range []bool{false, true} {
+			db, _ := open(t, storetest.StartRedis(t))
+			fill(t, db, twin(4), elsewhere)
+			facts := append([]store.Fact{old}, more...)
+			if backwards {
+				slices.Reverse(facts)
+			}
+			_, n, err := db.Backfill(ctx, "root", nil, facts)
+			require.NoError(t, err)
+			require.Equal(t, 2, n)
+			require.Equal(t, []int{1}, took(get(t, db, 4)))
+			require.Equal(t, []int{-750}, took(get(t, db, 5)))
+			_, n, err = db.Backfill(ctx, "root", nil, facts)
+			require.NoError(t, err)
+			require.Zero(t, n, "nothing was left over")
+		}
+	}
+}
+
 func TestAParkedTwinLeavesItsPlaceToTheNext(t *testing.T) {
 	db, _ := open(t, storetest.StartRedis(t))
 	fill(t, db, twin(1), twin(2), twin(3))

@@ -351,33 +351,43 @@ local function waiting(key)
   end
 end
 
--- deal gives the facts of a shared key to those who wait for it, the oldest to
--- the oldest, each once. An event is no answer to what began after it, and while
--- its chain is forked there it belongs to those who had it, see accept.
-local function deal(key)
-  local n, from = 0, first(key)
+-- answer is the oldest fact of a shared key that fits a job and is nobody's. An
+-- event is no answer to what began after it, and while its chain is forked there
+-- it belongs to those who had it, see accept. from is how far there is nothing
+-- for jobs that began on a chain: what does not fit one of them does not fit a
+-- younger one, but may fit one that began elsewhere.
+local function answer(key, j, from)
+  local chain = j.b or ''
   while true do
-    local rows = call('ZRANGEBYLEX', K.offers, from, last(key), 'LIMIT', 0, 100)
-    for _, r in ipairs(rows) do
-      local id, j = waiting(key)
-      local plan = id and call('HGET', K.plans, id)
-      if not plan then return n end
-      local fact = rowid(r)
-      local raw = string.match(call('HGET', K.offered, fact) or '', '^\n(.*)$')
-      local f = raw and cjson.decode(raw)
-      if not f then
-        call('ZREM', K.offers, r) -- a key was lost
-      elseif forks()[f.chain] and string.sub(f.pos, 1, 20) >= forks()[f.chain].from then
-        -- nobody's yet
-      elseif f.chain ~= j.b or f.pos >= j.p then
-        call('ZREM', K.offers, r)
-        call('HSET', K.offered, fact, id .. '\n' .. raw)
-        advance(id, j, cjson.decode(plan), j.n, f.outcome, f.reason or '', '', 'event', raw, f)
-        n = n + 1
-      end
+    local r = call('ZRANGEBYLEX', K.offers, from[chain] or first(key), last(key), 'LIMIT', 0, 1)[1]
+    if not r then return nil end
+    from[chain] = '(' .. r
+    local raw = string.match(call('HGET', K.offered, rowid(r)) or '', '^\n(.*)$')
+    local f = raw and cjson.decode(raw)
+    if not f then
+      call('ZREM', K.offers, r) -- a key was lost
+    elseif forks()[f.chain] and string.sub(f.pos, 1, 20) >= forks()[f.chain].from then
+      -- nobody's yet
+    elseif f.chain ~= j.b or f.pos >= j.p then
+      return r, raw, f
     end
-    if #rows < 100 then return n end
-    from = '(' .. rows[#rows]
+  end
+end
+
+-- deal gives the facts of a shared key to those who wait for it, the oldest that
+-- fits to the oldest, each once.
+local function deal(key)
+  local n, from = 0, {}
+  while true do
+    local id, j = waiting(key)
+    local plan = id and call('HGET', K.plans, id)
+    if not plan then return n end
+    local r, raw, f = answer(key, j, from)
+    if not f then return n end
+    call('ZREM', K.offers, r)
+    call('HSET', K.offered, f.id, id .. '\n' .. raw)
+    advance(id, j, cjson.decode(plan), j.n, f.outcome, f.reason or '', '', 'event', raw, f)
+    n = n + 1
   end
 end
 
