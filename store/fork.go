@@ -33,6 +33,7 @@ type Fork struct {
 	Good      chains.Block
 	Why       string
 	At        time.Time
+	Round     int // how often it was looked for: each time sets aside what was read since
 	Facts     int // set aside so far
 	Transfers int
 }
@@ -53,6 +54,7 @@ type forkRecord struct {
 	Good      string `json:"good"`
 	Why       string `json:"why"`
 	At        string `json:"at"`
+	Round     int    `json:"n"`
 	Facts     int    `json:"facts"`
 	Transfers int    `json:"transfers"`
 }
@@ -66,7 +68,7 @@ func decodeFork(chain, text string) (Fork, error) {
 	if err := json.Unmarshal([]byte(r.Good), &f.Good); err != nil {
 		return f, fmt.Errorf("read fork of %s: %w", chain, err)
 	}
-	f.From, f.Why, f.Facts, f.Transfers = number(r.From), r.Why, r.Facts, r.Transfers
+	f.From, f.Why, f.Round, f.Facts, f.Transfers = number(r.From), r.Why, r.Round, r.Facts, r.Transfers
 	f.At = time.Unix(int64(number(r.At)), 0).UTC()
 	return f, nil
 }
@@ -155,8 +157,8 @@ const acceptPage = 500
 
 // AcceptFork ends a fork: it lets go of what was set aside, then moves the cursor
 // to where the chain was read again, in the script that lets the lanes run. It
-// may be repeated after any failure. ErrNoFork, or ErrCursor when the fork has
-// become another one since it was read.
+// may be repeated after any failure. ErrNoFork, or ErrCursor when the fork was
+// looked for once more since f was: what was read before is set aside again then.
 func (db *DB) AcceptFork(ctx context.Context, f Fork, to chains.Cursor, who string) (Accepted, error) {
 	var sum Accepted
 	row := ""
@@ -164,7 +166,7 @@ func (db *DB) AcceptFork(ctx context.Context, f Fork, to chains.Cursor, who stri
 		row = trailRow(f.Chain, to.Next-1, to.Parent)
 	}
 	for {
-		reply, err := db.run(ctx, scriptAccept, f.Chain, pad(f.From), encodeCursor(to), row, short(who), acceptPage)
+		reply, err := db.run(ctx, scriptAccept, f.Chain, pad(f.From), encodeCursor(to), row, short(who), acceptPage, f.At.Unix(), f.Round)
 		if err != nil {
 			return sum, err
 		}
@@ -172,7 +174,7 @@ func (db *DB) AcceptFork(ctx context.Context, f Fork, to chains.Cursor, who stri
 		case "NOFORK":
 			return sum, fmt.Errorf("accept fork of %s: %w", f.Chain, ErrNoFork)
 		case "CURSOR":
-			return sum, fmt.Errorf("accept fork of %s: %w: it begins at %d now", f.Chain, ErrCursor, number(reply[1]))
+			return sum, fmt.Errorf("accept fork of %s: %w: it was looked for again meanwhile, and begins at %d", f.Chain, ErrCursor, number(reply[1]))
 		}
 		sum.Kept, sum.Reopened, sum.Parked = sum.Kept+atoi(reply[2]), sum.Reopened+atoi(reply[3]), sum.Parked+atoi(reply[4])
 		if reply[1] == "0" {

@@ -69,7 +69,7 @@ func TestAForkSetsAsideWhatRestsOnItAndStopsItsLanes(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrCursor, "another instance has read on")
 	f, err := db.Quarantine(ctx, "root", after(100, 0), block(89), "endpoints disagree")
 	require.NoError(t, err)
-	require.Equal(t, store.Fork{Chain: "root", From: 90, Good: block(89), Why: "endpoints disagree", At: time.Unix(1_700_000_050, 0).UTC(), Facts: 3, Transfers: 3}, f)
+	require.Equal(t, store.Fork{Chain: "root", From: 90, Good: block(89), Why: "endpoints disagree", At: time.Unix(1_700_000_050, 0).UTC(), Round: 1, Facts: 3, Transfers: 3}, f)
 	got, ok, err := db.Forked(ctx, "root")
 	require.NoError(t, err)
 	require.True(t, ok)
@@ -159,14 +159,19 @@ func reread(t *testing.T, db *store.DB, jobs []store.NewJob, facts []store.Fact)
 		_, _, err = db.Reread(ctx, "root", nil, facts[:i])
 		require.NoError(t, err)
 	}
-	_, err = db.Quarantine(ctx, "root", after(100, 0), f.Good, "begin again")
+	old := f
+	f, err = db.Quarantine(ctx, "root", after(100, 0), f.Good, "begin again")
 	require.NoError(t, err)
 	for range 2 {
 		_, _, err = db.Reread(ctx, "root", jobs, facts)
 		require.NoError(t, err)
 	}
-	_, err = db.AcceptFork(ctx, store.Fork{Chain: "root", From: f.From + 1}, after(110, 1), "ann")
-	require.ErrorIs(t, err, store.ErrCursor)
+	other := f
+	other.From++
+	for _, wrong := range []store.Fork{old, other} {
+		_, err = db.AcceptFork(ctx, wrong, after(110, 1), "ann")
+		require.ErrorIs(t, err, store.ErrCursor)
+	}
 	got, err := db.AcceptFork(ctx, f, after(110, 1), "ann")
 	require.NoError(t, err)
 	_, err = db.AcceptFork(ctx, f, after(110, 1), "ann")

@@ -182,12 +182,13 @@ func (p *pair) step(t *rapid.T) {
 			}
 			if pick("another", 8) == 0 {
 				j.Transfer.Recipient = common.Address{1}
+				j.Steps[1].Key = fmt.Sprintf("other/%d", j.Transfer.Nonce)
 			}
 			jobs = append(jobs, j)
 		})
 		some("facts", 4, func() {
 			n := who()
-			key := rapid.SampledFrom([]string{"send", "await", "refund", "await/all", "refund/some", "send/some"}).Draw(t, "key")
+			key := rapid.SampledFrom([]string{"send", "await", "other", "refund", "await/all", "refund/some", "send/some"}).Draw(t, "key")
 			if !strings.Contains(key, "/") {
 				key = fmt.Sprintf("%s/%d", key, n)
 			}

@@ -3,7 +3,7 @@
 -- (from its plan: it begins again, and the chain says how far it really is),
 -- its rows in queue, index and bindings.
 -- keys: epoch journal
--- keys: facts transfers plans jobs ledger queue lanes ready leases paused bind index waits offers offered evidence forks held
+-- keys: facts transfers plans jobs ledger queue lanes ready leases paused bind index waits offers offered evidence forks held heldby
 -- args: per transfer: id, route, time, place, number of index rows, rows
 -- reply: OK, repairs
 local repairs = 0
@@ -14,24 +14,14 @@ local function mend(key, r)
   end
 end
 
--- giveback offers the facts again that a job took which began again.
-local function giveback(id)
-  for fact in string.gmatch(call('HGET', K.ledger, id) or '', '"fact":{"id":"([^"]*)"') do
-    local taker, raw = string.match(call('HGET', K.offered, fact) or '', '^([^\n]*)\n(.*)$')
-    if taker == id then
-      call('HDEL', K.offered, fact)
-      offer(raw, cjson.decode(raw))
-    end
-  end
-end
-
 local at = 1
 while at <= nargs do
   local id, nrows = args(at), tonumber(args(at + 4))
   local transfer, plantext = call('HGET', K.transfers, id), call('HGET', K.plans, id)
   if transfer and plantext then
     if create(id, transfer, plantext, args(at + 1), args(at + 2), args(at + 3), {}) then
-      giveback(id)
+      -- It began again: what it took before is there for it once more.
+      for fact in string.gmatch(call('HGET', K.ledger, id) or '', '"fact":{"id":"([^"]*)"') do giveback(id, fact) end
       repairs = repairs + 1
     end
     local j, plan = get(id), cjson.decode(plantext)
@@ -47,7 +37,11 @@ while at <= nargs do
         shared[j.k] = true
       end
     end
-    local held = call('HEXISTS', K.held, id) == 1
+    local held = call('HGET', K.held, id)
+    if held then
+      local h = cjson.decode(held)
+      for chain in pairs(h.c) do mend(K.heldby, chain .. '\n' .. h.p .. '\n' .. id) end
+    end
     if j.st == 'pending' or j.st == 'parked' and not held then
       for i = j.n, #plan - 1 do
         if plan[i + 1].k ~= '' and not plan[i + 1].f then mend(K.bind, bindrow(id, plan[i + 1].k, i)) end

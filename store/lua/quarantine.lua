@@ -19,7 +19,7 @@ local text = call('HGET', K.forks, chain)
 local rec = text and cjson.decode(text)
 if rec and rec.from < from then return {'OK', text} end
 rec = {
-  from = from, since = args(4), good = args(5), why = cause, at = int(math.floor(now / 1000)),
+  from = from, since = args(4), good = args(5), why = cause, at = int(math.floor(now / 1000)), n = (rec and rec.n or 0) + 1,
   facts = rec and rec.facts or 0, transfers = rec and rec.transfers or 0,
 }
 
@@ -67,8 +67,10 @@ for _, r in ipairs(resting('b', from)) do aside(r, true) end
 for _, r in ipairs(resting('a', from)) do aside(r, false) end
 for _, r in ipairs(resting('v', rec.since)) do
   local id = rowid(r)
-  local j, plan = get(id), call('HGET', K.plans, id)
-  if j and plan and shaky(id, j, cjson.decode(plan), chain, rec) then aside(r, false) end
+  local held, j, plan = call('HGET', K.held, id), get(id), call('HGET', K.plans, id)
+  local h = held and cjson.decode(held)
+  if h then j = cjson.decode(h.j) end
+  if j and plan and shaky(id, j, cjson.decode(plan), chain, rec, h and h.u) then aside(r, false) end
 end
 
 text = cjson.encode(rec)

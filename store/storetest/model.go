@@ -160,7 +160,7 @@ func (m *Model) Clone() *Model {
 	}
 	for k, h := range m.held {
 		n := *h
-		n.prior, n.chains, n.gone = h.prior.clone(), maps.Clone(h.chains), maps.Clone(h.gone)
+		n.prior, n.chains, n.gone, n.again = h.prior.clone(), maps.Clone(h.chains), maps.Clone(h.gone), slices.Clone(h.again)
 		c.held[k] = &n
 	}
 	c.trail = map[string][]chains.Block{}

@@ -181,8 +181,9 @@ func (m *Model) Quarantine(_ context.Context, chain string, compared chains.Curs
 		if old.From < f.From {
 			return old.Fork, nil
 		}
-		f.Facts, f.Transfers = old.Facts, old.Transfers
+		f.Round, f.Facts, f.Transfers = old.Round, old.Facts, old.Transfers
 	}
+	f.Round++
 	for _, s := range m.resting(chain, "f", f.From) {
 		delete(m.evidence, s)
 		key, id, _ := strings.Cut(s.fact, "\n")
@@ -213,7 +214,11 @@ func (m *Model) Quarantine(_ context.Context, chain string, compared chains.Curs
 		hold(s, false)
 	}
 	for _, s := range m.resting(chain, "v", f.since) {
-		if j := m.jobs[s.id]; j != nil && shakyStep(m.shaky(j, f)) >= 0 {
+		j, again := m.jobs[s.id], []standIn(nil)
+		if h := m.held[s.id]; h != nil {
+			j, again = m.before(h), h.again
+		}
+		if j != nil && m.shaky(j, f, again).low >= 0 {
 			hold(s, false)
 		}
 	}
@@ -241,68 +246,115 @@ func (m *Model) hold(id common.Hash, chain string, gone bool, note string) bool 
 	return true
 }
 
-func shakyStep(low int, _ []standIn) int { return low }
-
-// shaky is the first step whose end rests on what a fork has changed and was not
-// seen again, -1 if there is none, and what stands for the others.
-func (m *Model) shaky(j *modelJob, f *modelFork) (low int, again []standIn) {
-	low = -1
-	used := map[string]bool{}
-	for i, e := range j.History {
-		if e.Outcome == "" || j.void[i] {
-			continue
-		}
-		n, fact := j.index(e.Step), j.facts[i]
-		changed := fact != nil && fact.Chain == f.Chain && fact.Height >= f.From ||
-			fact == nil && e.At >= f.since && slices.Contains(j.plan[n].Chains, f.Chain)
-		if !changed {
-			continue
-		}
-		found, ok := m.seenAgain(j, j.plan[n], e.Outcome, fact, used)
-		switch {
-		case found != nil:
-			again = append(again, standIn{e.Step, *found})
-		case !ok && (low < 0 || n < low):
-			low = n
-		}
-	}
-	return low, again
+// end is what stands for the end of a step.
+type end struct {
+	step    int
+	outcome store.Outcome
+	fact    *store.Fact // nil: a look, at
+	at      uint64
 }
 
-func (m *Model) seenAgain(j *modelJob, step store.StepPlan, o store.Outcome, f *store.Fact, used map[string]bool) (found *store.Fact, ok bool) {
-	switch {
-	case step.Key == "":
-	case step.Shared:
-		if f != nil && m.offers[factID(*f)] != nil && m.offers[factID(*f)].taker == j.Transfer.ID {
-			return nil, true
-		}
-		var best *offer
-		at := func(o *offer) string { return place(o.Height, o.LogIndex) + factID(o.Fact) }
-		for _, c := range m.offers {
-			if c.Key == step.Key && c.taker == (common.Hash{}) && c.Outcome == o && (c.Chain != j.chain || place(c.Height, c.LogIndex) >= j.place()) &&
-				(best == nil || at(c) < at(best)) {
-				best = c
+// ends lists them: of each step the last that counts, or what was seen again in
+// its place.
+func (j *modelJob) ends(again []standIn) (out []*end) {
+	of := map[int]*end{}
+	for i, e := range j.History {
+		n := j.index(e.Step)
+		switch {
+		case j.void[i]:
+		case e.Outcome != "":
+			if of[n] == nil {
+				of[n] = &end{step: n}
+				out = append(out, of[n])
 			}
+			of[n].outcome, of[n].fact, of[n].at = e.Outcome, j.facts[i], e.At
+		case j.facts[i] != nil && of[n] != nil:
+			of[n].fact = j.facts[i]
 		}
-		if best != nil {
-			best.taker, found = j.Transfer.ID, &best.Fact
+	}
+	for _, a := range again {
+		if e := of[j.index(a.step)]; e != nil {
+			e.fact = &a.fact
 		}
-	default:
+	}
+	return out
+}
+
+// unsure is the first step whose end rests on what a fork has changed and was
+// not seen again, -1 if there is none, and what stands for the others.
+type unsure struct {
+	low   int
+	found []standIn
+}
+
+func (m *Model) shaky(j *modelJob, f *modelFork, again []standIn) unsure {
+	out, used := unsure{low: -1}, map[string]bool{}
+	var open []*end
+	for _, e := range j.ends(again) {
+		switch {
+		case e.fact != nil && e.fact.Chain == f.Chain && e.fact.Height >= f.From,
+			e.fact == nil && e.at >= f.since && slices.Contains(j.plan[e.step].Chains, f.Chain):
+			open = append(open, e)
+		case e.fact != nil:
+			used[factID(*e.fact)] = true
+		}
+	}
+	for _, e := range open {
+		if c := m.seenAgain(j, e, used); c != nil {
+			used[factID(*c)] = true
+			out.found = append(out.found, standIn{j.plan[e.step].Name, *c})
+		} else if out.low < 0 || e.step < out.low {
+			out.low = e.step
+		}
+	}
+	return out
+}
+
+// seenAgain is a fact that is there now and says what ended a step.
+func (m *Model) seenAgain(j *modelJob, e *end, used map[string]bool) (found *store.Fact) {
+	step := j.plan[e.step]
+	if !step.Shared {
 		for _, c := range m.facts[step.Key] {
-			if c.Outcome == o && !used[factID(c.Fact)] {
-				found = &c.Fact
-				break
+			if step.Key != "" && c.Outcome == e.outcome && !used[factID(c.Fact)] {
+				return &c.Fact
 			}
 		}
+		return nil
 	}
-	if found == nil {
-		return nil, false
+	at := func(f *store.Fact) string { return place(f.Height, f.LogIndex) + factID(*f) }
+	for id, c := range m.offers {
+		if c.Key == step.Key && c.taker == (common.Hash{}) && c.Outcome == e.outcome && !used[id] &&
+			(c.Chain != j.chain || place(c.Height, c.LogIndex) >= j.place()) && (found == nil || at(&c.Fact) < at(found)) {
+			found = &c.Fact
+		}
 	}
-	used[factID(*found)] = true
-	for _, s := range rests(j, step, found, 0) {
-		m.evidence[s] = true
+	return found
+}
+
+// stand adds facts that were seen again to what a held transfer rests on.
+func (m *Model) stand(h *modelHold, found []standIn) {
+	j := m.before(h)
+	for _, a := range found {
+		step := j.plan[j.index(a.step)]
+		if step.Shared {
+			m.offers[factID(a.fact)].taker = j.Transfer.ID
+		}
+		for _, s := range rests(j, step, &a.fact, 0) {
+			m.evidence[s] = true
+		}
+		if i := slices.IndexFunc(h.again, func(o standIn) bool { return o.step == a.step }); i >= 0 {
+			h.again[i] = a
+		} else {
+			h.again = append(h.again, a)
+		}
 	}
-	return found, true
+}
+
+// giveBack offers a fact of a shared key again.
+func (m *Model) giveBack(id common.Hash, f store.Fact) {
+	if o := m.offers[factID(f)]; o != nil && o.taker == id {
+		o.taker = common.Hash{}
+	}
 }
 
 // Reread is store.DB's.
@@ -324,7 +376,7 @@ func (m *Model) AcceptFork(_ context.Context, f store.Fork, to chains.Cursor, wh
 	switch {
 	case fork == nil:
 		return sum, store.ErrNoFork
-	case fork.From != f.From:
+	case fork.From != f.From || !fork.At.Equal(f.At) || fork.Round != f.Round:
 		return sum, store.ErrCursor
 	}
 	var mine []*modelHold
@@ -338,11 +390,11 @@ func (m *Model) AcceptFork(_ context.Context, f store.Fork, to chains.Cursor, wh
 	})
 	for _, h := range mine {
 		delete(h.chains, f.Chain)
-		low, again := m.shaky(m.before(h), fork)
-		if low >= 0 && (h.low < 0 || low < h.low) {
-			h.low = low
+		u := m.shaky(m.before(h), fork, h.again)
+		m.stand(h, u.found)
+		if u.low >= 0 && (h.low < 0 || u.low < h.low) {
+			h.low = u.low
 		}
-		h.again = append(h.again, again...)
 		switch {
 		case len(h.chains)+len(h.gone) == 0:
 			m.letgo(h, who, &sum)
@@ -354,6 +406,11 @@ func (m *Model) AcceptFork(_ context.Context, f store.Fork, to chains.Cursor, wh
 	m.trail[f.Chain] = slices.DeleteFunc(m.trail[f.Chain], func(b chains.Block) bool { return b.Number >= fork.From })
 	if to.Next > 0 {
 		m.record(f.Chain, to.Next-1, to.Parent)
+	}
+	for lane := range m.leases {
+		if slices.Contains(m.modes[lane].chains, f.Chain) {
+			m.release(lane)
+		}
 	}
 	delete(m.forks, f.Chain)
 	m.deal()
@@ -377,6 +434,11 @@ func (m *Model) letgo(h *modelHold, who string, sum *store.Accepted) {
 	for _, s := range h.again {
 		if h.low < 0 || j.index(s.step) < h.low {
 			m.write(j, store.Entry{Step: s.step, Reason: "confirmed", By: who}, &s.fact)
+			continue
+		}
+		m.giveBack(id, s.fact)
+		for _, r := range rests(j, j.plan[j.index(s.step)], &s.fact, 0) {
+			delete(m.evidence, r)
 		}
 	}
 	if h.low < 0 {
@@ -401,8 +463,11 @@ func (m *Model) letgo(h *modelHold, who string, sum *store.Accepted) {
 		delete(m.evidence, s)
 	}
 	for i, e := range j.History {
-		if (e.Outcome != "" || j.facts[i] != nil) && j.index(e.Step) >= h.low {
+		if (e.Outcome != "" || j.facts[i] != nil) && j.index(e.Step) >= h.low && !j.void[i] {
 			j.void[i] = true
+			if j.facts[i] != nil {
+				m.giveBack(id, *j.facts[i])
+			}
 		}
 	}
 	for _, s := range restson(j) {
@@ -443,7 +508,7 @@ func (m *Model) rebegin(chain string, n store.NewJob) {
 	}
 	if body(j.Transfer) != body(n.Transfer) {
 		m.write(j, store.Entry{Step: j.Step, Reason: "finality_regress", Note: "another message has its number now", By: "watcher"}, nil)
-		if h.prior.StepIndex > 0 || h.prior.Status != tokens.Pending || m.ride(n.Transfer.ID) != nil {
+		if h.prior.StepIndex > 0 || h.prior.Status != tokens.Pending || m.ride(n.Transfer.ID) != nil || m.delivered(j.plan, chain, n.Transfer) {
 			h.conflict, h.low = true, 0
 		}
 	}
@@ -454,4 +519,14 @@ func (m *Model) rebegin(chain string, n store.NewJob) {
 	if len(h.chains)+len(h.gone) == 0 {
 		m.letgo(h, "watcher", &store.Accepted{})
 	}
+}
+
+// delivered says whether something that a transfer's steps wait for was there
+// before a place where a transfer begins again.
+func (m *Model) delivered(plan []store.StepPlan, chain string, t tokens.Transfer) bool {
+	return slices.ContainsFunc(plan, func(s store.StepPlan) bool {
+		return s.Key != "" && !s.Shared && slices.ContainsFunc(m.facts[s.Key], func(f modelFact) bool {
+			return f.Chain != chain || place(f.Height, f.LogIndex) < place(t.Height, t.Origin.Index)
+		})
+	})
 }
