@@ -36,17 +36,20 @@ func TestAFinalBlockBehindTheCursorSaysNothing(t *testing.T) {
 	for _, c := range []struct {
 		head chains.Block
 		want string
+		at   byte
 	}{
-		{chains.Block{Number: 9, Hash: common.Hash{9}}, "is behind the cursor at 11"},
-		{chains.Block{Number: 10, Hash: common.Hash{77}}, "is not the one that was read"},
-		{chains.Block{Number: 10, Hash: common.Hash{10}}, ""},
-		{chains.Block{Number: 11, Hash: common.Hash{11}}, ""},
+		{chains.Block{Number: 9, Hash: common.Hash{9}}, "is behind the cursor at 11", 0},
+		{chains.Block{Number: 10, Hash: common.Hash{77}}, "is not the one that was read", 0},
+		{chains.Block{Number: 10, Hash: common.Hash{10}}, "", 10},
+		{chains.Block{Number: 11, Hash: common.Hash{11}}, "", 10},
+		{chains.Block{Number: 74, Hash: common.Hash{74}}, "", 10},
+		{chains.Block{Number: 75, Hash: common.Hash{75}}, "", 75}, // too far back to ask
 	} {
 		head = c.head
 		got, err := read(ctx)
 		if c.want == "" {
 			require.NoError(t, err)
-			require.Equal(t, head, got)
+			require.Equal(t, chains.Block{Number: uint64(c.at), Hash: common.Hash{c.at}}, got)
 			continue
 		}
 		require.ErrorIs(t, err, chains.ErrUnavailable)

@@ -130,9 +130,15 @@ func (l *link) final(ctx context.Context) (evm.BlockRef, error) {
 	return evm.AtHash(head.Hash), err
 }
 
-// read is a final head that may be believed: not behind what the chain's watcher
-// has read, and not another block than it has read. What such a head says of a
-// step is unknown (PROTOCOL 51).
+// keptStates is how many blocks back a node is asked for its state: the least
+// that nodes keep is 128.
+const keptStates = 64
+
+// read is the final block that a step is asked at: the newest one that the
+// chain's watcher has read, so that a step never rests on a block whose change
+// nobody would notice (PROTOCOL 52). A head behind that, or another block than
+// was read, says nothing (PROTOCOL 51). Where the watcher is far behind, its
+// block's state may be gone and the head itself is asked.
 func (l *link) read(chain string, head func(context.Context) (chains.Block, error)) func(context.Context) (chains.Block, error) {
 	return func(ctx context.Context) (chains.Block, error) {
 		b, err := head(ctx)
@@ -147,6 +153,8 @@ func (l *link) read(chain string, head func(context.Context) (chains.Block, erro
 			return chains.Block{}, fmt.Errorf("final block %d of %s is behind the cursor at %d: %w", b.Number, chain, cur.Next, chains.ErrUnavailable)
 		case ok && b.Number+1 == cur.Next && b.Hash != cur.Parent && cur.Parent != (common.Hash{}):
 			return chains.Block{}, fmt.Errorf("final block %d of %s is not the one that was read: %w", b.Number, chain, chains.ErrUnavailable)
+		case ok && cur.Next > 0 && cur.Parent != (common.Hash{}) && b.Number+1-cur.Next <= keptStates:
+			return chains.Block{Number: cur.Next - 1, Hash: cur.Parent}, nil
 		}
 		return b, nil
 	}
