@@ -243,3 +243,46 @@ func TestAForkBelowTheCursor(t *testing.T) {
 		}
 	}
 }
+
+func TestAForkAboveTheCursor(t *testing.T) {
+	ctx := t.Context()
+	b := &forkBridge{t: t, n: fake.NewNode(t, forkChain), alerts: alerts.New(slog.New(slog.DiscardHandler), time.Hour)}
+	var err error
+	b.db, err = store.Open(ctx, store.Options{URL: storetest.StartRedis(t).URL(), Namespace: "above"})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.db.Close() })
+
+	// The watcher has read up to 20; a rescan beside it finds that 1 was sent in
+	// block 40 and that 2 began there.
+	b.n.MineN(9)
+	b.n.MineLogs(note(beginTopic, 1)...)
+	b.n.MineN(29)
+	b.n.MineLogs(append(note(sent, 1), note(beginTopic, 2)...)...)
+	b.n.PinFinal(20)
+	b.connect()
+	b.follow(20)
+	b.n.PinFinal(40)
+	b.connect()
+	require.NoError(t, b.scan.all(ctx, b.db, RescanOptions{}))
+	require.Equal(t, map[uint64]string{1: "pending await", 2: "pending send"}, b.states())
+
+	// Both are gone before the watcher comes there.
+	b.n.Reorg(1, true)
+	b.n.MineN(5)
+	b.n.SetFinal(0)
+	b.connect()
+	b.run(func() bool { return b.openAlert() != nil })
+	f, ok, err := b.db.Forked(ctx, flow.Root)
+	require.NoError(t, err)
+	require.True(t, ok)
+	cur, _, err := b.db.Cursor(ctx, flow.Root)
+	require.NoError(t, err)
+	require.LessOrEqual(t, f.From, cur.Next, "no block is left out when it is read again")
+	require.Equal(t, map[uint64]string{1: "parked await", 2: "parked send"}, b.states())
+	require.NoError(t, b.scan.acceptFork(ctx, b.db))
+	require.Equal(t, map[uint64]string{1: "parked send", 2: "parked send"}, b.states())
+	b.n.MineLogs(append(note(sent, 1), note(beginTopic, 2)...)...)
+	b.follow(b.n.Height())
+	require.NoError(t, b.db.Retry(ctx, idOf(1), "ann"))
+	require.Equal(t, map[uint64]string{1: "pending await", 2: "pending send"}, b.states())
+}

@@ -86,13 +86,14 @@ func (db *DB) Forked(ctx context.Context, chain string) (Fork, bool, error) {
 	return f, err == nil, err
 }
 
-// Trail lists the final blocks of a chain that were recorded up to a height, in
-// ascending order: the cursor's and those with facts, at most some thousands,
-// the older the fewer. Of a block only number and hash are kept.
-func (db *DB) Trail(ctx context.Context, chain string, to uint64) ([]chains.Block, error) {
+// Trail lists the final blocks of a chain that were recorded from a height up to
+// another, in ascending order: the cursor's and those with events, at most some
+// thousands, the older the fewer. Of a block only number and hash are kept. What
+// a backfill brought may be above the cursor.
+func (db *DB) Trail(ctx context.Context, chain string, from, to uint64) ([]chains.Block, error) {
 	var rows *redis.StringSliceCmd
 	err := db.read(ctx, func(p redis.Pipeliner) {
-		rows = p.ZRangeByLex(ctx, db.k.of("trail"), &redis.ZRangeBy{Min: "[" + chain + "\n", Max: "(" + chain + "\n" + pad(to) + "\v"})
+		rows = p.ZRangeByLex(ctx, db.k.of("trail"), &redis.ZRangeBy{Min: "[" + chain + "\n" + pad(from), Max: "(" + chain + "\n" + pad(to) + "\v"})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read trail: %w", err)

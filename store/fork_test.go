@@ -182,7 +182,7 @@ func reread(t *testing.T, db *store.DB, jobs []store.NewJob, facts []store.Fact)
 	n, err := db.Audit(ctx)
 	require.NoError(t, err)
 	require.Zero(t, n)
-	trail, err := db.Trail(ctx, "root", 1000)
+	trail, err := db.Trail(ctx, "root", 0, 1000)
 	require.NoError(t, err)
 	for _, b := range trail {
 		require.True(t, b.Number < 90 || b.Hash == hash(1110), "%v", b)
@@ -479,7 +479,7 @@ func TestTheTrailIsBoundedAndGoesBackFar(t *testing.T) {
 		require.NoError(t, db.Ingest(ctx, "root", cur, to, nil, nil))
 		cur = to
 	}
-	trail, err := db.Trail(ctx, "root", top)
+	trail, err := db.Trail(ctx, "root", 0, top)
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(trail), 2048)
 	require.Less(t, trail[0].Number, uint64(100))
@@ -490,8 +490,9 @@ func TestTheTrailIsBoundedAndGoesBackFar(t *testing.T) {
 			require.Equal(t, uint64(top-len(trail)+1+i), b.Number, "the newest are all there")
 		}
 	}
-	part, err := db.Trail(ctx, "root", 4500)
+	part, err := db.Trail(ctx, "root", 2000, 4500)
 	require.NoError(t, err)
+	require.GreaterOrEqual(t, part[0].Number, uint64(2000))
 	require.LessOrEqual(t, part[len(part)-1].Number, uint64(4500))
 }
 

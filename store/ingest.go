@@ -87,7 +87,7 @@ func (db *DB) Ingest(ctx context.Context, chain string, from, to chains.Cursor, 
 		return ErrBatch
 	}
 	crash.At("store.before_ingest")
-	_, _, err := db.ingest(ctx, chain, encodeCursor(from), encodeCursor(to), trail(chain, from, to, facts), jobs, facts)
+	_, _, err := db.ingest(ctx, chain, encodeCursor(from), encodeCursor(to), trail(chain, from, to, jobs, facts), jobs, facts)
 	crash.At("store.after_ingest")
 	return err
 }
@@ -106,7 +106,11 @@ func (db *DB) fill(ctx context.Context, chain, mode string, jobs []NewJob, facts
 	for len(jobs)+len(facts) > 0 {
 		f := facts[:min(len(facts), maxBatch)]
 		j := jobs[:min(len(jobs), maxBatch-len(f))]
-		c, a, err := db.ingest(ctx, chain, mode, "", nil, j, f)
+		var recorded []string
+		if mode == "" { // a fork is read again from its beginning, whatever happens
+			recorded = trail(chain, chains.Cursor{}, chains.Cursor{}, j, f)
+		}
+		c, a, err := db.ingest(ctx, chain, mode, "", recorded, j, f)
 		created, advanced = created+c, advanced+a
 		if err != nil {
 			return created, advanced, err
@@ -117,12 +121,17 @@ func (db *DB) fill(ctx context.Context, chain, mode string, jobs []NewJob, facts
 }
 
 // trail lists the blocks of an ingest that a fork can be found by.
-func trail(chain string, from, to chains.Cursor, facts []Fact) []string {
+func trail(chain string, from, to chains.Cursor, jobs []NewJob, facts []Fact) []string {
 	seen := map[string]bool{}
 	var out []string
 	add := func(height uint64, hash common.Hash) {
 		if row := trailRow(chain, height, hash); hash != (common.Hash{}) && !seen[row] {
 			seen[row], out = true, append(out, row)
+		}
+	}
+	for _, j := range jobs {
+		if j.Chain == "" || j.Chain == chain {
+			add(j.Transfer.Height, j.BlockHash)
 		}
 	}
 	for _, f := range facts {

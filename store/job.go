@@ -46,9 +46,10 @@ type StepPlan struct {
 
 // NewJob is a transfer that begins at the first of its steps.
 type NewJob struct {
-	Transfer tokens.Transfer
-	Chain    string // whose event began it; "" = the one it is brought from
-	Steps    []StepPlan
+	Transfer  tokens.Transfer
+	Chain     string      // whose event began it; "" = the one it is brought from
+	BlockHash common.Hash // of the block it began in, for Trail; zero: not known
+	Steps     []StepPlan
 }
 
 // Fact is an effect seen in a final block. (Chain, Tx, LogIndex, Key) name it;

@@ -116,6 +116,7 @@ func randomJob(n int) store.NewJob {
 		j.Steps[i].Chains = map[string][]string{"root:send": {"root"}, "poll": {"root", "subnet"}, "refunds": {"subnet"}}[s.Lane]
 	}
 	j.Steps[2].Wait = n%2 == 0
+	j.BlockHash = hash(8000 + n)
 	return j
 }
 

@@ -39,7 +39,7 @@ type Chain interface {
 // Forks is what finding a fork needs of the store.
 type Forks interface {
 	Cursor(ctx context.Context, chain string) (chains.Cursor, bool, error)
-	Trail(ctx context.Context, chain string, to uint64) ([]chains.Block, error)
+	Trail(ctx context.Context, chain string, from, to uint64) ([]chains.Block, error)
 	Quarantine(ctx context.Context, chain string, compared chains.Cursor, good chains.Block, why string) (store.Fork, error)
 }
 
@@ -60,11 +60,54 @@ func (w *Watcher) regress(ctx context.Context, cur chains.Cursor, top uint64, ca
 		// One answer said so, and the next ones do not.
 		return fmt.Errorf("%v, and every recorded block is as it was: %w", cause, chains.ErrUnavailable)
 	}
+	return w.aside(ctx, cur, good, cause)
+}
+
+// aside sets aside what rests on blocks above good.
+func (w *Watcher) aside(ctx context.Context, cur chains.Cursor, good chains.Block, cause error) error {
 	f, err := w.cfg.Journal.Quarantine(ctx, w.cfg.Chain, cur, good, cause.Error())
 	if err != nil {
 		return fmt.Errorf("%w; set aside what rests on it: %w", cause, err)
 	}
 	return &ForkError{f}
+}
+
+// ahead compares what the journal has of blocks that the cursor has not passed,
+// the first parts of a big block and what a search or a rescan found, with what
+// is read there now: no parent's hash tells when one of them has changed.
+func (w *Watcher) ahead(ctx context.Context, cur chains.Cursor, last chains.Block, events []chains.Event) error {
+	recorded, err := w.cfg.Journal.Trail(ctx, w.cfg.Chain, cur.Next, last.Number)
+	if err != nil {
+		return err
+	}
+	read := map[uint64]common.Hash{last.Number: last.Hash}
+	for _, e := range events {
+		read[e.Block] = e.BlockHash
+	}
+	for _, b := range recorded {
+		if read[b.Number] == b.Hash {
+			continue
+		}
+		now, err := w.cfg.Source.At(ctx, b.Number)
+		if err != nil {
+			return fmt.Errorf("read block %d again: %w", b.Number, err)
+		}
+		if now.Number == b.Number && now.Hash == b.Hash {
+			continue
+		}
+		cause := fmt.Errorf("%s: final block %d was %s and is %s: %w", w.cfg.Chain, b.Number, b.Hash, now.Hash, chains.ErrReorg)
+		var good chains.Block
+		if cur.Next > 0 {
+			if good, err = w.cfg.Source.At(ctx, cur.Next-1); err != nil {
+				return fmt.Errorf("%w; the block before the cursor: %w", cause, err)
+			}
+		}
+		if cur.Parent != (common.Hash{}) && good.Hash != cur.Parent {
+			return w.regress(ctx, cur, max(cur.Next, 1)-1, cause)
+		}
+		return w.aside(ctx, cur, good, cause)
+	}
+	return nil
 }
 
 // Refork looks for a recorded fork again: the chain may have changed once more,
@@ -90,7 +133,7 @@ func Refork(ctx context.Context, src Chain, j Forks, f store.Fork) (store.Fork, 
 
 // trailOf is the trail up to a height, with the cursor's own block.
 func trailOf(ctx context.Context, j Forks, chain string, cur chains.Cursor, top uint64) ([]chains.Block, error) {
-	trail, err := j.Trail(ctx, chain, top)
+	trail, err := j.Trail(ctx, chain, 0, top)
 	if err != nil {
 		return nil, err
 	}

@@ -95,6 +95,46 @@ func TestNothingIsSetAsideOnHalfAnAnswer(t *testing.T) {
 	}
 }
 
+func TestABlockAboveTheCursorThatChangedIsFoundWhenItIsReached(t *testing.T) {
+	recorded := func(n uint64, fork uint64) chains.Block { return chains.Block{Number: n, Hash: hash(n + fork)} }
+	for name, c := range map[string]struct {
+		recorded []chains.Block
+		head     uint64
+		changed  bool
+	}{
+		"as it was, with an event":    {[]chains.Block{recorded(105, 0)}, 110, false},
+		"as it was, without":          {[]chains.Block{recorded(104, 0), recorded(110, 0)}, 110, false},
+		"another one":                 {[]chains.Block{recorded(104, 0), recorded(105, 5000)}, 110, true},
+		"another one below a new one": {[]chains.Block{recorded(103, 5000), recorded(105, 0), recorded(110, 0)}, 110, true},
+		"the next one":                {[]chains.Block{recorded(101, 5000)}, 110, true},
+		"not reached yet":             {[]chains.Block{recorded(111, 5000)}, 110, false},
+	} {
+		b, w := read(t)
+		b.c.events = []chains.Event{event(105, 0, decides)}
+		b.j.trail, b.c.head = append(b.j.trail, c.recorded...), c.head
+		_, err := watch.Step(w, context.Background())
+		if !c.changed {
+			require.NoError(t, err, name)
+			require.EqualValues(t, 111, b.j.cursor.Next)
+			continue
+		}
+		require.ErrorIs(t, err, store.ErrForked, name)
+		require.Equal(t, b.c.block(100), b.j.fork.Good, "all above the cursor is set aside")
+		require.EqualValues(t, 101, b.j.cursor.Next)
+		require.Empty(t, b.j.facts)
+	}
+}
+
+func TestNothingIsReadPastABlockThatCannotBeCompared(t *testing.T) {
+	b, w := read(t)
+	b.j.trail, b.c.head = append(b.j.trail, chains.Block{Number: 104, Hash: hash(9104)}), 110
+	b.c.err["at"] = chains.ErrUnavailable
+	_, err := watch.Step(w, context.Background())
+	require.ErrorIs(t, err, chains.ErrUnavailable)
+	require.NotErrorIs(t, err, store.ErrForked)
+	require.EqualValues(t, 101, b.j.cursor.Next)
+}
+
 func TestAForkFoundWhileAnotherInstanceReadsOnIsLookedAtAgain(t *testing.T) {
 	b, w := read(t)
 	b.c.fork, b.c.forkAt, b.c.head = 5000, 90, 130

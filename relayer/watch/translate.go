@@ -31,7 +31,9 @@ func Translate(chain string, flows []flow.Flow, events []chains.Event) (jobs []s
 				return nil, nil, fmt.Errorf("%w: flow %s, block %d, log %d: %w", ErrHalted, f.Name, e.Block, e.Index, err)
 			}
 			if mine {
-				jobs = append(jobs, Plan(f, t))
+				job := Plan(f, t)
+				job.BlockHash = e.BlockHash
+				jobs = append(jobs, job)
 			}
 		}
 		fs, err := Facts(chain, flows, e)

@@ -166,6 +166,9 @@ func (w *Watcher) step(ctx context.Context) (progress bool, err error) {
 	if err := inOrder(cur, last, events); err != nil {
 		return false, err
 	}
+	if err := w.ahead(ctx, cur, last, events); err != nil {
+		return false, err
+	}
 	if err := w.ingest(ctx, cur, last, events); err != nil {
 		return false, err
 	}

@@ -135,9 +135,9 @@ func (j *journal) Forked(context.Context, string) (store.Fork, bool, error) {
 	return *j.fork, true, j.err["forked"]
 }
 
-func (j *journal) Trail(_ context.Context, _ string, to uint64) (out []chains.Block, _ error) {
+func (j *journal) Trail(_ context.Context, _ string, from, to uint64) (out []chains.Block, _ error) {
 	for _, b := range j.trail {
-		if b.Number <= to {
+		if b.Number >= from && b.Number <= to {
 			out = append(out, b)
 		}
 	}

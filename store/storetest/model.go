@@ -46,7 +46,7 @@ type Store interface {
 	Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (chains.Intent, bool, error)
 	Replay(ctx context.Context, in chains.Intent) error
 	Forked(ctx context.Context, chain string) (store.Fork, bool, error)
-	Trail(ctx context.Context, chain string, to uint64) ([]chains.Block, error)
+	Trail(ctx context.Context, chain string, from, to uint64) ([]chains.Block, error)
 	Quarantine(ctx context.Context, chain string, compared chains.Cursor, good chains.Block, why string) (store.Fork, error)
 	Reread(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
 	AcceptFork(ctx context.Context, f store.Fork, to chains.Cursor, who string) (store.Accepted, error)
@@ -223,11 +223,7 @@ func (m *Model) Ingest(_ context.Context, chain string, from, to chains.Cursor, 
 		return store.ErrCursor
 	}
 	m.cursors[chain] = to
-	for _, f := range facts {
-		if f.Chain == chain {
-			m.record(chain, f.Height, f.BlockHash)
-		}
-	}
+	m.recordAll(chain, jobs, facts)
 	if to.Next > from.Next {
 		m.record(chain, to.Next-1, to.Parent)
 	}
@@ -240,6 +236,7 @@ func (m *Model) Backfill(_ context.Context, chain string, jobs []store.NewJob, f
 	if m.forks[chain] != nil && len(jobs)+len(facts) > 0 {
 		return 0, 0, store.ErrForked
 	}
+	m.recordAll(chain, jobs, facts)
 	c, a := m.bring(chain, jobs, facts)
 	return c, a, nil
 }

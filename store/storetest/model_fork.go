@@ -158,10 +158,24 @@ func (m *Model) record(chain string, height uint64, hash common.Hash) {
 	m.trail[chain] = t
 }
 
+// recordAll adds the blocks of what is brought.
+func (m *Model) recordAll(chain string, jobs []store.NewJob, facts []store.Fact) {
+	for _, j := range jobs {
+		if cmp.Or(j.Chain, chain) == chain {
+			m.record(chain, j.Transfer.Height, j.BlockHash)
+		}
+	}
+	for _, f := range facts {
+		if f.Chain == chain {
+			m.record(chain, f.Height, f.BlockHash)
+		}
+	}
+}
+
 // Trail is store.DB's.
-func (m *Model) Trail(_ context.Context, chain string, to uint64) (out []chains.Block, _ error) {
+func (m *Model) Trail(_ context.Context, chain string, from, to uint64) (out []chains.Block, _ error) {
 	for _, b := range m.trail[chain] {
-		if b.Number <= to {
+		if b.Number >= from && b.Number <= to {
 			out = append(out, b)
 		}
 	}

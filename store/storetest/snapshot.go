@@ -41,7 +41,7 @@ func Snapshot(ctx context.Context, s Store, of Scope) ([]string, error) {
 		if ok {
 			say("fork %+v", f)
 		}
-		trail, err := s.Trail(ctx, c, math.MaxUint64)
+		trail, err := s.Trail(ctx, c, 0, math.MaxUint64)
 		if err != nil {
 			return nil, err
 		}

@@ -237,8 +237,8 @@ func (s *session) Forked(ctx context.Context, chain string) (f store.Fork, ok bo
 	return f, ok, err
 }
 
-func (s *session) Trail(ctx context.Context, chain string, to uint64) (out []chains.Block, err error) {
-	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { out, err = m.Trail(ctx, chain, to); return err })
+func (s *session) Trail(ctx context.Context, chain string, from, to uint64) (out []chains.Block, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { out, err = m.Trail(ctx, chain, from, to); return err })
 	return out, err
 }
 
