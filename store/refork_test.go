@@ -246,3 +246,27 @@ func TestAuditPutsBackWhoWaitsForAFork(t *testing.T) {
 	require.Equal(t, store.Accepted{Kept: 1}, accept(t, db, f, after(110, 1), nil, at("send/1", store.OK, 96, 1)))
 	require.Equal(t, tokens.Pending, get(t, db, 1).Status)
 }
+
+func TestAForkLeavesNoEvidenceBehind(t *testing.T) {
+	db, c, s := forked(t, []store.NewJob{sharer(1, 10), sharer(2, 95), carried(3, 10)}, []store.Fact{
+		at("send/1", store.OK, 12, 0), at("await/1", store.Failed, 95, 0), refund(1, 96, 0), at("send/3", store.Failed, 12, 0),
+	})
+	accept(t, db, fork(t, db, 89), after(110, 1), []store.NewJob{sharer(2, 97)}, refund(1, 97, 1))
+	accept(t, db, fork(t, db, 89), after(110, 1), []store.NewJob{sharer(2, 98)}, at("await/1", store.Failed, 99, 1), refund(1, 100, 1))
+	require.NoError(t, db.Ingest(ctx, "root", after(110, 1), after(111, 1), nil, []store.Fact{
+		at("send/2", store.Failed, 111, 1), refund(2, 111, 1), at("refund/3", store.OK, 111, 1),
+	}))
+	for n := 1; n <= 3; n++ {
+		require.Equal(t, "refunded refund", describe(t, db, n))
+	}
+	c.advance(2 * store.Keep)
+	for range 2 {
+		_, err := db.Prune(ctx, store.Keep)
+		require.NoError(t, err)
+	}
+	r := s.Client()
+	defer r.Close()
+	for _, key := range []string{"evidence", "facts", "offered", "offers", "waits", "bind", "held", "heldby", "jobs"} {
+		require.Zero(t, r.Exists(ctx, "{test}:"+key).Val(), key)
+	}
+}

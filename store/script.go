@@ -17,7 +17,7 @@ import (
 var luaFiles embed.FS
 
 // script is one transition: the text of lua/<name>.lua behind the shared
-// library, and the keys it names in its "-- keys:" lines.
+// libraries, and the keys it names in its "-- keys:" lines.
 type script struct {
 	name string
 	keys []string
@@ -26,7 +26,7 @@ type script struct {
 
 var (
 	scriptOpen         = load("open")
-	scriptIngest       = load("ingest")
+	scriptIngest       = load("ingest", "forks")
 	scriptClaim        = load("claim")
 	scriptExtend       = load("extend")
 	scriptSettle       = load("settle")
@@ -44,8 +44,8 @@ var (
 	scriptPrune        = load("prune")
 	scriptPruneIntents = load("prune_intents")
 	scriptAuditFacts   = load("audit_facts")
-	scriptQuarantine   = load("quarantine")
-	scriptAccept       = load("accept")
+	scriptQuarantine   = load("quarantine", "forks")
+	scriptAccept       = load("accept", "forks")
 	scriptAuditOffers  = load("audit_offers")
 	scriptPruneOffers  = load("prune_offers")
 	scriptReserve      = load("reserve")
@@ -57,7 +57,7 @@ var (
 
 // load puts a script together. The files are part of the program: a bad one
 // is a bug that the first test meets.
-func load(name string) *script {
+func load(name string, libs ...string) *script {
 	body := mustRead(name)
 	sheBang, rest, ok := strings.Cut(body, "\n")
 	if !ok || !strings.HasPrefix(sheBang, "#!lua") {
@@ -75,11 +75,13 @@ func load(name string) *script {
 		fmt.Fprintf(&head, "%s=KEYS[%d],", k, i+1)
 	}
 	head.WriteString("}\n")
-	lib := mustRead("lib")
-	if name == "open" {
-		lib = ""
+	if name != "open" {
+		head.WriteString(mustRead("lib"))
 	}
-	return &script{name: name, keys: keys, s: redis.NewScript(sheBang + "\n" + head.String() + lib + rest)}
+	for _, lib := range libs {
+		head.WriteString(mustRead(lib))
+	}
+	return &script{name: name, keys: keys, s: redis.NewScript(sheBang + "\n" + head.String() + rest)}
 }
 
 func mustRead(name string) string {

@@ -16,7 +16,7 @@ local chain, who, most = args(1), args(5), tonumber(args(6))
 local text = call('HGET', K.forks, chain)
 if not text then return {'NOFORK'} end
 local rec = cjson.decode(text)
-if rec.from ~= args(2) or rec.at ~= args(7) or int(rec.n) ~= args(8) then return {'CURSOR', rec.from} end
+if rec.from ~= args(2) or rec.at ~= args(7) or int(rec.n or 0) ~= args(8) then return {'CURSOR', rec.from} end
 
 local n = {kept = 0, reopened = 0, parked = 0}
 local rows = call('ZRANGEBYLEX', K.heldby, first(chain), last(chain), 'LIMIT', 0, most)
