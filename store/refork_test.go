@@ -270,3 +270,97 @@ func TestAForkLeavesNoEvidenceBehind(t *testing.T) {
 		require.Zero(t, r.Exists(ctx, "{test}:"+key).Val(), key)
 	}
 }
+
+func TestABatchWithMembersFromBothSidesOfAFork(t *testing.T) {
+	db, c, _ := forked(t, []store.NewJob{carried(1, 10), carried(2, 95)}, nil)
+	l := claim(t, db, 10)
+	in, _, err := db.Reserve(ctx, 2, common.Address{1}, chains.Tx{Key: "both", Members: []common.Hash{hash(1), hash(2)}, Fence: l.Fence}, 0, 10)
+	require.NoError(t, err)
+	require.NoError(t, db.Settle(ctx, l, nil))
+	f := fork(t, db, 89)
+	require.Equal(t, "pending send", describe(t, db, 1))
+	require.Equal(t, "parked send", describe(t, db, 2))
+
+	// It is on its way, and neither member goes into another one meanwhile.
+	c.advance(time.Hour)
+	l = claim(t, db, 10)
+	require.Equal(t, []int{1}, ids(l.Jobs))
+	for n := 1; n <= 2; n++ {
+		_, _, err = db.Reserve(ctx, 2, common.Address{1}, chains.Tx{Key: "again", Members: []common.Hash{hash(n)}, Fence: l.Fence}, 0, 10)
+		require.ErrorIs(t, err, chains.ErrBusy)
+	}
+	in.State, in.Block = chains.IntentSucceeded, 5
+	require.NoError(t, db.Update(ctx, in))
+	require.NoError(t, db.Settle(ctx, l, nil))
+	require.NoError(t, db.Ingest(ctx, "subnet", chains.Cursor{Chain: 2}, chains.Cursor{Chain: 2, Next: 6}, nil,
+		[]store.Fact{onSubnet(at("send/1", store.OK, 5, 0)), onSubnet(at("send/2", store.OK, 5, 0))}))
+	require.Equal(t, "pending await", describe(t, db, 1))
+	require.Equal(t, "parked send", describe(t, db, 2), "its beginning is gone")
+	require.Equal(t, store.Accepted{Kept: 1}, accept(t, db, f, after(110, 1), []store.NewJob{carried(2, 97)}))
+	require.Equal(t, "pending await", describe(t, db, 2), "it was paid, and is not paid again")
+}
+
+func TestADeeperForkWhileTheFirstIsReadAgain(t *testing.T) {
+	jobs := []store.NewJob{carried(1, 10), carried(2, 70), carried(3, 95)}
+	db, _, _ := forked(t, jobs, []store.Fact{at("send/1", store.OK, 60, 0), at("send/2", store.OK, 91, 0), at("send/3", store.OK, 96, 0)})
+	first := fork(t, db, 89)
+	require.Equal(t, []int{2, 2}, []int{first.Facts, first.Transfers})
+	_, _, err := db.Reread(ctx, "root", []store.NewJob{carried(3, 92)}, []store.Fact{at("send/2", store.OK, 93, 1), at("send/3", store.OK, 94, 1)})
+	require.NoError(t, err)
+	deeper := fork(t, db, 49)
+	require.EqualValues(t, 50, deeper.From)
+	require.Equal(t, 3, deeper.Transfers)
+	for n := 1; n <= 3; n++ {
+		require.Equal(t, tokens.Parked, get(t, db, n).Status)
+	}
+	// Of all that was read again nothing counts; 2 is sent in the newest chain, 3
+	// begins there, and 1 is as it was, elsewhere.
+	got := accept(t, db, deeper, after(110, 2), []store.NewJob{carried(2, 71), carried(3, 80)}, at("send/1", store.OK, 61, 2), at("send/2", store.OK, 81, 2))
+	require.Equal(t, store.Accepted{Kept: 2, Parked: 1}, got)
+	require.Equal(t, "pending await", describe(t, db, 1))
+	require.Equal(t, "pending await", describe(t, db, 2))
+	require.Equal(t, "parked send", describe(t, db, 3), "what was sent is not sent again unasked")
+}
+
+func TestManyAreLetGoInTheirOrder(t *testing.T) {
+	const count = 1201 // three scripts
+	var jobs []store.NewJob
+	var facts, back []store.Fact
+	for n := 1; n <= count; n++ {
+		j := sharer(n, 10)
+		j.Transfer.Origin.Index = uint(n)
+		jobs = append(jobs, j)
+		facts = append(facts, at(j.Steps[0].Key, store.OK, 12, 0), at(j.Steps[1].Key, store.Failed, 90, 0), refund(n, 91, 0))
+		// Of every third the failure does not come back, though its refund does.
+		if n%3 > 0 {
+			back = append(back, at(j.Steps[1].Key, store.Failed, 95, 1))
+		}
+		back = append(back, refund(n, 96, 1))
+	}
+	for i := range facts {
+		facts[i].LogIndex = uint(i)
+	}
+	for i := range back {
+		back[i].LogIndex = uint(i)
+	}
+	db, _, _ := forked(t, jobs, facts)
+	f := fork(t, db, 89)
+	require.Equal(t, count, f.Transfers)
+	require.Equal(t, store.Accepted{Kept: count - count/3, Reopened: count / 3}, accept(t, db, f, after(110, 1), nil, back...))
+	for _, n := range []int{1, 3, 600, 601, 1200, 1201} {
+		want := "refunded refund"
+		if n%3 == 0 {
+			want = "pending await"
+		}
+		require.Equal(t, want, describe(t, db, n), "%d", n)
+	}
+	var again []store.Fact
+	for n := 3; n <= count; n += 3 {
+		again = append(again, at(jobs[n-1].Steps[1].Key, store.Failed, 111, 2))
+	}
+	require.NoError(t, db.Ingest(ctx, "root", after(110, 1), after(111, 2), nil, again))
+	for n := 3; n <= count; n += 3 {
+		require.Equal(t, "refunded refund", describe(t, db, n), "each has a refund that nobody else has: %d", n)
+	}
+	whole(t, db)
+}

@@ -43,10 +43,13 @@ end
 -- transfer's and says what ended a step: of a shared key the oldest on offer.
 local function seenagain(j, step, outcome, used)
   if step.f then
-    for _, r in ipairs(call('ZRANGEBYLEX', K.offers, first(step.k), last(step.k))) do
-      local raw = string.match(call('HGET', K.offered, rowid(r)) or '', '^\n(.*)$')
+    local r = first(step.k)
+    while r do
+      r = call('ZRANGEBYLEX', K.offers, r, last(step.k), 'LIMIT', 0, 1)[1]
+      local raw = r and string.match(call('HGET', K.offered, rowid(r)) or '', '^\n(.*)$')
       local o = raw and cjson.decode(raw)
       if o and o.outcome == outcome and not used[o.id] and (o.chain ~= j.b or o.pos >= j.p) then return o, raw end
+      r = r and '(' .. r
     end
   elseif step.k ~= '' then
     local list = call('HGET', K.facts, step.k)

@@ -75,15 +75,16 @@ local function ordinary(raw, f)
 end
 
 -- goodagain takes what is seen again out of quarantine.
+local lists = {}
 local function goodagain(f)
-  local list = call('HGET', K.quarantine, f.key)
-  if not list then return end
-  list = cjson.decode(list)
-  for i, q in ipairs(list) do
+  if not lists[f.key] then
+    local list = call('HGET', K.quarantine, f.key)
+    lists[f.key] = list and cjson.decode(list) or {}
+  end
+  for i, q in ipairs(lists[f.key]) do
     local old = cjson.decode(q.fact)
     if old.chain == f.chain and old.outcome == f.outcome then
-      table.remove(list, i)
-      if #list > 0 then call('HSET', K.quarantine, f.key, cjson.encode(list)) else call('HDEL', K.quarantine, f.key) end
+      table.remove(lists[f.key], i)
       journal('fact_released', f.key, 'fact', f.id)
       return
     end
@@ -98,6 +99,10 @@ for _ = 1, nfacts do
   if f.shared then fresh = offer(raw, f) else fresh = ordinary(raw, f) end
   if fresh and forks()[f.chain] then goodagain(f) end
   at = at + 1
+end
+
+for key, list in pairs(lists) do
+  if #list > 0 then call('HSET', K.quarantine, key, cjson.encode(list)) else call('HDEL', K.quarantine, key) end
 end
 
 for _ = 1, njobs do

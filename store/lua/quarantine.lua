@@ -29,6 +29,7 @@ local function resting(kind, at)
 end
 
 -- Facts, off the lists of their keys.
+local lists = {}
 for _, r in ipairs(resting('f', from)) do
   local key, id = string.match(r, '([^\n]*)\n([^\n]*)$')
   local raw
@@ -48,14 +49,17 @@ for _, r in ipairs(resting('f', from)) do
   end
   call('ZREM', K.evidence, r)
   if raw then
-    local q = call('HGET', K.quarantine, key)
-    q = q and cjson.decode(q) or {}
-    q[#q + 1] = {fact = raw, why = cause, at = rec.at}
-    call('HSET', K.quarantine, key, cjson.encode(q))
+    if not lists[key] then
+      local q = call('HGET', K.quarantine, key)
+      lists[key] = q and cjson.decode(q) or {}
+    end
+    table.insert(lists[key], {fact = raw, why = cause, at = rec.at})
     journal('fact_quarantined', key, 'fact', id)
     rec.facts = rec.facts + 1
   end
 end
+
+for key, list in pairs(lists) do call('HSET', K.quarantine, key, cjson.encode(list)) end
 
 -- Transfers that began there, or went on by what is there. What a look saw
 -- counts where no fact that is left says the same.
