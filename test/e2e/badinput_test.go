@@ -33,6 +33,7 @@ import (
 // hostile strangers and unlucky operators. Each step ends with every transfer
 // in its right terminal state; the last one compares all money to the unit.
 func TestBadInputAndFailingSurroundingsLoseNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.step("strangers bring their contracts", w.arm)
 	w.step("each source contract refuses amounts out of its bounds", w.bounds)

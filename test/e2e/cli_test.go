@@ -53,6 +53,7 @@ func (r *rig) ok(out any, args ...string) {
 // TestANewcomersCommandsWorkAgainstADevnet follows the README: transfer,
 // withdraw, status, credits, queue, lane, rescan, with no flag but --home.
 func TestANewcomersCommandsWorkAgainstADevnet(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	type sent struct {
 		Route    string        `json:"route"`

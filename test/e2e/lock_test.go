@@ -19,6 +19,7 @@ import (
 // TestWhatMustBeAloneInAFolderIs starts the second of each over a running
 // devnet; and a devnet that was killed leaves no lock, and says that it ended.
 func TestWhatMustBeAloneInAFolderIs(t *testing.T) {
+	t.Parallel()
 	dir := home.Dir(t.TempDir())
 	log, err := os.Create(filepath.Join(t.TempDir(), "devnet.log"))
 	require.NoError(t, err)
