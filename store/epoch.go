@@ -13,21 +13,28 @@ import (
 
 // epoch counts the openings of one history of a namespace. The lineage is a
 // random name given to a history when it begins, so that a fresh Redis with a
-// high counter is not taken for the old one.
+// high counter is not taken for the old one. The mark counts what was done under
+// it: it tells an earlier state of one opening from a later one.
 type epoch struct {
 	counter uint64
 	lineage string
+	mark    uint64
 }
 
-func (e epoch) String() string { return fmt.Sprintf("%d %s", e.counter, e.lineage) }
+// String is a line of the epoch file; Redis keeps the mark apart.
+func (e epoch) String() string { return fmt.Sprintf("%d %s %d", e.counter, e.lineage, e.mark) }
 
 func parseEpoch(s string) (epoch, bool) {
-	n, lineage, ok := strings.Cut(strings.TrimSpace(s), " ")
-	counter, err := strconv.ParseUint(n, 10, 53)
-	if !ok || err != nil || lineage == "" || strings.Trim(lineage, "0123456789abcdef") != "" {
+	f := strings.Fields(s)
+	if len(f) == 2 {
+		f = append(f, "0")
+	}
+	if len(f) != 3 || strings.Trim(f[1], "0123456789abcdef") != "" {
 		return epoch{}, false
 	}
-	return epoch{counter, lineage}, true
+	counter, err1 := strconv.ParseUint(f[0], 10, 53)
+	mark, err2 := strconv.ParseUint(f[2], 10, 53)
+	return epoch{counter, f[1], mark}, err1 == nil && err2 == nil
 }
 
 // takeEpoch checks schema and history and counts one opening. A death between
@@ -39,15 +46,15 @@ func (db *DB) takeEpoch(ctx context.Context) error {
 		return err
 	}
 	// What this process has seen counts as well as what the disk remembers.
-	if l := db.lineage.Load(); l != nil && (!known || seen.lineage == *l && seen.counter < db.epoch.Load()) {
-		seen, known = epoch{db.epoch.Load(), *l}, true
+	if l := db.lineage.Load(); l != nil && (!known || seen.lineage == *l) {
+		seen, known = epoch{max(seen.counter, db.epoch.Load()), *l, max(seen.mark, db.mark.Load())}, true
 	}
-	args := []any{schema, token(), "", "0", "0", short(db.opt.Instance)}
+	args := []any{schema, token(), "", "0", "0", "0", short(db.opt.Instance), db.clock()}
 	if known {
-		args[2], args[3] = seen.lineage, seen.counter
+		args[2], args[3], args[4] = seen.lineage, seen.counter, seen.mark
 	}
 	if db.opt.AcceptForgotten {
-		args[4] = "1"
+		args[5] = "1"
 	}
 	var reply []string
 	if err := db.retry(ctx, func() error {
@@ -61,11 +68,11 @@ func (db *DB) takeEpoch(ctx context.Context) error {
 	case "SCHEMA":
 		return fmt.Errorf("%w: it is version %q, this program reads %d: use the matching release, or another namespace", ErrSchema, reply[1], schema)
 	case "FORGOT":
-		return fmt.Errorf("%w (the epoch file says %q, redis says %q)", ErrForgot, seen, reply[1])
+		return fmt.Errorf("%w, and has nothing of that history (the epoch file says %q, redis says %q): find the right Redis; if this is it and it lost everything, run `causeway rescan --accept-forgotten`", ErrForgot, seen, reply[1])
 	}
-	now, ok := parseEpoch(reply[1])
+	now, ok := parseEpoch(strings.Join(reply[1:], " "))
 	if !ok {
-		return fmt.Errorf("%w: unreadable epoch %q", ErrSchema, reply[1])
+		return fmt.Errorf("%w: unreadable epoch %q", ErrSchema, reply[1:])
 	}
 	if err := writeEpoch(db.opt.EpochFile, now); err != nil {
 		return err
@@ -73,6 +80,39 @@ func (db *DB) takeEpoch(ctx context.Context) error {
 	db.opt.AcceptForgotten = false // said once, meant once
 	db.lineage.Store(&now.lineage)
 	db.epoch.Store(now.counter)
+	db.mark.Store(now.mark)
+	db.kept = now
+	return nil
+}
+
+// marked takes note of a mark that a script gave.
+func (db *DB) marked(text string) {
+	n := number(text)
+	for {
+		seen := db.mark.Load()
+		if n <= seen || db.mark.CompareAndSwap(seen, n) {
+			return
+		}
+	}
+}
+
+// keep writes what was seen so far to the epoch file, for the next process; not
+// of a server that is no longer the one opened.
+func (db *DB) keep() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	l := db.lineage.Load()
+	if l == nil || db.usable() != nil {
+		return nil
+	}
+	now := epoch{db.epoch.Load(), *l, db.mark.Load()}
+	if now == db.kept {
+		return nil
+	}
+	if err := writeEpoch(db.opt.EpochFile, now); err != nil {
+		return err
+	}
+	db.kept = now
 	return nil
 }
 

@@ -18,9 +18,10 @@ var (
 	ErrCursor = errors.New("cursor is not where the caller thinks")
 	// ErrStale says that the lane has another owner now; nothing was written.
 	ErrStale = chains.ErrStale
-	// ErrForgot says that Redis lost history: money stops until the intents file
-	// is replayed and a rescan is done.
-	ErrForgot = errors.New("redis forgot: stop paying, replay the intents file and run `causeway rescan`; then open with AcceptForgotten")
+	// ErrForgot says that Redis lacks what was seen in it. One with an earlier
+	// state of the same history can be opened, and is Recovering then; of one that
+	// has nothing of it an operator decides.
+	ErrForgot = errors.New("redis forgot: it knows less than was seen in it")
 	// ErrRestarted is the milder ErrForgot: the server is another process than
 	// before and may have lost its last moments. Reopen, replay, go on.
 	ErrRestarted error = restarted{}

@@ -105,8 +105,8 @@ func (db *DB) heal(ctx context.Context, info server) error {
 // Reopen makes peace with a server that was restarted or replaced: it passes
 // the gate again and takes a new epoch, which makes every older fence worthless
 // where its lease is lost. Callers stop their workers first and replay the
-// intents file before they start them again. ErrForgot means that history is
-// missing.
+// intents file before they start them again. A server that has lost the end of
+// its history is Recovering then; ErrForgot means that it has nothing of it.
 func (db *DB) Reopen(ctx context.Context) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -128,13 +128,14 @@ func (db *DB) Durable(ctx context.Context) error {
 		return err
 	}
 	var info server
-	var epoch string
+	var has []any
+	seen := db.mark.Load()
 	err := db.retry(ctx, func() error {
 		var err error
 		if info, err = db.inspect(ctx); err != nil {
 			return err
 		}
-		epoch, err = db.rdb.Get(ctx, db.k.of("epoch")).Result()
+		has, err = db.rdb.MGet(ctx, db.k.of("epoch"), db.k.of("fence")).Result()
 		return err
 	})
 	if err != nil {
@@ -143,9 +144,15 @@ func (db *DB) Durable(ctx context.Context) error {
 	if run := db.runID.Load(); run == nil || *run != info.runID {
 		return db.forgot(ErrRestarted)
 	}
-	stored, ok := parseEpoch(epoch)
-	if !ok || stored.lineage != *db.lineage.Load() || stored.counter < db.epoch.Load() {
+	counter, _ := has[0].(string)
+	mark, marked := has[1].(string)
+	stored, ok := parseEpoch(counter)
+	if !ok || stored.lineage != *db.lineage.Load() || stored.counter < db.epoch.Load() || marked && number(mark) < seen {
 		return db.forgot(ErrForgot)
+	}
+	db.marked(mark)
+	if err := db.keep(); err != nil {
+		return err
 	}
 	db.note(info)
 	db.full.Store(info.memoryRatio() > fullAt)

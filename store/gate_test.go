@@ -399,7 +399,7 @@ func TestTheEpochFileRemembersWhatRedisForgot(t *testing.T) {
 	require.NoError(t, tryOpen(t, s, with))
 	first, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.True(t, strings.HasPrefix(string(first), "2 "), string(first))
+	require.Regexp(t, `^2 [0-9a-f]{24} 0\n$`, string(first))
 
 	// gone
 	require.NoError(t, r.Del(ctx, "{test}:epoch").Err())
@@ -409,13 +409,23 @@ func TestTheEpochFileRemembersWhatRedisForgot(t *testing.T) {
 	require.ErrorIs(t, tryOpen(t, s, with), store.ErrForgot)
 	// rolled back
 	_, lineage, _ := strings.Cut(strings.TrimSpace(string(first)), " ")
-	require.NoError(t, r.Set(ctx, "{test}:epoch", "1 "+lineage, 0).Err())
-	require.ErrorIs(t, tryOpen(t, s, with), store.ErrForgot)
-	// accepted: above everything seen
-	require.NoError(t, tryOpen(t, s, with, accept))
+	require.NoError(t, r.Set(ctx, "{test}:epoch", "1 "+strings.TrimSuffix(lineage, " 0"), 0).Err())
+	require.NoError(t, tryOpen(t, s, with), "it is still ours: opened above everything seen")
 	second, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, "3 "+lineage+"\n", string(second))
+	require.NoError(t, tryOpen(t, s, with))
+	// gone, and that is accepted
+	require.NoError(t, r.FlushAll(ctx).Err())
+	require.ErrorIs(t, tryOpen(t, s, with), store.ErrForgot)
+	require.NoError(t, tryOpen(t, s, with, accept))
+	third, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(third), "5 "), string(third))
+	require.NotContains(t, string(third), lineage)
+	require.NoError(t, tryOpen(t, s, with))
+	// as an earlier version wrote it
+	require.NoError(t, os.WriteFile(file, third[:strings.LastIndex(string(third), " ")], 0o600))
 	require.NoError(t, tryOpen(t, s, with))
 
 	// an unreadable guard is a guard

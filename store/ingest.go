@@ -190,6 +190,7 @@ func (db *DB) ingest(ctx context.Context, chain, from, to string, trail []string
 	case "NOFORK":
 		return 0, 0, fmt.Errorf("%s: %w", chain, ErrNoFork)
 	}
+	db.marked(reply[3])
 	return atoi(reply[1]), atoi(reply[2]), nil
 }
 

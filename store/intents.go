@@ -81,8 +81,8 @@ func encodeOutcome(in chains.Intent) ([]byte, error) {
 // in one script. The nonce is the chain's, or one above the highest ever
 // reserved for the account. An undecided intent of the same key on the chain,
 // whatever its account, is returned instead, with existing true. It returns
-// ErrBusy when a member rides in an undecided intent or maxInFlight (0 = no
-// bound) are undecided, and ErrStale when the fence is no longer the lane's or
+// ErrBusy when a member rides in an undecided intent, maxInFlight (0 = no bound)
+// are undecided or the store is Recovering, and ErrStale when the fence is no longer the lane's or
 // a claimed member has left its step.
 func (db *DB) Reserve(ctx context.Context, chain chains.ID, acc common.Address, tx chains.Tx, chainNonce uint64, maxInFlight int) (in chains.Intent, existing bool, err error) {
 	if err := word("transaction key", tx.Key, false); err != nil {
@@ -137,6 +137,7 @@ func (db *DB) Reserve(ctx context.Context, chain chains.ID, acc common.Address, 
 	case "RANGE":
 		return chains.Intent{}, false, fmt.Errorf("%w: nonces of %s are above 2^53", ErrInvalid, acc)
 	}
+	db.marked(reply[2])
 	in.Nonce, err = strconv.ParseUint(reply[1], 10, 64)
 	return in, false, err
 }
@@ -202,6 +203,8 @@ func intentError(what string, in chains.Intent, reply []string) error {
 		return fmt.Errorf("%s, nonce %d of %s: %w: %s", what, in.Nonce, in.Account, ErrDecided, reply[1])
 	case "CONFLICT":
 		return fmt.Errorf("%s, nonce %d of %s: %w: %q", what, in.Nonce, in.Account, ErrConflict, reply[1])
+	case "BUSY":
+		return fmt.Errorf("%s, nonce %d of %s: %w: %s", what, in.Nonce, in.Account, chains.ErrBusy, reply[1])
 	}
 	return nil
 }
@@ -223,7 +226,8 @@ func (db *DB) Intent(ctx context.Context, chain chains.ID, acc common.Address, n
 
 // Replay puts an intent, or attempts of it, back from an instance's own file
 // where Redis lost them; what Redis still has is left alone. ErrConflict: the
-// nonce belongs to another intent in Redis.
+// nonce belongs to another intent in Redis. ErrBusy: nothing is signed, and the
+// store is Recovering.
 func (db *DB) Replay(ctx context.Context, in chains.Intent) error {
 	if in.Nonce >= maxSafe {
 		return fmt.Errorf("%w: nonce %d is above 2^53", ErrInvalid, in.Nonce)

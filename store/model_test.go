@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +34,8 @@ var scope = func() storetest.Scope {
 type pair struct {
 	ctx    context.Context
 	c      *clock
+	s      server
+	opt    store.Options
 	db     *store.DB
 	model  *storetest.Model
 	lossy  *storetest.Lossy
@@ -43,12 +47,14 @@ type pair struct {
 	lossless bool
 	single   bool           // one operation a step, for one length of the file
 	accepted store.Accepted // what the forks came to
+	losses   int
 }
 
 func newPair(t require.TestingT, s server, namespace string) *pair {
 	p := &pair{ctx: context.Background(), c: &clock{time.Unix(1_760_000_000, 0)}, lossy: &storetest.Lossy{}, next: map[string]int{"root": 100, "subnet": 100}}
 	var err error
-	p.db, err = store.Open(p.ctx, store.Options{URL: s.URL(), Namespace: namespace, Clock: p.c.now, Dial: p.lossy.Dial, RetryFor: 10 * time.Second, AllowUnsafe: forgets(s)})
+	p.s, p.opt = s, store.Options{URL: s.URL(), Namespace: namespace, Clock: p.c.now, Dial: p.lossy.Dial, RetryFor: 10 * time.Second, AllowUnsafe: forgets(s)}
+	p.db, err = store.Open(p.ctx, p.opt)
 	require.NoError(t, err)
 	p.model = storetest.NewModel(p.db.Epoch(), p.c.now)
 	for chain, at := range p.next {
@@ -85,7 +91,7 @@ func (p *pair) same(t require.TestingT, nonces uint64) {
 }
 
 func kind(err error) error {
-	for _, k := range []error{store.ErrCursor, store.ErrStale, chains.ErrBusy, store.ErrNotParked, store.ErrUnknown, store.ErrDecided, store.ErrConflict, store.ErrInvalid, store.ErrForked, store.ErrNoFork, store.ErrHeld} {
+	for _, k := range []error{store.ErrCursor, store.ErrStale, chains.ErrBusy, store.ErrNotParked, store.ErrUnknown, store.ErrDecided, store.ErrConflict, store.ErrInvalid, store.ErrForked, store.ErrNoFork, store.ErrHeld, store.ErrOtherLoss} {
 		if errors.Is(err, k) {
 			return k
 		}
@@ -158,7 +164,22 @@ func (p *pair) step(t *rapid.T) {
 		"ingest", "ingest", "backfill", "claim", "claim", "claim", "extend", "settle", "settle", "settle", "time", "reap", "wake",
 		"retry", "discard", "pause", "resume", "reserve", "reserve", "attempt", "update", "update", "replay",
 		"quarantine", "reread", "come back", "accept", "fork", "fork", "fork",
+		"open", "recovered", "recovered",
 	}).Draw(t, "op"); op {
+	case "open":
+		p.open(t)
+	case "recovered":
+		other := pick("other", 4) == 0
+		p.both(t, op, func(s storetest.Store) (string, error) {
+			r, on, err := s.Recovering(p.ctx)
+			if err != nil {
+				return "", err
+			}
+			if other {
+				r.Token = "another"
+			}
+			return fmt.Sprint(on), s.Recovered(p.ctx, r, "ann", "they agree")
+		})
 	case "quarantine":
 		p.quarantine(t, rapid.SampledFrom(scope.Chains).Draw(t, "chain"), pick("behind", 8)/7)
 	case "come back":
@@ -340,6 +361,34 @@ func (p *pair) step(t *rapid.T) {
 	}
 }
 
+// open is another opening, often by somebody who has seen more.
+func (p *pair) open(t *rapid.T) {
+	var seen [2]uint64
+	for i, now := range []uint64{p.model.Epoch(), p.model.Mark()} {
+		seen[i] = now - min(now, 2) + rapid.Uint64Range(0, 3).Draw(t, "seen")
+	}
+	c := p.s.Client()
+	defer c.Close()
+	stored, err := c.Get(p.ctx, "{"+p.opt.Namespace+"}:epoch").Result()
+	require.NoError(t, err)
+	_, lineage, _ := strings.Cut(stored, " ")
+	dir, err := os.MkdirTemp("", "epoch")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	o := p.opt
+	o.Dial, o.Instance, o.EpochFile = nil, "ann", filepath.Join(dir, "epoch")
+	require.NoError(t, os.WriteFile(o.EpochFile, fmt.Appendf(nil, "%d %s %d\n", seen[0], lineage, seen[1]), 0o600))
+	db, err := store.Open(p.ctx, o)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	require.NoError(t, p.db.Durable(p.ctx), "it sees the mark that was raised")
+	p.model.Open("ann", seen[0], seen[1], false)
+	p.log = append(p.log, fmt.Sprintf("opened by one who has seen %v", seen))
+	if _, on, _ := p.model.Recovering(p.ctx); on {
+		p.losses++
+	}
+}
+
 // populate begins every transfer and takes most of them a step on.
 func (p *pair) populate(t *rapid.T) {
 	var jobs []store.NewJob
@@ -422,7 +471,7 @@ func (p *pair) accept(t *rapid.T, chain string) {
 
 func TestTheScriptsDoWhatTheModelDoes(t *testing.T) {
 	s := redisFor(t)
-	n, lost := 0, 0
+	n, lost, losses := 0, 0, 0
 	var accepted store.Accepted
 	rapid.Check(t, func(t *rapid.T) {
 		n++
@@ -440,10 +489,11 @@ func TestTheScriptsDoWhatTheModelDoes(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, repairs, "a healthy store needs no repairs")
 		p.same(t, 12)
-		lost += p.lossy.Lost()
+		lost, losses = lost+p.lossy.Lost(), losses+p.losses
 		accepted.Kept, accepted.Reopened, accepted.Parked = accepted.Kept+p.accepted.Kept, accepted.Reopened+p.accepted.Reopened, accepted.Parked+p.accepted.Parked
 	})
-	t.Logf("%d runs, %d lost replies, of forks %+v", n, lost, accepted)
+	t.Logf("%d runs, %d lost replies, of forks %+v, %d openings that found a loss", n, lost, accepted, losses)
+	require.NotZero(t, losses)
 	require.Equal(t, forgets(s), lost == 0)
 	require.NotZero(t, accepted.Kept)
 	require.NotZero(t, accepted.Reopened)
@@ -452,7 +502,7 @@ func TestTheScriptsDoWhatTheModelDoes(t *testing.T) {
 
 func TestATornFileIsAnEarlierStateNeverAMix(t *testing.T) {
 	s := storetest.StartRedis(t)
-	n := 0
+	n, losses, harmless := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
 		p := newPair(t, s, fmt.Sprint("torn", n))
@@ -480,10 +530,9 @@ func TestATornFileIsAnEarlierStateNeverAMix(t *testing.T) {
 			_, _, err := p.db.Claim(p.ctx, "w", 1)
 			require.ErrorIs(t, err, store.ErrRestarted)
 			require.ErrorIs(t, p.db.Durable(p.ctx), store.ErrForgot)
-			before := p.db.Epoch()
+			epoch, mark := p.db.Epoch(), p.model.Mark()
 			require.NoError(t, p.db.Reopen(p.ctx))
 			require.NoError(t, p.db.Durable(p.ctx))
-			require.Greater(t, p.db.Epoch(), before)
 
 			// It is the state after the last operation that is whole.
 			i := len(sizes) - 1
@@ -492,8 +541,18 @@ func TestATornFileIsAnEarlierStateNeverAMix(t *testing.T) {
 			}
 			p.log = append(p.log, fmt.Sprintf("cut %d: back from %d to %d", cut, len(sizes)-1, i))
 			p.model = states[i]
-			p.model.SetEpoch(p.db.Epoch())
+			p.model.Open("", epoch, mark, false)
+			require.Equal(t, p.model.Epoch(), p.db.Epoch())
 			p.same(t, 12)
+			lost, on, err := p.db.Recovering(p.ctx)
+			require.NoError(t, err)
+			if on {
+				losses++
+				_, _, err := p.db.Reserve(p.ctx, 1, scope.Accounts[0], chains.Tx{Key: "before the files"}, 0, 0)
+				require.ErrorIs(t, err, chains.ErrBusy)
+			} else {
+				harmless++
+			}
 			for _, c := range scope.Chains {
 				cur, _, _ := p.db.Cursor(p.ctx, c)
 				p.next[c] = int(cur.Next)
@@ -503,6 +562,15 @@ func TestATornFileIsAnEarlierStateNeverAMix(t *testing.T) {
 				p.both(t, "replay after the cut", func(st storetest.Store) (string, error) { return "", st.Replay(p.ctx, in) })
 			}
 			p.same(t, 12)
+			if on {
+				require.NoError(t, p.db.Recovered(p.ctx, lost, "ann", "they agree"))
+				lost, _, _ = p.model.Recovering(p.ctx)
+				require.NoError(t, p.model.Recovered(p.ctx, lost, "ann", "they agree"))
+			}
+			p.same(t, 12)
 		}
 	})
+	t.Logf("%d runs, %d losses, %d cuts of what nobody has to know", n, losses, harmless)
+	require.NotZero(t, losses)
+	require.NotZero(t, harmless)
 }

@@ -17,8 +17,8 @@ const maxClaim = 1000
 
 // Claim leases the lane that has been ready longest to worker, with at most
 // most jobs (one at least) of one route and step: of a strict lane the due ones at its head in
-// order, of a loose one those due. false when nothing is due. A job whose last
-// lease ran out comes alone.
+// order, of a loose one those due. false when nothing is due, and while the store
+// is Recovering. A job whose last lease ran out comes alone.
 func (db *DB) Claim(ctx context.Context, worker string, most int) (Lease, bool, error) {
 	crash.At("store.before_claim")
 	reply, err := db.run(ctx, scriptClaim, short(worker), min(maxClaim, max(1, most)), db.opt.LeaseTime.Milliseconds())
@@ -29,6 +29,7 @@ func (db *DB) Claim(ctx context.Context, worker string, most int) (Lease, bool, 
 	l := Lease{Fence: chains.Fence{Lane: reply[1]}, Step: reply[5], Worker: worker}
 	l.Fence.Epoch, _ = strconv.ParseUint(reply[2], 10, 64)
 	l.Fence.Counter, _ = strconv.ParseUint(reply[3], 10, 64)
+	db.marked(reply[3])
 	l.Until = milliText(reply[4])
 	for rest := reply[6:]; len(rest) >= 4; rest = rest[4:] {
 		if rest[1] == "" || rest[2] == "" {

@@ -53,6 +53,7 @@ var (
 	scriptUpdate       = load("update_intent")
 	scriptReplay       = load("replay")
 	scriptIntents      = load("intents")
+	scriptRecovered    = load("recovered")
 )
 
 // load puts a script together. The files are part of the program: a bad one
@@ -102,10 +103,8 @@ const headArgs = 5
 // word; all but OK become errors here or at the caller.
 func (db *DB) run(ctx context.Context, s *script, args ...any) ([]string, error) {
 	head := make([]any, headArgs, headArgs+len(args))
-	head[0], head[1], head[2], head[3], head[4] = strconv.FormatUint(db.epoch.Load(), 10), *db.lineage.Load(), token(), "0", ""
-	if db.opt.Clock != nil {
-		head[4] = strconv.FormatInt(db.opt.Clock().UnixMilli(), 10)
-	}
+	head[0], head[1], head[2], head[3] = strconv.FormatUint(db.epoch.Load(), 10), *db.lineage.Load(), token(), "0"
+	head[4] = db.clock()
 	args = append(head, args...)
 
 	var reply []string
@@ -128,6 +127,14 @@ func (db *DB) run(ctx context.Context, s *script, args ...any) ([]string, error)
 		return nil, fmt.Errorf("%s: %w", s.name, db.forgot(ErrForgot))
 	}
 	return reply, nil
+}
+
+// clock is what scripts go by, in ms; "" is the server's own.
+func (db *DB) clock() string {
+	if db.opt.Clock == nil {
+		return ""
+	}
+	return strconv.FormatInt(db.opt.Clock().UnixMilli(), 10)
 }
 
 // usable is an error while the server is not the one opened.

@@ -47,10 +47,10 @@ type Options struct {
 	Instance string
 	// AllowUnsafe turns the durability part of the start-up gate into warnings.
 	AllowUnsafe bool
-	// EpochFile remembers the last seen epoch on this machine's disk; "" = none.
+	// EpochFile remembers on this machine's disk what was last seen; "" = none.
 	EpochFile string
-	// AcceptForgotten opens a Redis that knows less than EpochFile: an operator
-	// says so after a loss, and a rescan follows.
+	// AcceptForgotten opens a Redis that is empty, or of another history than
+	// EpochFile says: an operator says so after a loss, and a rescan follows.
 	AcceptForgotten bool
 	// LeaseTime is how long a claimed lane stays with its worker; 0 = 30 s.
 	LeaseTime time.Duration
@@ -73,10 +73,12 @@ type DB struct {
 	rdb *redis.Client
 	log *slog.Logger
 
-	mu      sync.Mutex // guards reopening
+	mu      sync.Mutex // guards reopening and the epoch file
+	kept    epoch      // in the epoch file
 	runID   atomic.Pointer[string]
 	lineage atomic.Pointer[string]
 	epoch   atomic.Uint64
+	mark    atomic.Uint64         // highest seen
 	broken  atomic.Pointer[error] // set once the server is no longer the one opened
 	full    atomic.Bool           // memory is nearly full: no new work
 
@@ -93,8 +95,9 @@ func IsURL(raw string) bool {
 
 // Open connects and passes the start-up gate. Its errors wrap ErrUnfit (the
 // server must be configured otherwise), ErrSchema (another version's data),
-// ErrForgot (the server knows less than the epoch file) or ErrDown, and say
-// what to do.
+// ErrForgot (the server has nothing of the history in the epoch file) or ErrDown,
+// and say what to do. One that has an earlier state of that history is opened, and
+// is Recovering.
 func Open(ctx context.Context, opt Options) (*DB, error) {
 	if !namespaceRE.MatchString(opt.Namespace) {
 		return nil, fmt.Errorf("namespace %q: want 1 to 64 letters, digits, '.', '_' or '-'", opt.Namespace)
@@ -161,7 +164,7 @@ func setDefault[T comparable](v *T, def T) {
 }
 
 // Close ends the connections; what is leased stays leased until it expires.
-func (db *DB) Close() error { return db.rdb.Close() }
+func (db *DB) Close() error { return errors.Join(db.keep(), db.rdb.Close()) }
 
 // Epoch counts the openings of this namespace; it is the first half of every
 // fence given out under it.

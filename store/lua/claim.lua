@@ -3,8 +3,9 @@
 -- of one look: one route, one step. A strict lane gives the due run at its
 -- head, in order; a loose one gives whatever is due.
 -- A job whose worker died is given alone, so that it cannot take others along.
+-- Nobody gets anything while the end of the history is missing.
 -- keys: epoch ops ops_old journal fence
--- keys: jobs transfers queue lanes ready leases leased paused riding forks
+-- keys: jobs transfers queue lanes ready leases leased paused riding forks recovering
 -- args: 1 worker  2 most jobs  3 lease time, ms
 -- reply: NONE | OK, lane, epoch, counter, until, step, (id, job, transfer, riding)*
 local function grant(lane, l, till)
@@ -19,6 +20,8 @@ local function grant(lane, l, till)
   end
   return out
 end
+
+if recovering() then return {'NONE'} end
 
 -- The reply was lost: the same lease again, if it still runs.
 local before = replay()
@@ -54,10 +57,7 @@ for _, lane in ipairs(call('ZRANGEBYSCORE', K.ready, '-inf', now, 'LIMIT', 0, 16
     end
   end
   if #ids > 0 then
-    -- A history begins with a counter. One that was lost goes on above all that
-    -- were counted so far: fences of a lane only rise.
-    if call('EXISTS', K.fence) == 0 then call('SET', K.fence, int(now)) end
-    local l = {p = epoch, c = int(call('INCR', K.fence)), w = args(1), s = step, ids = ids}
+    local l = {p = epoch, c = mark(), w = args(1), s = step, ids = ids}
     local till = now + tonumber(args(3))
     call('ZREM', K.ready, lane)
     call('ZADD', K.leases, till, lane)

@@ -1,7 +1,7 @@
 #!lua
 -- ingest: new transfers, facts and the chain's cursor, all or nothing. Without
 -- allow-oom: a full Redis refuses the whole of it.
--- keys: epoch ops ops_old journal
+-- keys: epoch ops ops_old journal fence
 -- keys: cursors arrivals facts transfers plans jobs ledger queue lanes ready leases paused bind index waits offers offered
 -- keys: evidence trail forks held riding quarantine
 -- A forked chain is read again by its operator alone; nothing else of it goes in.
@@ -10,7 +10,7 @@
 --       4 number of facts, 5 of jobs, 6 of rows for the trail
 --       then the rows, then each fact as JSON
 --       then per job: id, transfer, plan, route, time, place, number of index rows, rows
--- reply: OK, created, advanced | CURSOR, stored cursor | FORKED | NOFORK
+-- reply: OK, created, advanced, mark | CURSOR, stored cursor | FORKED | NOFORK
 local done = replay()
 if done then return done end
 
@@ -120,4 +120,4 @@ end
 advanced = advanced + dealall()
 touchall()
 if live then call('HSET', K.cursors, chain, args(3)) end
-return reply({'OK', int(created), int(advanced)})
+return reply({'OK', int(created), int(advanced), mark()})

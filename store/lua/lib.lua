@@ -40,6 +40,18 @@ end
 local function ms(n) return string.format('%015.0f', n) end
 local function int(n) return string.format('%.0f', n) end
 
+-- mark counts a lease, a nonce or an ingest: who got a higher one than there is
+-- now knows that what it did was lost. One that was lost itself goes on above all
+-- that were counted so far, since fences only rise.
+local function mark()
+  if call('EXISTS', K.fence) == 0 then call('SET', K.fence, int(now)) end
+  return int(call('INCR', K.fence))
+end
+
+-- While the end of the history is missing, nothing new is begun.
+local forgetful = 'redis forgot, and its journal is being compared with the chains'
+local function recovering() return call('EXISTS', K.recovering) == 1 end
+
 -- Replies by operation id, so that a repeated operation changes nothing. Two
 -- generations: the younger is dropped behind the older at 50,000 entries.
 local function replay()

@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
 -- replay: put an intent from an instance's own file back if Redis lost it, or
--- the attempts of it that Redis lost.
--- keys: epoch journal intents txdata txstate attempts raw nonces live txkeys riding
+-- the attempts of it that Redis lost. What nobody has signed is in no file: it
+-- fills a hole, and there is no telling what is a hole before all files are back.
+-- keys: epoch journal intents txdata txstate attempts raw nonces live txkeys riding recovering
 -- args: 1 row  2 intent as JSON  3 call data  4 state  5 state as JSON
 --       then per attempt: hash, JSON, signed bytes
--- reply: OK | CONFLICT, key
+-- reply: OK | CONFLICT, key | BUSY, why
+if nargs < 6 and recovering() then return {'BUSY', forgetful} end
 local r = args(1)
 local it = cjson.decode(args(2))
 local text = call('HGET', K.intents, r)

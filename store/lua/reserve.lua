@@ -3,18 +3,22 @@
 -- members, in one go. There is no counter: the nonce follows from the intents
 -- and from what the chain says, and no nonce with an intent is given again,
 -- however far the chain's answer lags.
--- keys: epoch ops ops_old journal
--- keys: jobs leased intents txdata txstate nonces live txkeys riding lanes forks cursors
+-- keys: epoch ops ops_old journal fence
+-- keys: jobs leased intents txdata txstate nonces live txkeys riding lanes forks cursors recovering
 -- args: 1 chain:account  2 key  3 lane, 4 epoch and 5 counter of the fence
 --       (lane '' = none)  6 the chain's nonce  7 most undecided intents
 --       8 intent as JSON  9 call data  10 chain, then members
--- reply: OK, nonce | EXISTS, row | STALE | BUSY, why | RANGE
+-- reply: OK, nonce, mark | EXISTS, row | STALE | BUSY, why | RANGE
 local done = replay()
 if done then return done end
 
 local account, key, lane = args(1), args(2), args(3)
 local holder = call('HGET', K.txkeys, args(10) .. '\n' .. key)
 if holder then return {'EXISTS', holder} end
+
+-- A nonce may be taken already by what was lost: it is in the file of whoever
+-- signed it.
+if recovering() then return {'BUSY', forgetful} end
 
 -- Nothing new is sent to a chain that has forked, nor for a lane that relies on
 -- one: a worker that asked before the fork was found gets no nonce after it.
@@ -65,4 +69,4 @@ call('ZADD', K.live, 0, r)
 call('HSET', K.txkeys, txkey(r, key), r)
 for i = 11, nargs do call('HSET', K.riding, args(i), r .. '\n' .. key) end
 journal('tx', r, 'to', 'reserved', 'key', key)
-return reply({'OK', int(nonce)})
+return reply({'OK', int(nonce), mark()})

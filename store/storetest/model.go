@@ -51,6 +51,8 @@ type Store interface {
 	Reread(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
 	AcceptFork(ctx context.Context, f store.Fork, to chains.Cursor, who string) (store.Accepted, error)
 	QuarantinedFacts(ctx context.Context, max int) ([]store.Quarantined, error)
+	Recovering(ctx context.Context) (store.Recovery, bool, error)
+	Recovered(ctx context.Context, r store.Recovery, who, why string) error
 }
 
 var (
@@ -79,6 +81,7 @@ type Model struct {
 	evidence     map[spot]bool
 	quarantine   map[string][]store.Quarantined // by key, in order
 	held         map[common.Hash]*modelHold
+	lost         *store.Recovery
 }
 
 type modelJob struct {
@@ -194,8 +197,44 @@ func (m *Model) Clone() *Model {
 // Epoch is the first half of the fences given out.
 func (m *Model) Epoch() uint64 { return m.epoch }
 
-// SetEpoch is what another opening does.
-func (m *Model) SetEpoch(e uint64) { m.epoch = e }
+// Mark is the newest of those given out with leases, nonces and ingests.
+func (m *Model) Mark() uint64 { return m.fence }
+
+// Open is what another opening does, by somebody who has seen an epoch and a mark
+// of this history, or of another one.
+func (m *Model) Open(who string, epoch, mark uint64, another bool) {
+	at, marked := m.epoch, m.fence
+	m.epoch = max(at, epoch) + 1
+	if !another && at >= epoch && marked >= mark {
+		return
+	}
+	r := store.Recovery{Token: fmt.Sprint(m.epoch), Since: m.now().Truncate(time.Second), Why: who + " has seen another history"}
+	if !another {
+		m.fence = max(marked, mark)
+		r.Why = fmt.Sprintf("redis is back at epoch %d, mark %d; %s has seen %d, %d", at, marked, who, epoch, mark)
+	}
+	if m.lost != nil {
+		r.Since = m.lost.Since
+	}
+	m.lost = &r
+}
+
+// Recovering is store.DB's.
+func (m *Model) Recovering(context.Context) (store.Recovery, bool, error) {
+	if m.lost == nil {
+		return store.Recovery{}, false, nil
+	}
+	return *m.lost, true, nil
+}
+
+// Recovered is store.DB's.
+func (m *Model) Recovered(_ context.Context, r store.Recovery, _, _ string) error {
+	if m.lost != nil && m.lost.Token != r.Token {
+		return store.ErrOtherLoss
+	}
+	m.lost = nil
+	return nil
+}
 
 // now has the resolution of the scripts' clock.
 func (m *Model) now() time.Time { return time.UnixMilli(m.Now().UnixMilli()).UTC() }
@@ -228,6 +267,7 @@ func (m *Model) Ingest(_ context.Context, chain string, from, to chains.Cursor, 
 		m.record(chain, to.Next-1, to.Parent)
 	}
 	m.bring(chain, jobs, facts)
+	m.fence++
 	return nil
 }
 
@@ -237,8 +277,17 @@ func (m *Model) Backfill(_ context.Context, chain string, jobs []store.NewJob, f
 		return 0, 0, store.ErrForked
 	}
 	m.recordAll(chain, jobs, facts)
-	c, a := m.bring(chain, jobs, facts)
+	c, a := m.fill(chain, jobs, facts)
 	return c, a, nil
+}
+
+// fill is bring of what is not empty.
+func (m *Model) fill(chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int) {
+	if len(jobs)+len(facts) > 0 {
+		created, advanced = m.bring(chain, jobs, facts)
+		m.fence++
+	}
+	return created, advanced
 }
 
 func factID(f store.Fact) string {
@@ -450,6 +499,9 @@ func (m *Model) release(lane string) {
 
 // Claim is store.DB's.
 func (m *Model) Claim(_ context.Context, worker string, most int) (store.Lease, bool, error) {
+	if m.lost != nil {
+		return store.Lease{}, false, nil
+	}
 	var best []*modelJob
 	var since time.Time
 	for lane := range m.modes {

@@ -379,7 +379,7 @@ func (m *Model) Reread(_ context.Context, chain string, jobs []store.NewJob, fac
 	if m.forks[chain] == nil {
 		return 0, 0, store.ErrNoFork
 	}
-	c, a := m.bring(chain, jobs, facts)
+	c, a := m.fill(chain, jobs, facts)
 	return c, a, nil
 }
 

@@ -45,6 +45,9 @@ func (m *Model) Reserve(_ context.Context, chain chains.ID, account common.Addre
 			return in.copy(), true, nil
 		}
 	}
+	if m.lost != nil {
+		return chains.Intent{}, false, chains.ErrBusy
+	}
 	for name := range m.forks {
 		if m.cursors[name].Chain == chain {
 			return chains.Intent{}, false, chains.ErrBusy
@@ -83,6 +86,7 @@ func (m *Model) Reserve(_ context.Context, chain chains.ID, account common.Addre
 		Members: tx.Members, Fence: tx.Fence, State: chains.IntentReserved, CreatedAt: m.Now().UTC(),
 	}}
 	m.intents[slot{chain, account, nonce}] = in
+	m.fence++
 	return in.copy(), false, nil
 }
 
@@ -172,14 +176,17 @@ func (m *Model) Intent(_ context.Context, chain chains.ID, account common.Addres
 // Replay is store.DB's.
 func (m *Model) Replay(_ context.Context, in chains.Intent) error {
 	mine := m.find(in)
-	if mine == nil {
+	switch {
+	case m.lost != nil && len(in.Attempts) == 0:
+		return chains.ErrBusy
+	case mine == nil:
 		mine = &modelIntent{in}
 		mine.Attempts = nil
 		if mine.State == "" {
 			mine.State = chains.IntentReserved
 		}
 		m.intents[slot{in.Chain, in.Account, in.Nonce}] = mine
-	} else if mine.Key != in.Key || mine.To != in.To || !mine.State.Decided() && !bytes.Equal(mine.Data, in.Data) {
+	case mine.Key != in.Key || mine.To != in.To || !mine.State.Decided() && !bytes.Equal(mine.Data, in.Data):
 		return store.ErrConflict
 	}
 	for _, a := range in.Attempts {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -48,6 +49,14 @@ func Snapshot(ctx context.Context, s Store, of Scope) ([]string, error) {
 		for _, b := range trail {
 			say("trail %s %d %s", c, b.Number, b.Hash)
 		}
+	}
+	lost, on, err := s.Recovering(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if on {
+		epoch, _, _ := strings.Cut(lost.Token, " ")
+		say("recovering %s %s %s", epoch, lost.Since, lost.Why)
 	}
 	aside, err := s.QuarantinedFacts(ctx, 1<<20)
 	if err != nil {
