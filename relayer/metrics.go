@@ -21,6 +21,7 @@ type metrics struct {
 	oldest    prometheus.Gauge
 	parked    prometheus.Gauge
 	paused    prometheus.Gauge
+	forgot    prometheus.Gauge
 	durable   prometheus.Gauge
 	memory    prometheus.Gauge
 	reaped    prometheus.Counter
@@ -50,6 +51,7 @@ func newMetrics(reg prometheus.Registerer, version string) *metrics {
 		oldest:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "causeway", Name: "oldest_pending_seconds", Help: "Age of the oldest pending transfer."}),
 		parked:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "causeway", Name: "parked_transfers", Help: "Transfers that wait for a person."}),
 		paused:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "causeway", Name: "paused_lanes", Help: "Lanes an operator has paused."}),
+		forgot:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "causeway", Name: "recovering", Help: "1 while nothing is sent because Redis forgot, until the journal agrees with the chains."}),
 		durable:   prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "causeway", Name: "redis_durability_ok", Help: "1 while Redis keeps what it acknowledges."}),
 		memory:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "causeway", Name: "redis_memory_ratio", Help: "Used share of Redis' memory limit; 0 without a limit."}),
 		reaped:    prometheus.NewCounter(prometheus.CounterOpts{Namespace: "causeway", Name: "leases_reaped_total", Help: "Leases that ran out."}),
@@ -59,7 +61,7 @@ func newMetrics(reg prometheus.Registerer, version string) *metrics {
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "causeway", Name: "build_info", Help: "The version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	reg.MustRegister(m.jobs, m.facts, m.cursor, m.heads, m.looks, m.verdicts, m.depth, m.oldest, m.parked, m.paused,
+	reg.MustRegister(m.jobs, m.facts, m.cursor, m.heads, m.looks, m.verdicts, m.depth, m.oldest, m.parked, m.paused, m.forgot,
 		m.durable, m.memory, m.reaped, m.repairs, m.drift, m.invariant, build)
 	return m
 }

@@ -27,6 +27,13 @@ type Journal interface {
 	// Backfill is Ingest for a rescan.
 	Backfill(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
 	forked
+	forgetful
+}
+
+// forgetful is the way back after Redis has lost something.
+type forgetful interface {
+	Recovering(ctx context.Context) (store.Recovery, bool, error)
+	Recovered(ctx context.Context, r store.Recovery, who, why string) error
 }
 
 // forked is the way out of a fork.

@@ -3,6 +3,7 @@ package relayer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -21,14 +22,47 @@ type ReconcileOptions struct {
 	// something, and compares again. What the journal claims beyond the chains is
 	// never taken back by a program.
 	Repair bool
+	// Resume ends a recovery once the comparison is made, whatever came of it: an
+	// operator answers for it. ErrNothingLost where there is none.
+	Resume *Resume
 	// Progress is told what is done next.
 	Progress func(what string)
 }
 
+// Resume says who lets everything go on, and why.
+type Resume struct{ Who, Why string }
+
+// ErrNothingLost says that there is no recovery to be ended.
+var ErrNothingLost = errors.New("nothing stands still: redis is not known to have lost anything")
+
 // Reconcile compares the whole journal with the chains, subnet by subnet, and
 // checks the invariants. It reads through connections of its own and may run
-// beside a relayer; without Repair it writes nothing.
+// beside a relayer; without Repair and Resume it writes nothing.
 func Reconcile(ctx context.Context, cfg Config, o ReconcileOptions, log *slog.Logger) ([]audit.Reconciliation, error) {
+	if o.Resume == nil {
+		return reconcile(ctx, cfg, o, log)
+	}
+	db, err := OpenStore(ctx, cfg, false, log)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	defer db.Close()
+	// Read before the comparison: what is lost during it was not looked at.
+	lost, on, err := db.Recovering(ctx)
+	if err == nil && !on {
+		err = ErrNothingLost
+	}
+	if err != nil {
+		return nil, err
+	}
+	out, err := reconcile(ctx, cfg, o, log)
+	if err != nil {
+		return out, err
+	}
+	return out, db.Recovered(ctx, lost, o.Resume.Who, o.Resume.Why)
+}
+
+func reconcile(ctx context.Context, cfg Config, o ReconcileOptions, log *slog.Logger) ([]audit.Reconciliation, error) {
 	out, err := reconcileOnce(ctx, cfg, o, log)
 	if err != nil || !o.Repair {
 		return out, err
@@ -86,13 +120,6 @@ func reconcileOnce(ctx context.Context, cfg Config, o ReconcileOptions, log *slo
 		if err != nil {
 			return out, err
 		}
-		if l.sub.Traits.Published() {
-			// Neither invariants nor fates are written for what published contracts
-			// keep: nothing is said, rather than something wrong.
-			l.client.Close()
-			out = append(out, audit.Unjudged(c.Name, "its contracts are published ones"))
-			continue
-		}
 		r, err := l.reconcile(ctx, auditJournal{db}, rootAccounts, childAccounts)
 		l.client.Close()
 		if err != nil {
@@ -105,6 +132,11 @@ func reconcileOnce(ctx context.Context, cfg Config, o ReconcileOptions, log *slo
 
 // reconcile reads the chains anew: nothing an earlier look remembered counts.
 func (l *link) reconcile(ctx context.Context, journal audit.Ledger, rootAccounts, childAccounts []common.Address) (audit.Reconciliation, error) {
+	if l.sub.Traits.Published() {
+		// Neither invariants nor fates are written for what published contracts
+		// keep: nothing is said, rather than something wrong.
+		return audit.Unjudged(l.sub.Name, "its contracts are published ones"), nil
+	}
 	a, err := audit.New(audit.Source{
 		Sub: l.sub, Root: l.root, Child: l.client, Journal: journal, Treasury: l.treasury,
 		RootAccounts: rootAccounts, ChildAccounts: childAccounts,

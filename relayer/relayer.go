@@ -140,7 +140,8 @@ type shared struct {
 
 // relay runs one session after another: a Redis that was restarted may have
 // lost its last moments, so everything that trusted it is stopped, the journal
-// is opened again, and the signed transactions on local disk are put back.
+// is opened again, and the signed transactions on local disk are put back. Where
+// it has lost more than that, the next session begins with a recovery.
 func (s *shared) relay(ctx context.Context) error {
 	for {
 		err := s.session(ctx)
@@ -157,14 +158,18 @@ func (s *shared) relay(ctx context.Context) error {
 	}
 }
 
-// reopen waits for Redis to come back. One that forgot history ends the
-// instance: what to do then is an operator's decision.
+// reopen waits for Redis to come back. One that has nothing of the history ends
+// the instance: what to do then is an operator's decision.
 func (s *shared) reopen(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(5*time.Second))
 	return backoff.RetryNotify(func() error {
 		err := s.Journal.Reopen(ctx)
 		s.health.set("journal", err)
-		if errors.Is(err, store.ErrForgot) && !errors.Is(err, store.ErrRestarted) || errors.Is(err, store.ErrSchema) || errors.Is(err, store.ErrUnfit) {
+		if errors.Is(err, store.ErrForgot) && !errors.Is(err, store.ErrRestarted) {
+			s.Alerts.Raise(alerts.Alert{Name: alerts.RedisForgot, Key: "redis", Severity: alerts.Page, Summary: err.Error()})
+			return backoff.Permanent(err)
+		}
+		if errors.Is(err, store.ErrSchema) || errors.Is(err, store.ErrUnfit) {
 			return backoff.Permanent(err)
 		}
 		return err
@@ -184,6 +189,10 @@ func (s *shared) session(ctx context.Context) error {
 		group.Go(func() error { return err })
 		return group.Wait()
 	}
+
+	// A loss that the opening has found is told before anything is connected; what
+	// cannot be read now is read by the recovery below.
+	_, _, _ = s.loss(run)
 
 	// Chains: the root, then each subnet, each with its accounts.
 	senders := map[string]*evm.TxManager{}
@@ -243,6 +252,7 @@ func (s *shared) session(ctx context.Context) error {
 	if err != nil {
 		return fail(err)
 	}
+	recovery := s.newRecovery(root, links, senders)
 	s.status.set(db, links, root, senders)
 
 	for _, w := range watchers {
@@ -255,6 +265,7 @@ func (s *shared) session(ctx context.Context) error {
 	group.Go(func() error { return keeper.run(run) })
 	group.Go(func() error { return keeper.reap(run) })
 	group.Go(func() error { return keeper.parents(run) })
+	group.Go(func() error { return recovery.run(run) })
 	if s.AuditEvery >= 0 {
 		group.Go(func() error { return keeper.audit(run) })
 	}

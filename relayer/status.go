@@ -27,6 +27,27 @@ type statusBoard struct {
 	db      shown
 	chains  []chainView // the root first
 	senders map[string]*evm.TxManager
+	lost    string // token of what recovery is about
+	loss    *RecoveryStatus
+}
+
+// recovers edits what is shown of a recovery; another loss is shown anew.
+func (b *statusBoard) recovers(of store.Recovery, edit func(*RecoveryStatus)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	next := RecoveryStatus{Since: of.Since, Why: of.Why, WaitsFor: "the chains to be connected"}
+	if b.loss != nil && b.lost == of.Token {
+		next = *b.loss
+	}
+	edit(&next)
+	b.lost, b.loss = of.Token, &next
+}
+
+// recovered ends what is shown of a recovery.
+func (b *statusBoard) recovered() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost, b.loss = "", nil
 }
 
 // shown is what of the journal the status shows.
@@ -63,10 +84,21 @@ type Status struct {
 	// Remarks is what an operator should know of parts that are well: that the
 	// journal's Redis may forget.
 	Remarks map[string]string `json:"remarks,omitempty"`
-	Chains  []ChainStatus     `json:"chains"`
-	Counts  []CountStatus     `json:"counts"`
-	Lanes   []LaneStatus      `json:"lanes"`
-	Alerts  []alerts.Alert    `json:"alerts"`
+	// Recovery is there while nothing is sent because Redis forgot.
+	Recovery *RecoveryStatus `json:"recovery,omitempty"`
+	Chains   []ChainStatus   `json:"chains"`
+	Counts   []CountStatus   `json:"counts"`
+	Lanes    []LaneStatus    `json:"lanes"`
+	Alerts   []alerts.Alert  `json:"alerts"`
+}
+
+// RecoveryStatus is how far an instance is in bringing back what Redis lost.
+type RecoveryStatus struct {
+	Since    time.Time `json:"since"`
+	Why      string    `json:"why"`
+	WaitsFor string    `json:"waits_for"`
+	// Findings are why the journal does not agree with the chains, the first of them.
+	Findings []string `json:"findings,omitempty"`
 }
 
 // PublicStatus is the body of /v1/status: what users need. Which machine,
@@ -129,10 +161,17 @@ func (b *statusBoard) read(ctx context.Context) any {
 	defer cancel()
 	b.mu.Lock()
 	db, senders := b.db, b.senders
+	var loss *RecoveryStatus
+	if b.loss != nil {
+		loss = &RecoveryStatus{Since: b.loss.Since, Why: api.Scrub(b.loss.Why), WaitsFor: api.Scrub(b.loss.WaitsFor)}
+		for _, f := range b.loss.Findings {
+			loss.Findings = append(loss.Findings, api.Scrub(f))
+		}
+	}
 	b.mu.Unlock()
 	out := Status{
 		Instance: b.instance, Version: b.version, Ready: b.health.Ready() == nil, Sources: b.sources(),
-		Parts: b.health.snapshot(), Remarks: b.health.Remarks(), Alerts: b.alerts.Open(), Chains: []ChainStatus{}, Counts: b.counts(ctx), Lanes: []LaneStatus{},
+		Parts: b.health.snapshot(), Remarks: b.health.Remarks(), Recovery: loss, Alerts: b.alerts.Open(), Chains: []ChainStatus{}, Counts: b.counts(ctx), Lanes: []LaneStatus{},
 	}
 	if out.Alerts == nil {
 		out.Alerts = []alerts.Alert{}

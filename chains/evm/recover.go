@@ -22,11 +22,11 @@ func (m *TxManager) recover(ctx context.Context) error {
 		return err
 	}
 	defer m.recoverTurn.give()
-	if m.recovered {
+	if m.recovered.Load() {
 		return nil
 	}
 	if m.file == nil || m.file.size() == 0 {
-		m.recovered = true
+		m.recovered.Store(true)
 		return nil
 	}
 	final, err := m.finalNonces(ctx)
@@ -45,9 +45,13 @@ func (m *TxManager) recover(ctx context.Context) error {
 	if err := m.compact(final); err != nil {
 		return err
 	}
-	m.recovered = true
+	m.recovered.Store(true)
 	return nil
 }
+
+// Restored says whether the journal has all that the intents file knows; before
+// that nothing is sent.
+func (m *TxManager) Restored() bool { return m.recovered.Load() }
 
 // replay restores one intent, or the attempts that the journal's copy of it
 // lacks.

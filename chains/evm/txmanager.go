@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -41,7 +42,7 @@ type TxManager struct {
 	feesAt   time.Time
 
 	recoverTurn turn
-	recovered   bool
+	recovered   atomic.Bool
 }
 
 // account is one key with what is remembered about it between looks. Nothing

@@ -299,6 +299,13 @@ func newLane(g *globals) *cobra.Command {
 			if len(out) == 0 {
 				text = "no lanes"
 			}
+			lost, on, err := db.Recovering(c.Context())
+			if err != nil {
+				return err
+			}
+			if on {
+				text = fmt.Sprintf("redis forgot (%s): nobody gets a lane until the journal agrees with the chains\n", lost.Why) + text
+			}
 			return g.print(c, out, text)
 		},
 	}

@@ -14,13 +14,16 @@ import (
 
 func newReconcile(g *globals) *cobra.Command {
 	var config string
-	var repair bool
+	var repair, resume bool
+	var why string
 	c := &cobra.Command{
 		Use:   "reconcile",
 		Short: "Compare every transfer of the journal with the chains, and check the invariants",
 		Long: "Compare every transfer of the journal with the chains, and check the invariants\n" +
 			"It reads the chains anew, by code apart from the watchers', and may run beside the relayer. Exit code 1: something differs; each\n" +
-			"difference says what to do. --repair reads missing and overheard events again (as `causeway rescan` does) and compares once more.",
+			"difference says what to do. --repair reads missing and overheard events again (as `causeway rescan` does) and compares once more.\n" +
+			"After Redis came back without the end of its history, the relayer sends nothing until it finds journal and chains in agreement.\n" +
+			"--resume ends that after the comparison, whatever came of it: you answer for what differs, and --why goes into the journal.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := g.config(config)
@@ -31,11 +34,20 @@ func newReconcile(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if resume && strings.TrimSpace(why) == "" {
+				return usage("--why is required with --resume: it goes into the journal")
+			}
+			if why != "" && !resume {
+				return usage("--why is the reason for --resume")
+			}
 			o := relayer.ReconcileOptions{Repair: repair, Progress: func(what string) {
 				if !g.json {
 					fmt.Fprintln(c.ErrOrStderr(), what)
 				}
 			}}
+			if resume {
+				o.Resume = &relayer.Resume{Who: who(), Why: why}
+			}
 			results, err := relayer.Reconcile(c.Context(), cfg, o, log)
 			if err != nil {
 				return err
@@ -45,10 +57,13 @@ func newReconcile(g *globals) *cobra.Command {
 				text += reconciled(r)
 				ok = ok && r.OK
 			}
+			if resume {
+				text += "leases and nonces are given out again\n"
+			}
 			if err := g.print(c, results, text); err != nil {
 				return err
 			}
-			if !ok {
+			if !ok && !resume {
 				return audit.ErrDiffers
 			}
 			return nil
@@ -56,12 +71,14 @@ func newReconcile(g *globals) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&config, "config", "", "configuration file (default HOME/causeway.yaml)")
+	f.BoolVar(&resume, "resume", false, "let everything go on although the journal does not agree with the chains")
+	f.StringVar(&why, "why", "", "reason for --resume, for the journal")
 	f.BoolVar(&repair, "repair", false, "read missing and overheard events again")
 	return c
 }
 
-// shownDifferences bounds the lines for a person; --json has more.
-const shownDifferences = 20
+// shownFindings bounds the lines for a person; --json has more.
+const shownFindings = 30
 
 // reconciled is one subnet's result for a person.
 func reconciled(r audit.Reconciliation) string {
@@ -75,20 +92,8 @@ func reconciled(r audit.Reconciliation) string {
 	for _, kind := range slices.Sorted(maps.Keys(r.Counts)) {
 		fmt.Fprintf(&b, "  %d %s\n", r.Counts[kind], kind)
 	}
-	for i, d := range r.Differences {
-		if i == shownDifferences {
-			fmt.Fprintf(&b, "  … and %d more: --json lists them\n", len(r.Differences)-i)
-			break
-		}
-		fmt.Fprintf(&b, "  %s %s %s: journal %q, chains %q: %s\n", d.Kind, d.Route, d.ID.Hex(), d.Journal, d.Chains, d.Fix)
-	}
-	for _, inv := range r.Audit.Invariants {
-		if !inv.OK {
-			fmt.Fprintf(&b, "  %s %s is off by %s: %s\n", inv.ID, inv.Token, inv.Drift, inv.Detail)
-		}
-	}
-	for _, s := range r.Audit.Skipped {
-		fmt.Fprintf(&b, "  not judged: %s\n", s)
+	for _, text := range r.Findings(shownFindings) {
+		fmt.Fprintf(&b, "  %s\n", text)
 	}
 	if r.Parked > 0 {
 		fmt.Fprintf(&b, "  %d parked transfers have ended on the chains: `causeway queue retry` brings them there\n", r.Parked)

@@ -22,7 +22,8 @@ func newRescan(g *globals) *cobra.Command {
 		Use:   "rescan",
 		Short: "Read the chains again and put what the journal lacks into it",
 		Long: "Read the chains again and put transfers and facts that the journal lacks into it. It may run beside the relayer and any number of times.\n" +
-			"After Redis lost history, run it with --accept-forgotten before the relayer is started again.\n" +
+			"After Redis lost everything, run it with --accept-forgotten before the relayer is started again; one that came back with an earlier\n" +
+			"state needs nothing.\n" +
 			"After finality_regress, compare the chain's endpoints; once they agree on the chain as it is now, run it with --accept-fork CHAIN: " +
 			"the chain is read again from the fork on, what is there again counts again, the rest stays set aside or is parked, and the chain's lanes run.",
 		Args: cobra.NoArgs,
@@ -75,7 +76,7 @@ func newRescan(g *globals) *cobra.Command {
 	f.StringVar(&config, "config", "", "configuration file (default HOME/causeway.yaml)")
 	f.StringArrayVar(&from, "from", nil, "CHAIN=HEIGHT to begin at, such as root=1200 (default: the configured start)")
 	f.StringArrayVar(&to, "to", nil, "CHAIN=HEIGHT to end at (default: the final head)")
-	f.BoolVar(&accept, "accept-forgotten", false, "open a Redis that has lost history")
+	f.BoolVar(&accept, "accept-forgotten", false, "open a Redis that has lost everything, or is another one")
 	f.StringVar(&fork, "accept-fork", "", "CHAIN whose final blocks have changed, to be read again from there on")
 	return c
 }

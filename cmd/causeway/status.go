@@ -88,6 +88,12 @@ func statusText(s relayer.Status) string {
 	for part, remark := range s.Remarks {
 		fmt.Fprintf(&b, "  remark: %s: %s\n", part, remark)
 	}
+	if r := s.Recovery; r != nil {
+		fmt.Fprintf(&b, "redis forgot (%s, since %s): nothing is sent; waits for %s\n", r.Why, r.Since.Format(time.RFC3339), r.WaitsFor)
+		for _, f := range r.Findings {
+			fmt.Fprintf(&b, "  %s\n", f)
+		}
+	}
 	for _, c := range s.Chains {
 		fmt.Fprintf(&b, "chain %-10s id %d, final %d, read up to %d\n", c.Name, c.ChainID, c.Height, c.Cursor)
 		for _, a := range c.Accounts {

@@ -140,6 +140,7 @@ type Auditor struct {
 	journal     journalMemory
 	waiting     *childState // a subnet block the root had not caught up with
 	rescanned   time.Time
+	allNonces   bool // look up every nonce at once
 }
 
 // New checks the source.

@@ -23,7 +23,8 @@ const (
 	maxAsked = 2000
 	// maxDue bounds how many of the newest checkpoints are asked for.
 	maxDue = 100
-	// maxNonces bounds how many nonces of one account one Check looks up.
+	// maxNonces bounds how many nonces of one account one Check looks up; Reconcile
+	// looks at all.
 	maxNonces = 500
 )
 
@@ -296,10 +297,7 @@ func (a *Auditor) lookUp(ctx context.Context, m *nonceMemory, chain chains.ID, a
 			return err
 		}
 	}
-	for range maxNonces {
-		if m.next >= mined {
-			break
-		}
+	for n := 0; m.next < mined && (n < maxNonces || a.allNonces); n++ {
 		if err := look(m.next); err != nil {
 			return err
 		}

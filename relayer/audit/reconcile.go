@@ -83,6 +83,28 @@ type Reconciliation struct {
 	Audit  Report `json:"audit"`
 }
 
+// Findings are the first of what keeps a Reconciliation from being OK, for a
+// person; the last one says how many more there are.
+func (r Reconciliation) Findings(most int) []string {
+	var all []string
+	for _, d := range r.Differences {
+		all = append(all, fmt.Sprintf("%s %s %s: journal %q, chains %q: %s", d.Kind, d.Route, d.ID.Hex(), d.Journal, d.Chains, d.Fix))
+	}
+	for _, inv := range r.Audit.Invariants {
+		if !inv.OK {
+			all = append(all, fmt.Sprintf("%s %s is off by %s: %s", inv.ID, inv.Token, inv.Drift, inv.Detail))
+		}
+	}
+	for _, s := range r.Audit.Skipped {
+		all = append(all, "not judged: "+s)
+	}
+	if len(all) > most {
+		shown := max(0, most-1)
+		all = append(all[:shown], fmt.Sprintf("and %d more: `causeway reconcile --json` lists them", len(all)-shown))
+	}
+	return all
+}
+
 // fate is what the chains say of a transfer: its status, and up to which block
 // of either the events go that say so (0 where a chain has no say).
 type fate struct {
@@ -106,6 +128,7 @@ func (a *Auditor) Reconcile(ctx context.Context, ledger Ledger) (Reconciliation,
 		}
 		cursors[name] = c.Next
 	}
+	a.allNonces = true
 	report, err := a.Check(ctx)
 	if err != nil {
 		return Reconciliation{}, err
