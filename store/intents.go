@@ -176,7 +176,8 @@ func encodeAttempt(a chains.Attempt) (hash string, meta, raw []byte, err error) 
 // Update writes what became of an intent: state, receipt and Abandoned; its
 // attempts are SaveAttempt's. A decided state frees its key and its members
 // and drops its data and signed bytes; only the same state may follow it
-// (ErrDecided). Included may go back to signed.
+// (ErrDecided). Included may go back to signed. ErrBusy: a nonce is called foreign
+// while the store is Recovering.
 func (db *DB) Update(ctx context.Context, in chains.Intent) error {
 	switch in.State {
 	case chains.IntentReserved, chains.IntentSigned, chains.IntentIncluded, chains.IntentSucceeded,

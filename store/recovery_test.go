@@ -96,6 +96,9 @@ func TestALostEndStopsEverythingUntilItIsThereAgain(t *testing.T) {
 	require.False(t, ok)
 
 	require.NoError(t, db.Replay(ctx, signed(in)))
+	foreign := in
+	foreign.State = chains.IntentForeign
+	require.ErrorIs(t, db.Update(ctx, foreign), chains.ErrBusy, "who has used a nonce is not known yet")
 	wrong := r
 	wrong.Token = "1 abc"
 	require.ErrorIs(t, db.Recovered(ctx, wrong, "a", "green"), store.ErrOtherLoss)

@@ -148,6 +148,9 @@ func (m *Model) Update(_ context.Context, in chains.Intent) error {
 		}
 		return store.ErrDecided
 	}
+	if m.lost != nil && in.State == chains.IntentForeign {
+		return chains.ErrBusy
+	}
 	if in.State != chains.IntentReserved {
 		mine.State = in.State
 	}

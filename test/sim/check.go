@@ -271,6 +271,17 @@ func (r *run) retryParked() {
 	}
 }
 
+// resume is an operator who answers for a journal that cannot agree with the
+// chains: a thief has used our key. Every other recovery ends by itself.
+func (r *run) resume() {
+	r.redis.mu.Lock()
+	defer r.redis.mu.Unlock()
+	lost, on, _ := r.redis.model.Recovering(context.Background())
+	if on && len(r.stolen) > 0 {
+		_ = r.watch.recovered(r.redis.model, lost, "operator", "nonces of ours were stolen")
+	}
+}
+
 // check compares everything once all is settled and everybody has stopped.
 func (r *run) check() {
 	r.checkJobs()

@@ -83,7 +83,7 @@ func (i *instance) live(ctx context.Context) error {
 	i.life = l
 	i.mu.Unlock()
 	i.note("starts")
-	journal, err := i.run.redis.open(l, i.dice, &i.seen, false)
+	journal, err := i.run.redis.open(i.name, l, i.dice, &i.seen, false)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (i *instance) recover(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	l := &life{stop: stop, note: i.note}
-	journal, err := i.run.redis.open(l, i.dice, &i.seen, true)
+	journal, err := i.run.redis.open(i.name, l, i.dice, &i.seen, true)
 	if err != nil {
 		i.note("operator: %v", err)
 		return

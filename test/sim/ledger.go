@@ -30,6 +30,9 @@ type ledger struct {
 	stored  map[common.Hash]bool   // attempts that the journal took, ever
 	onDisk  map[common.Hash]bool   // attempts on some disk, ever
 	sent    map[common.Hash]bool
+
+	lost store.Recovery // what the journal is known to lack; zero: nothing
+	ends []string       // who ended recoveries
 }
 
 type owner struct {
@@ -82,12 +85,38 @@ func (l *ledger) rolledBack(m *storetest.Model, openings bool) {
 		}
 	}
 	clear(l.owners)
+	l.lost, _, _ = m.Recovering(ctx)
 	known := l.riding
 	l.riding = map[slot][]common.Hash{}
 	for s := range known {
 		if in, ok, _ := m.Intent(ctx, s.chain, s.account, s.nonce); ok && !in.State.Decided() {
 			l.riding[s] = in.Members
 		}
+	}
+}
+
+// loses: from the opening that finds a loss nothing is given out.
+func (l *ledger) loses(who string, r store.Recovery) {
+	if l.lost.Token != r.Token {
+		l.note("%s opens a redis that forgot: %s", who, r.Why)
+	}
+	l.lost = r
+}
+
+func (l *ledger) recovered(m *storetest.Model, r store.Recovery, who, why string) error {
+	err := m.Recovered(context.Background(), r, who, why)
+	if err == nil && l.lost != (store.Recovery{}) {
+		l.note("%s ends the recovery: %s", who, why)
+		l.ends = append(l.ends, who)
+		l.lost = store.Recovery{}
+	}
+	return err
+}
+
+// wholly: I10, nothing is begun on a journal that is known to lack its end.
+func (l *ledger) wholly(what string) {
+	if l.lost != (store.Recovery{}) {
+		l.violate("I10: %s was given out while the journal lacks its end (%s)", what, l.lost.Why)
 	}
 }
 
@@ -117,6 +146,7 @@ func (l *ledger) claim(m *storetest.Model, worker string, max int) (store.Lease,
 	if o, held := l.owners[f.Lane]; held && o.until.After(time.Now()) {
 		l.violate("I9: lane %s was given to %s while %v had it", f.Lane, worker, o.fence)
 	}
+	l.wholly("lane " + f.Lane)
 	l.fences[f.Lane], l.owners[f.Lane] = f, owner{f, lease.Until}
 	return lease, ok, nil
 }
@@ -165,6 +195,7 @@ func (l *ledger) reserve(m *storetest.Model, chain chains.ID, account common.Add
 	if tx.Fence.Lane != "" {
 		l.own("reserved for", tx.Fence)
 	}
+	l.wholly("a nonce for " + tx.Key)
 	for s, members := range l.riding {
 		for _, id := range tx.Members {
 			if slices.Contains(members, id) {

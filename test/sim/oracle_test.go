@@ -42,6 +42,17 @@ func TestTheLedgerFindsWhatNoGuardHasStopped(t *testing.T) {
 			delete(l.owners, lane) // somebody else's by now
 			require.NoError(t, l.settle(m, lease, nil))
 		},
+		"I10": func(t *testing.T, l *ledger, m *storetest.Model) {
+			l.loses("a", store.Recovery{Token: "7", Why: "redis is back"}) // the store does not say so
+			_, ok, err := l.claim(m, "a", 1)
+			require.NoError(t, err)
+			require.True(t, ok)
+		},
+		"I10: a nonce": func(t *testing.T, l *ledger, m *storetest.Model) {
+			l.loses("a", store.Recovery{Token: "7", Why: "redis is back"})
+			_, _, err := l.reserve(m, 1, common.Address{1}, chains.Tx{Key: "k"}, 0, 1)
+			require.NoError(t, err)
+		},
 		"members": func(t *testing.T, l *ledger, m *storetest.Model) {
 			lease, _, err := l.claim(m, "a", 1)
 			require.NoError(t, err)

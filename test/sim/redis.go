@@ -54,7 +54,7 @@ func (r *redis) remember() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.past = append(r.past, snapshot{time.Now(), r.model.Clone()})
-	if len(r.past) > 4 {
+	if len(r.past) > 12 {
 		r.past = r.past[1:]
 	}
 }
@@ -92,39 +92,49 @@ func (r *redis) flush() {
 
 // seen is what a machine remembers of the journal: its epoch file.
 type seen struct {
-	lineage int // 0: nothing
-	epoch   uint64
+	lineage     int // 0: nothing
+	epoch, mark uint64
 }
 
 // session is the journal of one process.
 type session struct {
 	*redis
+	name   string
 	life   *life
 	dice   *dice
 	opened sync.Mutex
 	server int // the process that was opened
+	mark   uint64
 	seen   *seen
 }
 
 var _ relayer.Journal = (*session)(nil)
 
 // open is store.Open: accept is AcceptForgotten.
-func (r *redis) open(l *life, d *dice, file *seen, accept bool) (*session, error) {
+func (r *redis) open(name string, l *life, d *dice, file *seen, accept bool) (*session, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := &session{redis: r, life: l, dice: d, seen: file}
+	s := &session{redis: r, name: name, life: l, dice: d, seen: file}
 	return s, s.take(accept)
 }
 
 // take counts an opening, as lua/open.lua does.
 func (s *session) take(accept bool) error {
-	lost := s.seen.lineage != 0 && (s.seen.lineage != s.lineage || s.model.Epoch() < s.seen.epoch)
-	if lost && !accept {
+	another := s.seen.lineage != 0 && s.seen.lineage != s.lineage
+	if another && !accept {
 		return store.ErrForgot
 	}
-	s.model.SetEpoch(max(s.model.Epoch(), s.seen.epoch) + 1)
-	*s.seen = seen{s.lineage, s.model.Epoch()}
+	mark := s.seen.mark
+	if !another {
+		mark = max(mark, s.mark)
+	}
+	s.model.Open(s.name, s.seen.epoch, mark, another)
+	s.mark = s.model.Mark()
+	*s.seen = seen{s.lineage, s.model.Epoch(), s.mark}
 	s.server = s.run
+	if r, on, _ := s.model.Recovering(context.Background()); on {
+		s.watch.loses(s.name, r)
+	}
 	return nil
 }
 
@@ -141,6 +151,10 @@ func (s *session) do(ctx context.Context, k kind, f func(*storetest.Model) error
 	err = s.usable()
 	if err == nil {
 		err = f(s.model)
+	}
+	// A mark comes with the reply to what has one; the keeper looks at it too.
+	if err == nil && (k == ingest || k == claim || k == reserve) {
+		s.mark = s.model.Mark()
 	}
 	lose := s.lose
 	s.redis.mu.Unlock()
@@ -197,7 +211,11 @@ func (s *session) Reopen(ctx context.Context) error {
 }
 
 func (s *session) Durable(ctx context.Context) error {
-	return s.do(ctx, readRedis, func(*storetest.Model) error { return nil })
+	return s.do(ctx, readRedis, func(m *storetest.Model) error {
+		s.mark = m.Mark()
+		s.seen.mark = s.mark
+		return nil
+	})
 }
 
 // MayForget implements relayer.Journal: what the journal forgets, a fault says.
@@ -339,6 +357,15 @@ func (s *session) Live(ctx context.Context, chain chains.ID, account common.Addr
 func (s *session) Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (in chains.Intent, ok bool, err error) {
 	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { in, ok, err = m.Intent(ctx, chain, account, nonce); return err })
 	return in, ok, err
+}
+
+func (s *session) Recovering(ctx context.Context) (r store.Recovery, on bool, err error) {
+	err = s.do(ctx, readRedis, func(m *storetest.Model) (err error) { r, on, err = m.Recovering(ctx); return err })
+	return r, on, err
+}
+
+func (s *session) Recovered(ctx context.Context, r store.Recovery, who, why string) error {
+	return s.do(ctx, settle, func(m *storetest.Model) error { return s.watch.recovered(m, r, who, why) })
 }
 
 func (s *session) Replay(ctx context.Context, in chains.Intent) error {

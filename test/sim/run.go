@@ -154,6 +154,7 @@ func (r *run) play(s *scenario) {
 	r.until(s.quiet, nil)
 	r.note("nothing goes wrong any more")
 	r.endFaults()
+	r.at(s.quiet+time.Minute, r.resume)
 	settled := r.until(s.quiet+patience, r.settled)
 	if !settled {
 		r.watch.violate("stuck: %s; %s; lanes: %s", r.underWay(), r.unsettled(), r.lanes())

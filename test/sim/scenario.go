@@ -97,7 +97,7 @@ var faults = []func(*run, *scenario, time.Duration){
 	// Processes.
 	(*run).drawDeath, (*run).drawDeath, (*run).drawDeath, (*run).drawDeath, (*run).drawFreeze, (*run).drawZombie, (*run).drawZombie, (*run).drawStop,
 	// The journal.
-	(*run).drawRestart, (*run).drawRestart, (*run).drawFlush, (*run).drawAway, (*run).drawLostReplies, (*run).drawFull,
+	(*run).drawRestart, (*run).drawRestart, (*run).drawRollback, (*run).drawRollback, (*run).drawFlush, (*run).drawAway, (*run).drawLostReplies, (*run).drawFull,
 	// Endpoints.
 	(*run).drawOutage, (*run).drawOutage, (*run).drawErrors, (*run).drawLag, (*run).drawUnfiltered, (*run).drawSlow,
 	// Chains.
@@ -203,6 +203,22 @@ func (r *run) drawRestart(s *scenario, at time.Duration) {
 	s.add(at, func(r *run) {
 		r.note("redis is back as it was %s ago", r.redis.restart(lost))
 	}, "redis is restarted and loses %s", lost)
+	s.quiet = max(s.quiet, at+5*time.Second)
+}
+
+// drawRollback puts the journal back by seconds, as a failover to a replica that
+// lags does; in half of the cases a relayer dies just before it, so that its
+// successor knows of more by its disk alone.
+func (r *run) drawRollback(s *scenario, at time.Duration) {
+	at = max(at, 4*time.Second)
+	lost := r.between(2*time.Second, at)
+	i, dies := r.some(s), r.chance(0.5)
+	s.add(at, func(r *run) {
+		if l := r.instances[i].current(); l != nil && dies {
+			l.die("as redis goes")
+		}
+		r.note("redis is back as it was %s ago", r.redis.restart(lost))
+	}, "redis goes back by %s, relay%d dies with it: %v", lost, i, dies)
 	s.quiet = max(s.quiet, at+5*time.Second)
 }
 
