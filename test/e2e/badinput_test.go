@@ -18,6 +18,7 @@ import (
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/relayer/audit"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
 	shared "github.com/causeway-bridge/causeway/test/rig"
@@ -46,6 +47,7 @@ func TestBadInputAndFailingSurroundingsLoseNothing(t *testing.T) {
 	w.step("a Redis that becomes a replica, and one that is full", w.brokenRedis)
 	w.step("a handler that dies three times parks its transfer", w.parked)
 	w.step("a second signal ends the relayer at once", w.impatience)
+	w.step("a Redis that comes back as it was is waited for, and everything goes on", w.rolledBack)
 	w.step("a Redis that forgot everything is rebuilt from the chains", w.amnesia)
 	w.step("no unit of money is missing or new", w.sound)
 }
@@ -714,6 +716,81 @@ func (w *world) impatience() {
 	w.root.set(open)
 	w.green(30 * time.Second)
 	w.all(60 * time.Second)
+}
+
+// rolledBack: Redis comes back without its last moments while transactions are
+// under way, once under a running relayer, once to one that was killed with it
+// and knows by its disk alone. Nothing is sent until the journal agrees with the
+// chains; nobody has to do anything.
+func (w *world) rolledBack() {
+	for i, killed := range []bool{false, true} {
+		w.all(60 * time.Second)
+		w.close()
+		w.hook.forget()
+		before, err := w.redis.AOFSize()
+		require.NoError(w.t, err)
+		in := w.sendIn(tokens.USDC, w.b.Root.Address, big.NewInt(71_000_000+int64(i)), tokens.Done)
+		w.sendOut(tokens.USDC, w.b.Root.Address, big.NewInt(73+int64(i)))
+		w.eventually(60*time.Second, "the deposit is delivered", func() bool { return w.transfer(in).Status == tokens.Done })
+		w.close()
+		if killed {
+			w.relayer.kill()
+		}
+		w.redis.Kill()
+		after, err := w.redis.AOFSize()
+		require.NoError(w.t, err)
+		require.Greater(w.t, after, before)
+		require.NoError(w.t, w.redis.Truncate(after-before))
+		require.NoError(w.t, w.redis.Restart())
+		if killed {
+			w.launchRelayer()
+		}
+
+		a := w.told(alerts.RedisForgot, false, 60*time.Second)
+		require.Equal(w.t, alerts.Page, a.Severity)
+		require.Contains(w.t, a.Summary, "redis is back at epoch")
+		w.amber("recovery: redis forgot: nothing is sent until the journal agrees with the chains", 30*time.Second)
+		var status relayer.Status
+		w.ok(&status, "status")
+		require.NotNil(w.t, status.Recovery)
+		require.False(w.t, status.Ready)
+
+		w.told(alerts.RedisForgot, true, 120*time.Second)
+		w.green(60 * time.Second)
+		w.all(120 * time.Second)
+		require.Zero(w.t, w.sentBetween("forgot", "recovered"))
+	}
+	var found []audit.Reconciliation
+	w.ok(&found, "reconcile")
+	require.Len(w.t, found, 1)
+	require.True(w.t, found[0].OK)
+	for _, i := range found[0].Audit.Invariants {
+		require.Equal(w.t, "0", i.Drift, "%+v", i)
+	}
+	_, code := attempt(w.t, 60*time.Second, "reconcile", "--resume", "--why", "nothing stands still", "--home", string(w.dir))
+	require.Equal(w.t, 1, code)
+}
+
+// sentBetween counts the nonces that were reserved between two lines of the
+// journal, the last ones of their kinds.
+func (w *world) sentBetween(from, to string) (reserved int) {
+	rdb := w.redis.Client()
+	defer rdb.Close()
+	lines, err := rdb.XRange(w.t.Context(), "{causeway}:journal", "-", "+").Result()
+	require.NoError(w.t, err)
+	begun, ended := false, false
+	for _, line := range lines {
+		switch kind := line.Values["k"]; {
+		case kind == from:
+			begun, ended, reserved = true, false, 0
+		case kind == to && begun:
+			ended = true
+		case kind == "tx" && line.Values["to"] == "reserved" && begun && !ended:
+			reserved++
+		}
+	}
+	require.True(w.t, begun && ended)
+	return reserved
 }
 
 // amnesia: FLUSHALL under load. The relayer stops and says what to do; done so,
