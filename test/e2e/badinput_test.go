@@ -817,7 +817,17 @@ func (w *world) amnesia() {
 	var scanned []relayer.RescanResult
 	w.ok(&scanned, "rescan", "--accept-forgotten")
 	require.Len(w.t, scanned, 2)
+	// All lanes stand still now, whoever starts. An operator who does not want to
+	// wait compares and answers for it.
+	_, code = attempt(w.t, 20*time.Second, "reconcile", "--resume", "--home", string(w.dir))
+	require.Equal(w.t, 2, code, "a reason is asked for")
+	var found []audit.Reconciliation
+	w.ok(&found, "reconcile", "--resume", "--why", "the rescan is complete")
+	require.Empty(w.t, found[0].Counts)
 	w.startRelayer()
+	var status relayer.Status
+	w.ok(&status, "status")
+	require.Nil(w.t, status.Recovery)
 	after := w.all(90 * time.Second)
 	for id, b := range before {
 		a, ok := after[id]
