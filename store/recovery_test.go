@@ -24,7 +24,7 @@ func lossOf(t *testing.T, db *store.DB) store.Recovery {
 	return r
 }
 
-func whole(t *testing.T, db *store.DB) {
+func steady(t *testing.T, db *store.DB) {
 	t.Helper()
 	_, on, err := db.Recovering(ctx)
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func TestALostEndStopsEverythingUntilItIsThereAgain(t *testing.T) {
 	in, _, err := db.Reserve(ctx, chainID, alice, tx, 4, 0)
 	require.NoError(t, err)
 	require.NoError(t, db.Ingest(ctx, "root", cursor(2), cursor(3), []store.NewJob{job(3)}, nil))
-	whole(t, db)
+	steady(t, db)
 
 	rollback(t, s, before)
 	_, _, err = db.Claim(ctx, "w", 1)
@@ -105,7 +105,7 @@ func TestALostEndStopsEverythingUntilItIsThereAgain(t *testing.T) {
 	require.Equal(t, r, lossOf(t, db))
 	require.NoError(t, other.Recovered(ctx, r, "b", "green"))
 	require.NoError(t, db.Recovered(ctx, r, "a", "green"), "another was first")
-	whole(t, db)
+	steady(t, db)
 
 	l = claim(t, db, 1)
 	require.Equal(t, "a", l.Jobs[0].Intent, "it rides in what was signed")
@@ -181,7 +181,7 @@ func TestAnEndThatIsLostAgainIsAnotherLossSinceTheFirst(t *testing.T) {
 	require.Equal(t, first.Since, second.Since)
 	require.ErrorIs(t, db.Recovered(ctx, first, "a", "green"), store.ErrOtherLoss, "what was compared is not what is there")
 	require.NoError(t, db.Recovered(ctx, second, "a", "green"))
-	whole(t, db)
+	steady(t, db)
 }
 
 func TestAMarkThatWasDroppedIsNoLostEnd(t *testing.T) {
@@ -195,7 +195,7 @@ func TestAMarkThatWasDroppedIsNoLostEnd(t *testing.T) {
 	require.NoError(t, r.Del(ctx, "{test}:fence").Err())
 	require.NoError(t, db.Durable(ctx))
 	require.NoError(t, db.Reopen(ctx))
-	whole(t, db)
+	steady(t, db)
 	require.NoError(t, r.Del(ctx, "{test}:fence").Err())
 	require.NoError(t, db.Ingest(ctx, "root", cursor(2), cursor(3), []store.NewJob{loose(3)}, nil))
 	require.NoError(t, db.Durable(ctx))
@@ -226,5 +226,5 @@ func TestAHistoryThatAnOperatorGaveUpIsRecoveredToo(t *testing.T) {
 	// A first opening has lost nothing.
 	require.NoError(t, r.FlushAll(ctx).Err())
 	db, _ = open(t, s)
-	whole(t, db)
+	steady(t, db)
 }
