@@ -106,7 +106,7 @@ func (r *recovery) step(ctx context.Context) {
 		// The script ends this loss alone: where Redis has forgotten again since,
 		// the comparison was in vain.
 		if err = r.Journal.Recovered(ctx, r.of, r.cfg.Instance, "the journal agrees with the chains"); err == nil {
-			r.Log.Info("the journal agrees with the chains again: leases and nonces are given out", "took", time.Since(r.began).Round(time.Millisecond))
+			r.Log.Info("the journal agrees with the chains again: leases and nonces are given out", "took", time.Since(r.began).Round(time.Millisecond).String())
 			_, _, _ = r.loss(ctx) // told at once; the next look tells it too
 			return
 		}
