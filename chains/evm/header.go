@@ -162,6 +162,25 @@ func (c *Client) BlockByNumber(ctx context.Context, n uint64) (chains.Block, err
 	return h.Block, err
 }
 
+// BlocksByNumber reads many headers, as many to a request as a batch holds. It
+// answers for all of them in their order, or not at all: a height without a block
+// is an error, as with BlockByNumber.
+func (c *Client) BlocksByNumber(ctx context.Context, numbers []uint64) ([]chains.Block, error) {
+	found, err := c.headers(ctx, numbers)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]chains.Block, len(numbers))
+	for i, n := range numbers {
+		h, ok := found[n]
+		if !ok {
+			return nil, fmt.Errorf("%s: block %d: %w", c.cfg.Name, n, ErrNullRound)
+		}
+		out[i] = h.Block
+	}
+	return out, nil
+}
+
 // Latest is the newest block, which may yet be reorganised away.
 func (c *Client) Latest(ctx context.Context) (chains.Block, error) {
 	r := byTag("latest")

@@ -99,17 +99,25 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if err != nil || !slices.Contains(q.Filter.Topics, c.cfg.DueTopic) {
 		return last, events, err
 	}
-	for h := max(q.From.Next, 1); h <= last.Number; h++ {
-		if h%c.cfg.Period != 0 {
-			h += c.cfg.Period - h%c.cfg.Period - 1
-			continue
-		}
-		b := last
-		if h != last.Number {
-			if b, err = c.BlockByNumber(ctx, h); err != nil {
-				return chains.Block{}, nil, fmt.Errorf("read checkpoint block: %w", err)
-			}
-		}
+	// The headers of all but the last, which is at hand, in few requests: a chain
+	// that is caught up with has a hundred of them in each range.
+	var heights []uint64
+	period := c.cfg.Period
+	for h := max(q.From.Next, 1) + (period-max(q.From.Next, 1)%period)%period; h <= last.Number; h += period {
+		heights = append(heights, h)
+	}
+	inside := heights
+	if n := len(heights); n > 0 && heights[n-1] == last.Number {
+		inside = heights[:n-1]
+	}
+	blocks, err := c.BlocksByNumber(ctx, inside)
+	if err != nil {
+		return chains.Block{}, nil, fmt.Errorf("read checkpoint blocks: %w", err)
+	}
+	if len(inside) < len(heights) {
+		blocks = append(blocks, last)
+	}
+	for _, b := range blocks {
 		events = append(events, c.due(b))
 	}
 	slices.SortStableFunc(events, func(a, b chains.Event) int {

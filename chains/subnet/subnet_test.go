@@ -171,6 +171,23 @@ func TestACheckpointIsDueAtEachOfItsHeightsInAnyRange(t *testing.T) {
 	}
 }
 
+// A range of catching up has hundreds of checkpoints: a request for each would
+// be what the reading waits for. Each message that asks for headers asks for the
+// chain id too.
+func TestTheCheckpointsOfALongRangeTakeFewRequests(t *testing.T) {
+	n := fake.NewNode(t, testChain)
+	n.MineN(1000)
+	c := open(t, n)
+	before := n.Calls("eth_chainId")
+	_, events, err := c.Events(t.Context(), chains.Query{
+		From: chains.Cursor{Chain: testChain, Next: 1, Parent: n.Hash(0)}, To: 999,
+		Filter: chains.Filter{Addresses: []common.Address{gateway}, Topics: []common.Hash{dueTopic}},
+	})
+	require.NoError(t, err)
+	require.Len(t, events, 999/period)
+	require.Less(t, n.Calls("eth_chainId")-before, 10)
+}
+
 func TestACheckpointBlockThatCannotBeReadFailsTheRange(t *testing.T) {
 	n := fake.NewNode(t, testChain)
 	n.MineN(12)
