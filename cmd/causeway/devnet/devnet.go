@@ -135,8 +135,12 @@ func (n *Net) Stop() {
 	_ = os.Remove(n.opt.Home.Devnet())
 }
 
-// Failed is the child that ended by itself, if one did.
+// Failed is the child that ended by itself, if one did: not one that was told to
+// by Quit or Kill.
 func (n *Net) Failed() error { return n.family.failed() }
+
+// Pid is the process that a child has now: Info.Pids are those of the start.
+func (n *Net) Pid(name string) int { return n.family.get(name).cmd.Process.Pid }
 
 // Kill is kill -9 of a child: "relayer", "node", "redis" or "root".
 func (n *Net) Kill(name string) { n.family.get(name).kill() }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,6 +25,7 @@ type process struct {
 	log  *os.File
 	done chan struct{}
 	err  error
+	told atomic.Bool // to end
 }
 
 // start runs a child with its output in a log file and env added to its
@@ -57,6 +59,7 @@ func (p *process) stop() {
 		return
 	default:
 	}
+	p.told.Store(true)
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
@@ -68,6 +71,7 @@ func (p *process) stop() {
 
 // kill is kill -9.
 func (p *process) kill() {
+	p.told.Store(true)
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
@@ -150,11 +154,15 @@ func (f *family) stop() {
 	}
 }
 
-// failed is the first child that ended by itself.
+// failed is the first child that ended by itself: not one that was told to, and
+// will be started again or not.
 func (f *family) failed() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, name := range f.order {
+		if f.by[name].told.Load() {
+			continue
+		}
 		if err := f.by[name].exited(); err != nil {
 			return err
 		}
