@@ -16,26 +16,14 @@ const conditions = "`causeway devnet` as operators get it: root with blocks ever
 	"of it per transaction), each a process on this machine; half FLT, half USDC; every recipient is new"
 
 // measureBridge runs all phases over one devnet, then reads what happened.
-func measureBridge(ctx context.Context, o options, s size, say progress) (_ *Bridge, err error) {
-	b := &Bridge{Conditions: fmt.Sprintf(conditions, s.period), Load: [2]float64{load()}}
-	began := time.Now()
-	r, err := startRig(ctx, o, s, say)
-	if err != nil {
-		return nil, err
-	}
-	defer r.stop()
-	b.StartUp = round(time.Since(began).Seconds(), 1)
-
-	say("warming up")
-	if err := r.warmUp(ctx); err != nil {
-		return nil, fmt.Errorf("warm up: %w", err)
-	}
+func measureBridge(ctx context.Context, r *rig, s size) (*Bridge, error) {
+	b := &Bridge{Conditions: fmt.Sprintf(conditions, s.period), Load: [2]float64{load()}, StartUp: round(r.took.Seconds(), 1)}
 	phases, err := r.phases(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 
-	say("checking invariants and reading receipts")
+	r.say("checking invariants and reading receipts")
 	report, err := r.net.Audit(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
@@ -58,15 +46,19 @@ func measureBridge(ctx context.Context, o options, s size, say progress) (_ *Bri
 		b.SlowDeposits.Measured, b.SlowWithdrawals.Measured = slow, slow
 		b.Broadcast.OneOff = within(timed, p.slowIn.span())
 	}
+	b.Broadcast.Steady = Steady{PerSecond: steadyRate, Seconds: s.steady.Seconds(), Spells: within(timed, p.steady)}
 	b.Gas = r.gasTable(h, s.batches)
 	b.Invariants, b.Sound = report.Invariants, report.OK && allDone(h)
 	b.Load[1] = load()
-	say("deposits %s/s, withdrawals %s/s by wall clock, first to last", show(b.Deposits.Wall.PerSecond), show(b.Withdrawals.Wall.PerSecond))
+	r.say("deposits %s/s, withdrawals %s/s by wall clock, first to last", show(b.Deposits.Wall.PerSecond), show(b.Withdrawals.Wall.PerSecond))
 	return b, nil
 }
 
 // phases are what was sent; slowIn and slowOut are nil in a short run.
-type phases struct{ in, out, slowIn, slowOut *burst }
+type phases struct {
+	in, out, slowIn, slowOut *burst
+	steady                   span
+}
 
 // phases sends everything. A short run does not wait for its withdrawals before
 // it goes on with the batches for the gas table.
@@ -94,6 +86,10 @@ func (r *rig) phases(ctx context.Context, s size) (p phases, err error) {
 		if p.slowIn, p.slowOut, err = r.trickle(ctx, s.trickle); err != nil {
 			return p, fmt.Errorf("one at a time: %w", err)
 		}
+	}
+	r.say("steady: %d transfers a second, half of them each way, for %s", steadyRate, s.steady)
+	if p.steady, err = r.steady(ctx, s.steady); err != nil {
+		return p, fmt.Errorf("steady: %w", err)
 	}
 	if err := r.gasPhase(ctx, s, &used); err != nil {
 		return p, fmt.Errorf("gas: %w", err)

@@ -9,7 +9,8 @@ import (
 // The kinds of transaction whose broadcast is timed, in the order of a
 // transfer's way.
 const (
-	spellAnswer = iota
+	spellEach = iota
+	spellAnswer
 	spellStatement
 	spellDeliver
 	spellDeliverReady
@@ -28,6 +29,10 @@ const (
 
 // described says what each spell is.
 var described = [spells]Spell{
+	spellEach: {Transaction: "the transaction that carries a transfer, per transfer: deliver into the subnet, execBottomUpMsgBatch out of it", To: "the transaction enters its node's pool",
+		From: "the last final event that it needs: of the subnet block with the statement that covers a message and of the message's own block the later, and the " +
+			"root block in which a checkpoint was accepted",
+		Waits: "the batches before it in its lane, each simulated on top of them"},
 	spellAnswer: {Transaction: "every answer that the relayer alone decides on: deliver, once it could go, and execBottomUpMsgBatch", To: "the transaction enters its node's pool",
 		From:  "the last final event that it needs",
 		Waits: "nothing else when transfers come one at a time; in a burst, the batches before it"},
@@ -97,6 +102,11 @@ func (r *rig) broadcasts(h *history) []timed {
 			}
 		case "message":
 			height, ok := batchOf(t)
+			accepted, known := acceptedIn(checkpoints[height])
+			from, final := r.finalAt(accepted)
+			for range messagesIn(t) {
+				add(spellEach, from, ok && known && final, to, seen)
+			}
 			if old, dup := firstOf[height]; ok && (!dup || t.Nonce < old.Nonce) {
 				firstOf[height] = t
 			}
@@ -116,6 +126,16 @@ func (r *rig) broadcasts(h *history) []timed {
 func (r *rig) deliveries(h *history, t relayed, statements []statement, add func(int, time.Time, bool, time.Time, bool)) {
 	to, seen := t.at.poolAt(t.first().Hash)
 	var last store.Job
+	// ready is when a message could go: it is final and a statement covers it.
+	ready := func(j store.Job) (time.Time, bool) {
+		at, final := r.finalAt(j.Transfer.Height)
+		s, ok := covering(statements, j.Transfer.Nonce)
+		signed, known := r.subnet.headAt(s.block)
+		if signed.After(at) {
+			at = signed
+		}
+		return at, final && ok && known
+	}
 	for _, m := range t.Members {
 		j := h.byID[m]
 		if j.Transfer.Nonce >= last.Transfer.Nonce {
@@ -124,15 +144,22 @@ func (r *rig) deliveries(h *history, t relayed, statements []statement, add func
 		from, final := r.finalAt(j.Transfer.Height)
 		add(spellDeliver, from, final, to, seen)
 		add(spellDeliverJournal, j.CreatedAt, true, t.first().SentAt, true)
+		at, known := ready(j)
+		add(spellEach, at, known, to, seen)
 	}
-	ready, final := r.finalAt(last.Transfer.Height)
-	s, ok := covering(statements, last.Transfer.Nonce)
-	at, known := r.subnet.headAt(s.block)
-	if at.After(ready) {
-		ready = at
+	at, known := ready(last)
+	add(spellDeliverReady, at, known, to, seen)
+	add(spellAnswer, at, known, to, seen)
+}
+
+// messagesIn is how many messages an execution applied.
+func messagesIn(t relayed) (n int) {
+	for _, l := range t.receipt.Logs {
+		if _, err := gatewayABI.UnpackBottomUpMessageAppliedEvent(l); err == nil {
+			n++
+		}
 	}
-	add(spellDeliverReady, ready, final && ok && known, to, seen)
-	add(spellAnswer, ready, final && ok && known, to, seen)
+	return n
 }
 
 // acceptedIn is the root block in which a checkpoint was accepted.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains/ipc"
 	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
@@ -30,13 +31,15 @@ var (
 )
 
 // deposit is a call on the root to a recipient nobody has seen.
-func (r *rig) deposit(asset tokens.Asset) call {
+func (r *rig) deposit(asset tokens.Asset) call { return depositOf(r.net.Dep, asset, r.nobody()) }
+
+func depositOf(dep deploy.Deployment, asset tokens.Asset, to common.Address) call {
 	if asset == tokens.FLT {
-		id, to := r.net.Dep.Root.Subnet(), ipc.FromEVM(r.nobody())
-		data := gatewayABI.PackFundWithToken(bindings.SubnetID{Root: id.Root, Route: id.Route}, bindings.FvmAddress(to), someFLT)
-		return call{r.net.Dep.Root.Gateway, data, new(big.Int)}
+		id, at := dep.Root.Subnet(), ipc.FromEVM(to)
+		data := gatewayABI.PackFundWithToken(bindings.SubnetID{Root: id.Root, Route: id.Route}, bindings.FvmAddress(at), someFLT)
+		return call{dep.Root.Gateway, data, new(big.Int)}
 	}
-	return call{r.net.Dep.Root.Controller, controllerABI.PackLinkedTransfer(r.nobody(), someUSDC), new(big.Int)}
+	return call{dep.Root.Controller, controllerABI.PackLinkedTransfer(to, someUSDC), new(big.Int)}
 }
 
 // withdraw is a call in the subnet, likewise.
@@ -132,6 +135,41 @@ func (r *rig) trickle(ctx context.Context, n int) (in, out *burst, err error) {
 		}
 	}
 	return in, out, errors.Join(r.end(ctx, in), r.end(ctx, out))
+}
+
+// steadyRate is how many transfers a second are sent, both directions together.
+const steadyRate = 50
+
+// steadyEvery is how often some of them are sent: often enough that each block
+// has its share, seldom enough that sending costs little.
+const steadyEvery = 200 * time.Millisecond
+
+// steady sends at a steady rate and waits until the last has ended. What it
+// gives is the time from when the first blocks are full to when sending ended.
+func (r *rig) steady(ctx context.Context, length time.Duration) (s span, err error) {
+	each := int(steadyRate * steadyEvery / time.Second / 2)
+	tick := time.NewTicker(steadyEvery)
+	defer tick.Stop()
+	s.from = time.Now()
+	for time.Since(s.from) < length {
+		if _, _, err := r.root.send(ctx, alternating(each, r.deposit)); err != nil {
+			return s, fmt.Errorf("deposit: %w", err)
+		}
+		if _, _, err := r.subnet.send(ctx, alternating(each, r.withdraw)); err != nil {
+			return s, fmt.Errorf("withdraw: %w", err)
+		}
+		r.want += 2 * each
+		select {
+		case <-ctx.Done():
+			return s, ctx.Err()
+		case <-tick.C:
+		}
+	}
+	if err := r.settle(ctx, 5*time.Minute); err != nil {
+		return s, err
+	}
+	s.to = time.Now()
+	return s, nil
 }
 
 // gasPhase sends batches of each size and kind so that each rides in one

@@ -1,8 +1,11 @@
 // Command bench measures the bridge on this machine and prints one JSON
 // document: cycles of the queue against a Redis that fsyncs every write,
-// transfers both ways over a real devnet, the time from a final event to the
-// broadcast that answers it, and gas per message from receipts, beside what the
-// published contracts cost. It promises to print what it measured, whatever it
+// catching up over a long chain, transfers both ways over a real devnet, the
+// time from a final event to the broadcast that answers it, gas per message from
+// receipts beside what the published contracts cost, backlogs of transfers and
+// of checkpoints, native transfers in the subnet, and what the relayer takes of
+// the machine while it has nothing to do, with a short history and with a long
+// one. With -page it writes such a document as a table. It promises to print what it measured, whatever it
 // is: no figure is ever compared with a target here. It fails only where a
 // transfer does not end well or an invariant is broken, since the speed of a
 // bridge that loses money is no figure at all.
@@ -18,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -35,26 +39,31 @@ func main() {
 // options is the command line.
 type options struct {
 	out     string // file for the JSON besides stdout; "" = none
+	page    string // a JSON to print as a page instead of measuring
 	short   bool
-	only    string // "", "queue" or "bridge"
+	parts   []part
 	program string // a causeway binary; "" builds one
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
+	var only string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.out, "out", "", "write the JSON to this file too")
-	f.BoolVar(&o.short, "short", false, "fewer samples, under two minutes")
-	f.StringVar(&o.only, "only", "", "measure one part: queue or bridge")
+	f.StringVar(&o.page, "page", "", "measure nothing: print this JSON as Markdown")
+	f.BoolVar(&o.short, "short", false, "fewer samples")
+	f.StringVar(&only, "only", "", "measure these parts, separated by commas: "+strings.Join(partNames(), ", "))
 	f.StringVar(&o.program, "program", "", "use this causeway binary instead of building one")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if f.NArg() > 0 || o.only != "" && o.only != "queue" && o.only != "bridge" {
-		return o, errors.New("usage: bench [-short] [-only queue|bridge] [-out FILE] [-program FILE]")
+	if f.NArg() > 0 {
+		return o, errors.New("usage: bench [-short] [-only PART,PART] [-out FILE] [-program FILE], or bench -page FILE")
 	}
-	return o, nil
+	var err error
+	o.parts, err = chosen(only)
+	return o, err
 }
 
 // progress tells a person on stderr what happens.
@@ -65,40 +74,39 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if o.page != "" {
+		return printPage(o.page, stdout)
+	}
 	began := time.Now()
 	say := func(format string, args ...any) {
 		fmt.Fprintf(stderr, "%6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
-	size := full
+	l := &lab{size: full, say: say, program: o.program}
 	if o.short {
-		size = short
+		l.size = short
 	}
-	r := Report{Schema: schema, Mode: size.name, Started: began.UTC().Truncate(time.Second), Notes: notes}
+	r := Report{Schema: schema, Mode: l.size.name, Started: began.UTC().Truncate(time.Second), Notes: notes}
 	if r.Commit, r.Modified, err = commit(ctx); err != nil {
 		return err
 	}
 	r.Machine = machine(ctx)
-	say("%s run on %d cores, load %.1f", size.name, r.Machine.Cores, r.Machine.LoadBefore)
+	say("%s run on %d cores, load %.1f", l.size.name, r.Machine.Cores, r.Machine.LoadBefore)
 
-	if o.only != "bridge" {
-		if r.Queue, err = measureQueue(ctx, size, say); err != nil {
-			return fmt.Errorf("queue: %w", err)
+	// What was measured before a part failed is written all the same.
+	for _, p := range o.parts {
+		if err = p.measure(ctx, l, &r); err != nil {
+			err = fmt.Errorf("%s: %w", p.name, err)
+			break
 		}
 	}
-	var broken error
-	if o.only != "queue" {
-		if r.Bridge, err = measureBridge(ctx, o, size, say); err != nil {
-			return fmt.Errorf("bridge: %w", err)
-		}
-		broken = r.Bridge.sound()
-	}
+	err = errors.Join(err, r.sound(), l.close())
 	r.Machine.LoadAfter = load()
 	r.Seconds = round(time.Since(began).Seconds(), 1)
-	if err := write(r, o.out, stdout); err != nil {
-		return err
+	if werr := write(r, o.out, stdout); werr != nil {
+		return errors.Join(err, werr)
 	}
 	say("done")
-	return broken
+	return err
 }
 
 // write prints the report and replaces the file as a whole.
@@ -130,18 +138,28 @@ type size struct {
 	runs     []queueRun
 	events   int // of a burst, per direction
 	trickle  int // transfers sent one at a time, per direction
+	steady   time.Duration
 	batches  []int
 	releases bool   // gas of raw releases too
 	period   uint64 // subnet blocks between checkpoints
+
+	backlog     int // transfers that wait for the relayer, per direction
+	checkpoints int // that do
+	blocks      int // of the chain that is caught up with
+	finished    int // transfers in the journal
+	idle        time.Duration
+	node        time.Duration
 }
 
 var (
 	full = size{
 		name: "full", queue: 5 * time.Second, runs: []queueRun{{1, 1}, {32, 1}, {32, 16}},
-		events: 1000, trickle: 60, batches: []int{1, 10, 50}, releases: true, period: 10,
+		events: 1000, trickle: 30, steady: 30 * time.Second, batches: []int{1, 10, 50}, releases: true, period: 10,
+		backlog: 10_000, checkpoints: 100, blocks: 20_000, finished: 1_000_000, idle: 30 * time.Second, node: 20 * time.Second,
 	}
 	short = size{
 		name: "short", queue: 1500 * time.Millisecond, runs: []queueRun{{1, 1}, {32, 1}},
-		events: 40, trickle: 0, batches: []int{1, 10}, period: 5,
+		events: 40, trickle: 0, steady: 4 * time.Second, batches: []int{1, 10}, period: 5,
+		backlog: 200, checkpoints: 12, blocks: 1000, finished: 2000, idle: 5 * time.Second, node: 6 * time.Second,
 	}
 )

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -10,7 +9,7 @@ import (
 )
 
 // schema is the version of the document's shape.
-const schema = 1
+const schema = 2
 
 // Report is the whole document. A part that was not asked for is null.
 type Report struct {
@@ -22,8 +21,15 @@ type Report struct {
 	Modified bool      `json:"modified"` // the tree had changes that are in no commit
 	Machine  Machine   `json:"machine"`
 	Notes    []string  `json:"notes"`
-	Queue    *Queue    `json:"queue"`
-	Bridge   *Bridge   `json:"bridge"`
+
+	Queue       *Queue       `json:"queue"`
+	Catchup     *Catchup     `json:"catchup"`
+	Bridge      *Bridge      `json:"bridge"`
+	Backlog     *Backlog     `json:"backlog"`
+	Node        *Node        `json:"node"`
+	Idle        *Idle        `json:"idle"`
+	History     *History     `json:"history"`
+	Checkpoints *Checkpoints `json:"checkpoints"`
 }
 
 var notes = []string{
@@ -114,13 +120,6 @@ type Bridge struct {
 	Load            [2]float64        `json:"load_1m"`
 }
 
-func (b *Bridge) sound() error {
-	if !b.Sound {
-		return fmt.Errorf("a transfer did not end well or an invariant is broken: see the report")
-	}
-	return nil
-}
-
 // Direction is what was sent one way in one phase.
 type Direction struct {
 	Measured string         `json:"measured"`
@@ -162,9 +161,17 @@ func ratesOf(n int, sent, first, last time.Time) Rates {
 type Broadcast struct {
 	Clocks string  `json:"clocks"`
 	OneOff []Spell `json:"one_at_a_time"` // transfers sent one by one; null in a short run
+	Steady Steady  `json:"steady"`
 	// Burst is both bursts; in a short run also the batches sent for the gas
 	// table while the withdrawals are on their way.
 	Burst []Spell `json:"burst"`
+}
+
+// Steady is a stretch of transfers at a steady rate, both directions together.
+type Steady struct {
+	PerSecond int     `json:"transfers_per_second"`
+	Seconds   float64 `json:"seconds"`
+	Spells    []Spell `json:"spells"`
 }
 
 // Spell is one kind of transaction.

@@ -37,6 +37,7 @@ type rig struct {
 	// released are transactions that sent a plain Transfer out, which is no
 	// transfer of a route.
 	released []sent
+	took     time.Duration // to start
 	say      progress
 	close    []func()
 }
@@ -47,8 +48,9 @@ type side struct {
 	*observer
 }
 
-// startRig brings everything up; stop ends it.
-func startRig(ctx context.Context, o options, s size, say progress) (_ *rig, err error) {
+// startRig brings everything up, with a checkpoint every period; stop ends it.
+func startRig(ctx context.Context, program string, period uint64, say progress) (_ *rig, err error) {
+	began := time.Now()
 	r := &rig{say: say}
 	defer func() {
 		if err != nil {
@@ -60,16 +62,10 @@ func startRig(ctx context.Context, o options, s size, say progress) (_ *rig, err
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
 	r.later(func() { _ = os.RemoveAll(dir) })
-	if o.program == "" {
-		say("building causeway")
-		if o.program, err = build(ctx, dir); err != nil {
-			return nil, err
-		}
-	}
 	at, settings := home.Dir(filepath.Join(dir, "home")), deploy.Default()
-	settings.CheckPeriod = s.period
+	settings.CheckPeriod = period
 	r.net, err = devnet.Start(ctx, devnet.Options{
-		Home: at, Program: o.program, Settings: settings, LogLevel: "info", Log: slog.New(slog.DiscardHandler), Say: say,
+		Home: at, Program: program, Settings: settings, LogLevel: "info", Log: slog.New(slog.DiscardHandler), Say: say,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start devnet: %w", err)
@@ -96,8 +92,15 @@ func startRig(ctx context.Context, o options, s size, say progress) (_ *rig, err
 	if r.root, err = r.openSide(ctx, info.RootURL, strings.Replace(info.RootURL, "http://", "ws://", 1)); err != nil {
 		return nil, err
 	}
-	r.subnet, err = r.openSide(ctx, info.SubnetURL, info.SubnetWS)
-	return r, err
+	if r.subnet, err = r.openSide(ctx, info.SubnetURL, info.SubnetWS); err != nil {
+		return nil, err
+	}
+	r.took = time.Since(began)
+	say("warming up")
+	if err := r.warmUp(ctx); err != nil {
+		return nil, fmt.Errorf("warm up: %w", err)
+	}
+	return r, nil
 }
 
 func (r *rig) openSide(ctx context.Context, url, ws string) (*side, error) {
@@ -151,7 +154,7 @@ func (r *rig) warmUp(ctx context.Context) error {
 	for _, d := range []struct {
 		asset  tokens.Asset
 		amount *big.Int
-	}{{tokens.USDC, big.NewInt(900_000_000_000)}, {tokens.FLT, new(big.Int).Mul(big.NewInt(1000), oneFLT)}} {
+	}{{tokens.USDC, big.NewInt(900_000_000_000)}, {tokens.FLT, new(big.Int).Mul(big.NewInt(100_000), oneFLT)}} {
 		tx, err := b.Deposit(ctx, d.asset, b.Root.Address, d.amount)
 		if err != nil {
 			return fmt.Errorf("deposit %s: %w", d.asset.Symbol, err)
@@ -213,5 +216,10 @@ func (r *rig) count(ctx context.Context) (ended, pending int, err error) {
 // nobody is a new recipient.
 func (r *rig) nobody() common.Address {
 	r.fresh++
-	return common.BytesToAddress(crypto.Keccak256([]byte("bench"), new(big.Int).SetUint64(r.fresh).Bytes())[12:])
+	return somebody(r.fresh)
+}
+
+// somebody is one of as many recipients as there are numbers.
+func somebody(n uint64) common.Address {
+	return common.BytesToAddress(crypto.Keccak256([]byte("bench"), new(big.Int).SetUint64(n).Bytes())[12:])
 }

@@ -93,15 +93,18 @@ func (s *sender) send(ctx context.Context, calls []call) (began time.Time, out [
 	return began, out, nil
 }
 
-// sign gives every call twice the gas that it needs now and twenty times the
-// base fee: a burst raises it block by block.
+// feeRoom is how many times the base fee a call may pay: each full block raises
+// it by an eighth, and a burst fills as many as 40.
+const feeRoom = 200
+
+// sign gives every call twice the gas that it needs now.
 func (s *sender) sign(ctx context.Context, calls []call) (raw [][]byte, hashes []common.Hash, err error) {
 	head, err := s.eth.HeaderByNumber(ctx, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read head: %w", err)
 	}
 	tip := big.NewInt(1_000_000_000)
-	feeCap := new(big.Int).Add(tip, new(big.Int).Mul(head.BaseFee, big.NewInt(20)))
+	feeCap := new(big.Int).Add(tip, new(big.Int).Mul(head.BaseFee, big.NewInt(feeRoom)))
 	if !s.known {
 		if s.nonce, err = s.eth.PendingNonceAt(ctx, s.address()); err != nil {
 			return nil, nil, fmt.Errorf("read nonce: %w", err)

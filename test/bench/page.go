@@ -1,0 +1,193 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// line is one row of the page.
+type line struct {
+	figure string // what is measured
+	aim    string // what was asked for, as text: nothing here compares
+	limits string // what holds the figure where it is, and what would lift it
+	value  func(Report) (text string, load [2]float64, ok bool)
+}
+
+const unmeasured = "not measured"
+
+// printPage writes a document as the README's table.
+func printPage(path string, w io.Writer) error {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read document: %w", err)
+	}
+	var r Report
+	dec := json.NewDecoder(strings.NewReader(string(raw)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&r); err != nil {
+		return fmt.Errorf("read document %s: %w", path, err)
+	}
+	if r.Schema != schema {
+		return fmt.Errorf("read document %s: it has schema %d, this program writes %d", path, r.Schema, schema)
+	}
+	_, err = io.WriteString(w, page(r))
+	return err
+}
+
+// page is a report as Markdown.
+func page(r Report) string {
+	var b strings.Builder
+	tree := r.Commit[:min(12, len(r.Commit))]
+	if r.Modified {
+		tree += " with changes"
+	}
+	fmt.Fprintf(&b, "Commit %s, %s, a %s run of %.0f minutes: %s, %d cores, %.0f GiB, %s, Redis %s with `appendfsync always`, load %.1f before it and %.1f after it.\n\n",
+		tree, r.Started.Format("2006-01-02"), r.Mode, r.Seconds/60, r.Machine.CPU, r.Machine.Cores, float64(r.Machine.MemoryBytes)/(1<<30), r.Machine.Go, r.Machine.Redis,
+		r.Machine.LoadBefore, r.Machine.LoadAfter)
+	b.WriteString("| figure | measured | aim | load | what limits it |\n|---|---|---|---|---|\n")
+	for _, l := range pageLines() {
+		text, load, ok := l.value(r)
+		loads := fmt.Sprintf("%.1f–%.1f", min(load[0], load[1]), max(load[0], load[1]))
+		if !ok {
+			text, loads = unmeasured, ""
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", l.figure, text, l.aim, loads, l.limits)
+	}
+	if r.Bridge != nil {
+		b.WriteString("\nGas per message, from receipts of one validator's devnet, beside the published contracts' (4 validators, 3 signatures):\n\n")
+		b.WriteString("| operation | asset | batch | gas per message | published |\n|---|---|---|---|---|\n")
+		for _, g := range r.Bridge.Gas.Rows {
+			beside := ""
+			if g.Published != nil {
+				beside = fmt.Sprintf("%d (%s)", g.Published.PerMessage, g.Published.Operation)
+			}
+			fmt.Fprintf(&b, "| %s | %s | %d | %d | %s |\n", g.Operation, g.Asset, g.Batch, g.PerMessage, beside)
+		}
+	}
+	return b.String()
+}
+
+// pageLines are the rows of the page, in order.
+func pageLines() []line {
+	return []line{
+		{"queue, 32 workers, one transfer a cycle", "5,000 cycles/s", limitQueue, queueLine(32, 1)},
+		{"queue, 1 worker", "", "one fsync per script, three scripts a cycle", queueLine(1, 1)},
+		{"queue, 32 workers, 16 transfers a cycle", "", "the same, shared by 16", queueLine(32, 16)},
+		{"backlog root → subnet", "400 transfers/s", limitDeposits, func(r Report) (string, [2]float64, bool) {
+			if r.Backlog == nil {
+				return "", [2]float64{}, false
+			}
+			return waitedText(r.Backlog.Deposits), r.Backlog.Load, true
+		}},
+		{"backlog subnet → root", "400 transfers/s", limitWithdrawals, func(r Report) (string, [2]float64, bool) {
+			if r.Backlog == nil {
+				return "", [2]float64{}, false
+			}
+			return waitedText(r.Backlog.Withdrawals), r.Backlog.Load, true
+		}},
+		{"final event → broadcast at 50 transfers/s", "p50 100 ms, p99 500 ms", limitBroadcast, func(r Report) (string, [2]float64, bool) {
+			if r.Bridge == nil || len(r.Bridge.Broadcast.Steady.Spells) == 0 {
+				return "", [2]float64{}, false
+			}
+			s := r.Bridge.Broadcast.Steady.Spells[spellEach]
+			return fmt.Sprintf("p50 %.0f ms, p99 %.0f ms of %d transfers", s.P50, s.P99, s.Samples), r.Bridge.Load, true
+		}},
+		{"backlog of signed checkpoints", "100 in 10 s", limitCheckpoints, func(r Report) (string, [2]float64, bool) {
+			if r.Checkpoints == nil {
+				return "", [2]float64{}, false
+			}
+			c := r.Checkpoints
+			return fmt.Sprintf("%d in %.1f s, the first after %.1f s", c.Signed, c.Seconds, c.FirstSeconds), c.Load, true
+		}},
+		{"catching up, root", "10,000 blocks/s", limitCatchup, caughtLine(func(c *Catchup) Caught { return c.Root })},
+		{"catching up, subnet", "10,000 blocks/s", "the journal's write of a checkpoint each 10 blocks", caughtLine(func(c *Catchup) Caught { return c.Subnet })},
+		{"idle relayer, CPU", "2 % of a core", limitIdle, func(r Report) (string, [2]float64, bool) {
+			if r.Idle == nil {
+				return "", [2]float64{}, false
+			}
+			return fmt.Sprintf("%.1f %%", r.Idle.Relayer.CPUPercent), r.Idle.Load, true
+		}},
+		{"idle relayer, memory", "150 MB", limitMemory, func(r Report) (string, [2]float64, bool) {
+			if r.Idle == nil {
+				return "", [2]float64{}, false
+			}
+			return megabytes(r.Idle.Relayer), r.Idle.Load, true
+		}},
+		{"relayer over a long history, memory", "150 MB", limitHistory, func(r Report) (string, [2]float64, bool) {
+			if r.History == nil {
+				return "", [2]float64{}, false
+			}
+			return fmt.Sprintf("%s over %d finished transfers, %.1f %% of a core", megabytes(r.History.Relayer), r.History.Finished, r.History.Relayer.CPUPercent), r.History.Load, true
+		}},
+		{"Redis per finished transfer", "", "nothing is forgotten for 30 days; a finished transfer keeps its plan, its ledger and its rows of the index", func(r Report) (string, [2]float64, bool) {
+			switch {
+			case r.History != nil && r.Backlog != nil:
+				return fmt.Sprintf("%d bytes (%d with the transactions that carried it)", r.History.RedisEach, r.Backlog.MemoryEach), r.History.Load, true
+			case r.History != nil:
+				return fmt.Sprintf("%d bytes", r.History.RedisEach), r.History.Load, true
+			}
+			return "", [2]float64{}, false
+		}},
+		{"native transfers in the subnet", "1,500/s at blocks of 1.0 s", limitNode, func(r Report) (string, [2]float64, bool) {
+			if r.Node == nil {
+				return "", [2]float64{}, false
+			}
+			n := r.Node
+			return fmt.Sprintf("%.0f/s at blocks of %.2f s (%.2f s without them)", n.PerSecond, n.MeanInterval, n.IdleInterval), n.Load, true
+		}},
+	}
+}
+
+// What limits a figure, and what would lift it.
+const (
+	limitQueue = "Redis runs scripts on one core, three of them a cycle, and each fsync is shared by all that wait for it; more transfers a script lift it " +
+		"(the watchers bring up to 256), a second namespace on a second Redis doubles it"
+	limitDeposits = "a block of the subnet holds what its gas allows, and a transaction leaves once its gas limit no longer fits into what is left of a block; " +
+		"a higher block gas limit lifts it"
+	limitWithdrawals = "a transaction of 50 executions is undecided until its block is final, and only so many of an account may be; a second account or a shorter finality lifts it"
+	limitBroadcast   = "the head is asked for every 250 ms, so half of that on average, and what comes late waits for the lane's next look"
+	limitCheckpoints = "at most three quarters of the account's undecided transactions are checkpoints, and each is undecided until its block is final; `fees.max_pending` lifts it"
+	limitCatchup     = "the node's answers to `eth_getLogs` over 2,000 blocks without an index"
+	limitIdle        = "asking both chains for their heads and the journal for work several times a second; a longer `tick` and `idle` lower it"
+	limitMemory      = "the Go runtime's and the libraries' own, and the books of the audit, which keep a few bytes of each message"
+	limitHistory     = "nothing of a finished transfer is held in memory; the journal's own check walks it in pages"
+	limitNode        = "60 M gas hold 2,857 transfers; each is checked in the pool, executed when the block is built and again when it is committed, in one process of one validator"
+)
+
+func queueLine(workers, batch int) func(Report) (string, [2]float64, bool) {
+	return func(r Report) (string, [2]float64, bool) {
+		if r.Queue != nil {
+			for _, q := range r.Queue.Runs {
+				if q.Workers == workers && q.Batch == batch {
+					text := fmt.Sprintf("%.0f cycles/s, p99 %.1f ms", q.CyclesPerSecond, q.Cycle.P99)
+					if batch > 1 {
+						text += fmt.Sprintf(" (%.0f transfers/s)", q.TransfersPerSec)
+					}
+					return text, r.Queue.Load, true
+				}
+			}
+		}
+		return "", [2]float64{}, false
+	}
+}
+
+func caughtLine(of func(*Catchup) Caught) func(Report) (string, [2]float64, bool) {
+	return func(r Report) (string, [2]float64, bool) {
+		if r.Catchup == nil {
+			return "", [2]float64{}, false
+		}
+		c := of(r.Catchup)
+		return fmt.Sprintf("%.0f blocks/s over %d blocks, %d of them with events", c.BlocksPerSecond, c.Blocks, c.EventBlocks), r.Catchup.Load, true
+	}
+}
+
+func waitedText(w Waited) string {
+	return fmt.Sprintf("%s/s of %d, the first after %.1f s", show(w.Block.PerSecond), w.Transfers, w.First/1000)
+}
+
+func megabytes(u Usage) string {
+	return fmt.Sprintf("%.0f MB (at most %.0f)", float64(u.RSSBytes)/1e6, float64(u.PeakBytes)/1e6)
+}
