@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/store"
 	"go.yaml.in/yaml/v3"
 )
@@ -79,7 +80,7 @@ type Fees struct {
 	MaxTipWei  Wei      `yaml:"max_tip_wei"` // per gas
 	BumpAfter  Duration `yaml:"bump_after"`
 	LowGasWei  Wei      `yaml:"low_gas_wei"` // alert below this balance
-	MaxPending int      `yaml:"max_pending"` // undecided transactions per account
+	MaxPending int      `yaml:"max_pending"` // undecided transactions per account, at most evm.MaxInFlight
 }
 
 // Subnet is one subnet: its endpoint, and its contracts as deployed.
@@ -120,7 +121,7 @@ func Default() Config {
 		Alerts: Alerts{
 			Repeat: Duration(time.Hour),
 		},
-		Work: Work{Workers: 4, Batch: 256, Idle: Duration(200 * time.Millisecond), Lease: Duration(30 * time.Second)},
+		Work: Work{Workers: 4, Batch: 512, Idle: Duration(200 * time.Millisecond), Lease: Duration(30 * time.Second)},
 	}
 }
 
@@ -130,7 +131,7 @@ func DefaultChain() Chain {
 		Finality: "finalized", MaxRange: 2000, Tick: Duration(500 * time.Millisecond),
 		Fees: Fees{
 			MaxFeeWei: weiOf(1_000_000_000_000), MaxTipWei: weiOf(100_000_000_000),
-			BumpAfter: Duration(15 * time.Second), LowGasWei: weiOf(1_000_000_000_000_000_000), MaxPending: 16,
+			BumpAfter: Duration(15 * time.Second), LowGasWei: weiOf(1_000_000_000_000_000_000), MaxPending: 64,
 		},
 		MaxBytes: 100 << 10, MaxCount: 100,
 	}
@@ -312,8 +313,8 @@ func (c Chain) check(at string, bad func(string, ...any)) {
 	if c.Tick <= 0 || c.MaxRange == 0 || c.MaxBytes < 8<<10 || c.MaxBytes > 1<<20 || c.MaxCount < 1 || c.MaxCount > 1000 {
 		bad("%s: tick and max_range positive, max_bytes 8 KiB–1 MiB, max_count 1–1000", at)
 	}
-	if c.Fees.MaxFeeWei.Sign() <= 0 || c.Fees.MaxTipWei.Sign() < 0 || c.Fees.BumpAfter <= 0 || c.Fees.MaxPending < 1 || c.Fees.MaxPending > 100 {
-		bad("%s.fees: max_fee_wei, bump_after and max_pending (1–100) must be positive", at)
+	if c.Fees.MaxFeeWei.Sign() <= 0 || c.Fees.MaxTipWei.Sign() < 0 || c.Fees.BumpAfter <= 0 || c.Fees.MaxPending < 1 || c.Fees.MaxPending > evm.MaxInFlight {
+		bad("%s.fees: max_fee_wei, bump_after and max_pending (1–%d) must be positive", at, evm.MaxInFlight)
 	}
 }
 

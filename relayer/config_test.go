@@ -174,7 +174,7 @@ func TestEachBoundIsChecked(t *testing.T) {
 		"max_count 1–1000":                func(c *relayer.Config) { c.Root.MaxCount = 1001 },
 		"root.fees: max_fee_wei":          func(c *relayer.Config) { c.Root.Fees.MaxFeeWei = relayer.Wei{} },
 		"root.fees: max_fee_wei, bump":    func(c *relayer.Config) { c.Root.Fees.BumpAfter = 0 },
-		"root.fees: max_fee_wei, bump_a":  func(c *relayer.Config) { c.Root.Fees.MaxPending = 101 },
+		"root.fees: max_fee_wei, bump_a":  func(c *relayer.Config) { c.Root.Fees.MaxPending = 65 },
 		"redis.namespace":                 func(c *relayer.Config) { c.Redis.Namespace = "a{b}" },
 		"redis.namespace: 1":              func(c *relayer.Config) { c.Redis.Namespace = strings.Repeat("a", 65) },
 		"subnets[0].name":                 func(c *relayer.Config) { c.Subnets[0].Name = "../../etc" },

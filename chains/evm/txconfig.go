@@ -44,6 +44,10 @@ type TxConfig struct {
 	Metrics     *Metrics
 }
 
+// MaxInFlight is the most undecided intents that an account may be allowed: pools
+// promise an account far fewer places, and each look reads them all.
+const MaxInFlight = 64
+
 // DefaultTx suits an Ethereum-like chain.
 func DefaultTx() TxConfig {
 	gwei := func(n int64) *big.Int { return new(big.Int).Mul(big.NewInt(n), big.NewInt(1_000_000_000)) }
@@ -122,7 +126,7 @@ func (c TxConfig) Check() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	complain(c.MaxInFlight < 1 || c.MaxInFlight > 64, "max in flight %d is not within 1..64", c.MaxInFlight)
+	complain(c.MaxInFlight < 1 || c.MaxInFlight > MaxInFlight, "max in flight %d is not within 1..%d", c.MaxInFlight, MaxInFlight)
 	complain(c.BumpPermille < 125, "bump of %d permille is below 125: pools refuse it", c.BumpPermille)
 	complain(c.BumpPermille > 10_000, "bump of %d permille is above 10000", c.BumpPermille)
 	complain(c.Tick < 0 || c.Idle < 0 || c.RebroadcastAfter < 0 || c.BumpAfter < 0 || c.AbandonAfter < 0 || c.PendingLag < 0, "a duration is negative")

@@ -56,6 +56,10 @@ type CheckpointDeps struct {
 	SendSubnet  func(context.Context, chains.Tx) error
 	MaxBytes    int // of inclusions in one transaction
 	MaxCount    int
+	// MaxSend bounds the transactions of one look. It is less than the account
+	// may have undecided: checkpoints and executions share it, and a backlog of
+	// the one must leave room for the other.
+	MaxSend int
 }
 
 // Checkpoint carries what the subnet says to the root: submits each checkpoint
@@ -210,7 +214,7 @@ func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, 
 				return fill(out, i, classify(err)), nil
 			}
 			next, sent = next+s.Period, sent+1
-			if sent == maxSubmit {
+			if sent == d.MaxSend {
 				return fill(out, i+1, ErrNotYet), nil
 			}
 		}
@@ -218,12 +222,8 @@ func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, 
 	}
 }
 
-// submitGas is enough for a checkpoint that also confirms validator changes;
-// maxSubmit keeps a backlog inside the account's in-flight limit.
-const (
-	submitGas = 2_000_000
-	maxSubmit = 12
-)
+// submitGas is enough for a checkpoint that also confirms validator changes.
+const submitGas = 2_000_000
 
 // configure sends the switch and waits. A switch that the gateway refuses for
 // good must not hold the checkpoint back: who signs the next ones is decided by
@@ -292,7 +292,7 @@ func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error,
 				return fill(out, i, fmt.Errorf("%w: message %d is next on the root, batch %d goes on with %d", ErrNotYet, next, p.Height, messages[0].Msg.LocalNonce)), nil
 			}
 			for len(messages) > 0 {
-				if sent == maxSubmit {
+				if sent == d.MaxSend {
 					return fill(out, i, ErrNotYet), nil
 				}
 				chunk := d.cut(messages)

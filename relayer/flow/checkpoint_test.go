@@ -82,7 +82,7 @@ func (u *up) deps() flow.CheckpointDeps {
 			}
 			return chains.Tx{To: addr(1), Data: fmt.Appendf(nil, "execute %d %v", h, nonces)}, u.fail["encode execute"]
 		},
-		SendRoot: send("root"), SendSubnet: send("subnet"), MaxBytes: u.maxBytes, MaxCount: u.maxCount,
+		SendRoot: send("root"), SendSubnet: send("subnet"), MaxBytes: u.maxBytes, MaxCount: u.maxCount, MaxSend: 12,
 	}
 }
 

@@ -106,7 +106,7 @@ func TestExecutionsTooDearForOneTransactionGoInHalves(t *testing.T) {
 				Batch:     func(context.Context, uint64) ([]ipc.IpcEnvelope, error) { return messages, nil },
 				ExecuteTx: func(_ uint64, in []ipc.Inclusion) (chains.Tx, error) { count = len(in); return chains.Tx{}, nil },
 				SendRoot:  func(_ context.Context, tx chains.Tx) error { return chain.send(tx, count) },
-				MaxBytes:  100 << 10, MaxCount: 50,
+				MaxBytes:  100 << 10, MaxCount: 50, MaxSend: 12,
 			}
 			do := d.execute(Subnet{Actor: common.Address{1}, Period: 10})
 			batch := Batch{Transfers: []tokens.Transfer{{Nonce: 10}}}

@@ -12,7 +12,7 @@ import (
 )
 
 const conditions = "`causeway devnet` as operators get it: root with blocks every second and finality 2 blocks behind, subnet of one validator with blocks every " +
-	"second and a checkpoint every %d, private Redis with appendfsync always, one relayer (4 workers, batches up to 256 jobs; 100 messages into the subnet and 50 out " +
+	"second and a checkpoint every %d, private Redis with appendfsync always, one relayer (4 workers, batches up to 512 jobs; 100 messages into the subnet and 50 out " +
 	"of it per transaction), each a process on this machine; half FLT, half USDC; every recipient is new"
 
 // measureBridge runs all phases over one devnet, then reads what happened.

@@ -121,7 +121,8 @@ type pattern struct {
 	end      store.Entry // what decided both
 }
 
-// pattern looks for a deposit that an event decided, as almost all are.
+// pattern looks for a deposit to somebody else that an event decided, as almost
+// all are.
 func (r *rig) pattern(ctx context.Context) (pattern, error) {
 	list, _, err := r.db.List(ctx, store.Filter{Route: "usdc_deposit", Status: tokens.Done, Limit: 100})
 	if err != nil {
@@ -134,11 +135,11 @@ func (r *rig) pattern(ctx context.Context) (pattern, error) {
 		if err := errors.Join(err1, err2); err != nil {
 			return pattern{}, err
 		}
-		if ok1 && ok2 && plain(deposit) && plain(message) {
+		if ok1 && ok2 && plain(deposit) && plain(message) && deposit.Transfer.Sender != deposit.Transfer.Recipient {
 			return patternOf(r.sub, deposit, message), nil
 		}
 	}
-	return pattern{}, fmt.Errorf("none of %d was decided by an event alone", len(list))
+	return pattern{}, fmt.Errorf("none of %d is to somebody else and was decided by an event alone", len(list))
 }
 
 // plain says that a transfer is done by one event, and by nothing before it.

@@ -142,8 +142,8 @@ func build(ctx context.Context, dir string) (string, error) {
 	return program, nil
 }
 
-// warmUp approves both tokens, sends one deposit of each and a supply of USDC
-// to withdraw, and waits: what happens only once is out of the figures.
+// warmUp approves both tokens, sends a supply of each to withdraw and one deposit
+// of each to somebody else, and waits: what happens only once is out of the figures.
 func (r *rig) warmUp(ctx context.Context) error {
 	b, err := r.net.Bridge(ctx)
 	if err != nil {
@@ -164,6 +164,10 @@ func (r *rig) warmUp(ctx context.Context) error {
 		}
 		r.want++
 	}
+	if _, _, err := r.root.send(ctx, alternating(2, r.deposit)); err != nil {
+		return fmt.Errorf("deposit: %w", err)
+	}
+	r.want += 2
 	return r.settle(ctx, 2*time.Minute)
 }
 
