@@ -99,7 +99,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	}
 	db, err := store.Open(ctx, store.Options{
 		URL: redisURL, Namespace: cfg.Redis.Namespace, AllowUnsafe: cfg.Redis.AllowVolatile,
-		Instance: cfg.Instance, EpochFile: filepath.Join(cfg.State, "epoch.json"), LeaseTime: time.Duration(cfg.Work.Lease), Log: log,
+		Instance: cfg.Instance, EpochFile: filepath.Join(cfg.State, "epoch.json"), LeaseTime: time.Duration(cfg.Work.Lease), Rest: auditRest, Log: log,
 	})
 	if err != nil {
 		return fmt.Errorf("open the journal: %w", err)
@@ -268,6 +268,7 @@ func (s *shared) session(ctx context.Context) error {
 	group.Go(func() error { return recovery.run(run) })
 	if s.AuditEvery >= 0 {
 		group.Go(func() error { return keeper.audit(run) })
+		group.Go(func() error { return keeper.mend(run) })
 	}
 	health.set("chains", nil)
 	log.Info("relayer started", "instance", cfg.Instance, "version", s.version, "subnets", len(links), "single_source", cfg.SingleSource)

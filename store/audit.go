@@ -19,7 +19,7 @@ const page = 200
 
 // Audit walks everything, puts back what a lost key took and says how many
 // rows it mended: 0 in a healthy store. Each page is checked inside a script,
-// so workers need not stop.
+// so workers need not stop; it takes as long as Options.Rest makes it.
 func (db *DB) Audit(ctx context.Context) (repairs int, err error) {
 	add := func(s *script, args ...any) error {
 		reply, err := db.run(ctx, s, args...)
@@ -190,6 +190,7 @@ func (db *DB) scanSet(ctx context.Context, name string, visit func(rows []any) e
 func (db *DB) scan(ctx context.Context, next func(uint64) ([]string, uint64, error), visit func([]string) error) error {
 	var cursor uint64
 	for {
+		began := time.Now()
 		var items []string
 		err := db.retry(ctx, func() error {
 			if err := db.usable(); err != nil {
@@ -213,5 +214,20 @@ func (db *DB) scan(ctx context.Context, next func(uint64) ([]string, uint64, err
 		if cursor == 0 {
 			return nil
 		}
+		if err := rest(ctx, time.Duration(db.opt.Rest)*time.Since(began)); err != nil {
+			return fmt.Errorf("rest between two pages: %w", err)
+		}
+	}
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -267,6 +268,27 @@ func TestANonceIsNotGivenTwiceEvenWhenTheSetOfNoncesIsLost(t *testing.T) {
 	reserve(t, db, "b", 0)
 	require.NoError(t, r.Del(ctx, "{test}:nonces").Err())
 	require.EqualValues(t, 2, reserve(t, db, "c", 0).Nonce)
+}
+
+func TestTheAuditOfALongHistoryRestsBetweenItsPages(t *testing.T) {
+	s := redisFor(t)
+	quick, _ := open(t, s)
+	var jobs []store.NewJob
+	for n := range 1000 {
+		jobs = append(jobs, loose(n+1))
+	}
+	fill(t, quick, jobs...)
+	// A rest of a million times what a page took is longer than any test.
+	gentle, _ := open(t, s, func(o *store.Options) { o.Rest = 1_000_000 })
+	bounded, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := gentle.Audit(bounded)
+	require.ErrorIs(t, err, context.DeadlineExceeded, "it rests, and whoever stops does not wait for it")
+	require.Contains(t, err.Error(), "rest")
+
+	n, err := quick.Audit(ctx)
+	require.NoError(t, err)
+	require.Zero(t, n)
 }
 
 func TestPruneForgetsWhatEndedLongAgoAndNothingElse(t *testing.T) {

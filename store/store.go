@@ -56,6 +56,10 @@ type Options struct {
 	LeaseTime time.Duration
 	// RetryFor bounds the retries of one call on a Redis that is away; 0 = 20 s.
 	RetryFor time.Duration
+	// Rest is how many times as long as a page took Audit and Prune rest before
+	// the next: a walk over a long history must not hold up the work. 0 = not at
+	// all.
+	Rest int
 	// PoolSize bounds the connections; 0 = 64.
 	PoolSize int
 	// Clock replaces the server's clock, for tests and simulations; nil = the
