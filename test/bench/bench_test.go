@@ -11,7 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/relayer/watch"
 	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/store/storetest"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -63,8 +67,9 @@ func ordered(t *testing.T, d Dist) {
 
 func TestTheDocumentKeepsTheFieldsThatReadersOfItUse(t *testing.T) {
 	raw, err := json.Marshal(Report{
-		Queue:  &Queue{Runs: []QueueResult{{}}},
-		Bridge: &Bridge{Broadcast: Broadcast{OneOff: within(nil), Burst: within(nil)}, Gas: Gas{Rows: []GasRow{{Published: &Published{}}}}},
+		Queue:   &Queue{Runs: []QueueResult{{}}},
+		Bridge:  &Bridge{Broadcast: Broadcast{OneOff: within(nil), Burst: within(nil), Steady: Steady{Spells: within(nil)}}, Gas: Gas{Rows: []GasRow{{Published: &Published{}}}}},
+		Catchup: &Catchup{}, Backlog: &Backlog{}, Node: &Node{}, Idle: &Idle{}, History: &History{}, Checkpoints: &Checkpoints{},
 	})
 	require.NoError(t, err)
 	var doc any
@@ -78,6 +83,11 @@ func TestTheDocumentKeepsTheFieldsThatReadersOfItUse(t *testing.T) {
 		"bridge.withdrawals.wall_clock.transfers_per_second", "bridge.withdrawals.block_time.transfers_per_second", "bridge.withdrawals.latency.p99_ms",
 		"bridge.broadcast.clocks", "bridge.broadcast.one_at_a_time.p50_ms", "bridge.broadcast.one_at_a_time.p99_ms", "bridge.broadcast.burst.waits_for",
 		"bridge.gas.published", "bridge.gas.rows.batch", "bridge.gas.rows.gas_per_message", "bridge.gas.rows.published.gas_per_message", "bridge.sound",
+		"bridge.broadcast.steady.spells.p99_ms", "bridge.broadcast.steady.transfers_per_second",
+		"catchup.root.blocks_per_second", "catchup.subnet.hashes_confirmed", "backlog.root_to_subnet.block_time.transfers_per_second",
+		"backlog.subnet_to_root.wall_clock.transfers_per_second", "backlog.subnet_to_root.latency_of_first_ms", "backlog.redis_bytes_per_transfer",
+		"node.transfers_per_second", "node.mean_block_interval_seconds", "idle.relayer.cpu_percent_of_a_core", "idle.relayer.rss_bytes",
+		"history.finished_transfers", "history.relayer.rss_bytes", "history.redis_bytes_per_transfer", "checkpoints.seconds",
 	} {
 		require.True(t, paths[want], "the document has no %s", want)
 	}
@@ -218,9 +228,180 @@ func TestTheFirstStatementAboveAMessageCoversIt(t *testing.T) {
 }
 
 func TestWrongArgumentsAreRefused(t *testing.T) {
-	for _, args := range [][]string{{"-only", "gas"}, {"extra"}, {"-nothing"}} {
+	for _, args := range [][]string{{"-only", "gas"}, {"-only", "queue,"}, {"extra"}, {"-nothing"}, {"-page", "nowhere.json"}} {
 		var stdout, stderr bytes.Buffer
 		require.Error(t, run(t.Context(), args, &stdout, &stderr), fmt.Sprint(args))
 		require.Empty(t, stdout.String())
 	}
+}
+
+func TestPartsAreMeasuredInTheirOrderWhateverTheOrderOfTheNames(t *testing.T) {
+	all, err := chosen("")
+	require.NoError(t, err)
+	require.Len(t, all, len(parts))
+	some, err := chosen("history,queue,idle")
+	require.NoError(t, err)
+	require.Len(t, some, 3)
+	for i, name := range []string{"queue", "idle", "history"} {
+		require.Equal(t, name, some[i].name)
+	}
+	// What fills the shared journal comes last of those that share it.
+	names := partNames()
+	require.Greater(t, slices.Index(names, "history"), slices.Index(names, "idle"))
+}
+
+func TestAShortCatchUpReadsEveryDepositAndConfirmsItsHashes(t *testing.T) {
+	small := short
+	small.blocks = 300
+	c, err := measureCatchup(t.Context(), small, func(string, ...any) {})
+	require.NoError(t, err)
+	require.Greater(t, c.Root.Blocks, small.blocks)
+	require.Equal(t, 2*2*small.blocks/eventEvery, c.Root.Transfers)
+	require.GreaterOrEqual(t, c.Subnet.Transfers, small.blocks/10)
+	for _, one := range []Caught{c.Root, c.Subnet} {
+		require.Positive(t, one.BlocksPerSecond)
+		require.Positive(t, one.Linked)
+		require.Positive(t, one.EventBlocks)
+	}
+}
+
+// finished makes a deposit and its message in a store of its own by the way
+// that the relayer takes: ingested, looked at, decided by an event.
+func finished(t *testing.T) (*store.DB, *storetest.Server, flow.Subnet, tokens.Transfer, tokens.Transfer) {
+	server := storetest.StartRedis(t)
+	ctx := t.Context()
+	db, err := store.Open(ctx, store.Options{URL: server.URL(), Namespace: "causeway"})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	sub := flow.Subnet{Name: "subnet", RootID: 1, ID: 2, Actor: somebody(1), Gateway: somebody(2), Controller: somebody(3), USDC: somebody(4), SubnetGateway: somebody(5)}
+	at := chains.EventID{Chain: 1, Tx: common.Hash{1}, Index: 3}
+	d := tokens.Transfer{
+		ID: flow.TransferID("usdc_deposit", 1, sub.Controller, sub.Actor, 7), Route: "usdc_deposit", Subnet: sub.Actor, Sender: somebody(6), Recipient: somebody(7),
+		Amount: tokens.MustUnits(someUSDC), Nonce: 7, Ref: common.Hash{2}, Origin: at, Height: 10, At: 1_700_000_000,
+	}
+	m := tokens.Transfer{
+		ID: flow.TransferID("topdown", 1, sub.Gateway, sub.Actor, 7), Route: "topdown", Subnet: sub.Actor, Nonce: 7, Ref: common.Hash{2},
+		Origin: at, Height: 10, At: 1_700_000_000, Payload: make([]byte, 800), Hidden: true,
+	}
+	f := flow.TopDown(sub, flow.DeliverDeps{})
+	require.NoError(t, db.InitCursor(ctx, "root", chains.Cursor{Chain: 1, Next: 10}))
+	require.NoError(t, db.Ingest(ctx, "root", chains.Cursor{Chain: 1, Next: 10}, chains.Cursor{Chain: 1, Next: 11, Parent: common.Hash{9}},
+		[]store.NewJob{watch.Plan(flow.USDCDeposit(sub, nil), d), watch.Plan(f, m)}, nil))
+	lease, ok, err := db.Claim(ctx, "worker", 10)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.NoError(t, db.Settle(ctx, lease, []store.Verdict{{ID: m.ID, Step: "deliver", RetryAt: time.Second}}))
+	require.NoError(t, db.InitCursor(ctx, "subnet", chains.Cursor{Chain: 2, Next: 5}))
+	require.NoError(t, db.Ingest(ctx, "subnet", chains.Cursor{Chain: 2, Next: 5}, chains.Cursor{Chain: 2, Next: 6, Parent: common.Hash{8}}, nil, []store.Fact{{
+		Key: string(f.Steps[0].Key(m)), Outcome: store.OK, Chain: "subnet", Height: 5, BlockHash: common.Hash{8}, Tx: common.Hash{3}, At: 1_700_000_009,
+	}}))
+	return db, server, sub, d, m
+}
+
+func TestLoadedTransfersHaveTheShapeThatTheRealPathLeaves(t *testing.T) {
+	db, server, sub, d, m := finished(t)
+	ctx := t.Context()
+	deposit, ok, err := db.Get(ctx, d.ID)
+	require.NoError(t, err)
+	require.True(t, ok)
+	message, _, err := db.Get(ctx, m.ID)
+	require.NoError(t, err)
+	require.True(t, plain(deposit) && plain(message), "%+v", message)
+
+	rdb := server.Client()
+	defer rdb.Close()
+	p := patternOf(sub, deposit, message)
+	said, err := p.compare(ctx, db, rdb, "causeway")
+	require.NoError(t, err)
+	for _, part := range []string{"deposit: ", "message: ", "ledger {", "index w/5×1", "evidence root/3×1", "evidence subnet/3×1"} {
+		require.Contains(t, said, part)
+	}
+	const n = 1200
+	require.NoError(t, p.load(ctx, db, n, func(string, ...any) {}))
+	stats, err := db.Stats(ctx)
+	require.NoError(t, err)
+	require.Zero(t, stats.Pending)
+	total := 0
+	for _, c := range stats.Counts {
+		require.Equal(t, tokens.Done, c.Status)
+		total += c.N
+	}
+	require.Equal(t, 2*(n+1), total)
+	repairs, err := db.Audit(ctx)
+	require.NoError(t, err)
+	require.Zero(t, repairs, "a journal that the audit finds whole")
+
+	// One of another shape is noticed: here a recipient who is the sender too.
+	other := p
+	other.sub.Actor = somebody(99)
+	other.depositF, other.messageF = flow.USDCDeposit(other.sub, nil), flow.TopDown(other.sub, flow.DeliverDeps{})
+	other.deposit.Payload = []byte{1}
+	_, err = other.compare(ctx, db, rdb, "causeway")
+	require.ErrorContains(t, err, "another shape")
+}
+
+func TestCPUTimeIsReadBehindTheNameWhateverIsInIt(t *testing.T) {
+	got, err := cpuTimeIn("42 (a) b) (c) S 1 42 42 0 -1 4194560 900 0 0 0 150 50 0 0 20 0 9 0 100 1 2")
+	require.NoError(t, err)
+	require.Equal(t, 2*time.Second, got)
+	for _, bad := range []string{"", "42 no name", "42 (x) S 1 2", "42 (x) S 1 42 42 0 -1 4194560 900 0 0 0 a b 0 0"} {
+		_, err := cpuTimeIn(bad)
+		require.Error(t, err, bad)
+	}
+	u, err := usage(t.Context(), os.Getpid(), 10*time.Millisecond)
+	require.NoError(t, err)
+	require.Greater(t, u.RSSBytes, int64(1<<20))
+	require.GreaterOrEqual(t, u.PeakBytes, u.RSSBytes)
+}
+
+func TestABacklogsRateLeavesTheFirstLatencyOut(t *testing.T) {
+	began := time.Unix(1_700_000_000, 0)
+	b, jobs := &burst{began: began}, map[common.Hash]store.Job{}
+	for i := range 6 {
+		tx := common.Hash{byte(i + 1)}
+		b.txs = append(b.txs, sent{hash: tx})
+		if i == 5 {
+			break
+		}
+		end := uint64(began.Unix()) + 10 + uint64(i/2)
+		jobs[tx] = store.Job{
+			Status: tokens.Done, UpdatedAt: time.Unix(int64(end), 0),
+			History: []store.Entry{{Outcome: store.OK, Tx: tx, Height: end, At: end}, {Step: "deliver", By: "operator"}},
+		}
+	}
+	w := waitedOf(b, jobs)
+	require.Equal(t, map[string]int{"done": 5, "unseen": 1}, w.Statuses)
+	require.Equal(t, 10_000.0, w.First)
+	require.Equal(t, 2.0, *w.Block.PerSecond, "four behind the first in two seconds")
+	require.Equal(t, 3, w.Blocks)
+	require.Equal(t, 2, w.LargestBlock)
+}
+
+func TestThePageHasEveryFigureOfADocumentAndSaysWhatIsNotMeasured(t *testing.T) {
+	full := Report{
+		Schema: schema, Mode: "full", Commit: "0123456789abcdef", Seconds: 900, Machine: Machine{CPU: "a CPU", Cores: 2, Redis: "7.0.15"},
+		Queue:   &Queue{Runs: []QueueResult{{Workers: 32, Batch: 1, CyclesPerSecond: 5123}, {Workers: 1, Batch: 1}, {Workers: 32, Batch: 16}}, Load: [2]float64{0.5, 0.25}},
+		Bridge:  &Bridge{Broadcast: Broadcast{Steady: Steady{Spells: within(nil)}}, Gas: Gas{Rows: []GasRow{{Operation: "deposit", Batch: 1, PerMessage: 77, Published: &Published{88, "fund"}}}}},
+		Catchup: &Catchup{}, Backlog: &Backlog{}, Node: &Node{}, Idle: &Idle{Relayer: Usage{RSSBytes: 93_000_000}}, History: &History{}, Checkpoints: &Checkpoints{},
+	}
+	path := filepath.Join(t.TempDir(), "bench.json")
+	raw, err := json.Marshal(full)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, raw, 0o600))
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-page", path}, &stdout, &stderr))
+	text := stdout.String()
+	require.Contains(t, text, "Commit 0123456789ab,")
+	require.Contains(t, text, "| 5123 cycles/s, p99 0.0 ms | 5,000 cycles/s | 0.2–0.5 |")
+	require.Contains(t, text, "93 MB")
+	require.Contains(t, text, "| deposit |  | 1 | 77 | 88 (fund) |")
+	require.NotContains(t, text, unmeasured)
+	for _, l := range pageLines() {
+		require.NotEmpty(t, l.limits)
+		require.Contains(t, text, "| "+l.figure+" |")
+	}
+	require.Equal(t, len(pageLines()), strings.Count(page(Report{}), unmeasured))
+
+	require.NoError(t, os.WriteFile(path, []byte(`{"schema": 1}`), 0o600))
+	require.ErrorContains(t, run(t.Context(), []string{"-page", path}, &stdout, &stderr), "schema 1")
 }
