@@ -45,8 +45,11 @@ type Config struct {
 	Flows   []flow.Flow
 	Start   chains.Cursor // where a chain never read before begins
 	Journal Journal
-	Tick    time.Duration // time between two looks at the head
-	Log     *slog.Logger
+	// Tick is the time between two looks at the head. Once the chain's pace is
+	// known the next head is looked for around the time it is due instead, a fifth
+	// of a tick apart.
+	Tick time.Duration
+	Log  *slog.Logger
 	// Ingested is told how many jobs and facts went in, and up to which block.
 	Ingested func(jobs, facts int, last chains.Block)
 	// Head is told every final head seen.
@@ -56,7 +59,10 @@ type Config struct {
 }
 
 // Watcher reads one chain.
-type Watcher struct{ cfg Config }
+type Watcher struct {
+	cfg  Config
+	pace pace
+}
 
 // New checks the configuration.
 func New(cfg Config) (*Watcher, error) {
@@ -76,7 +82,7 @@ func New(cfg Config) (*Watcher, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("watcher %s: %w", cfg.Chain, err)
 	}
-	return &Watcher{cfg: cfg}, nil
+	return &Watcher{cfg: cfg, pace: pace{tick: cfg.Tick}}, nil
 }
 
 // Run reads until ctx ends. Errors are logged once each and retried with
@@ -109,6 +115,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			pause = 0
 		default:
 			wait.Reset()
+			pause = w.pace.pause(time.Now())
 		}
 		select {
 		case <-ctx.Done():
@@ -139,6 +146,7 @@ func (w *Watcher) step(ctx context.Context) (progress bool, err error) {
 		}
 		return false, err
 	}
+	w.pace.saw(head.Number, time.Now())
 	if w.cfg.Head != nil {
 		w.cfg.Head(head)
 	}
