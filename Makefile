@@ -36,7 +36,7 @@ lint: setup ## format, vet, staticcheck, forge fmt and lint
 	cd contracts && $(FORGE) fmt --check
 	@cd contracts && out=$$($(FORGE) lint 2>&1) || { echo "$$out"; exit 1; }; echo "$$out"; ! grep -qE '^(error|warning|note)\[' <<<"$$out"
 
-bench: setup ## rates, latencies and gas as JSON, also in bench/; BENCH=-short takes under two minutes
+bench: setup ## rates, latencies, gas and memory as JSON, also in bench/; BENCH=-short measures less, BENCH='-only queue' one part
 	@go run ./test/bench -out bench/bench.json $(BENCH)
 
 contracts: setup ## compile the contracts and run their tests

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -317,11 +318,12 @@ func TestLoadedTransfersHaveTheShapeThatTheRealPathLeaves(t *testing.T) {
 		require.Contains(t, said, part)
 	}
 	const n = 1200
-	require.NoError(t, p.load(ctx, db, n, func(string, ...any) {}))
+	require.NoError(t, p.load(ctx, db, rdb, "causeway", n, func(string, ...any) {}))
 	stats, err := db.Stats(ctx)
 	require.NoError(t, err)
 	require.Zero(t, stats.Pending)
 	total := 0
+	require.Greater(t, stats.Journal, int64(n), "lines for people too")
 	for _, c := range stats.Counts {
 		require.Equal(t, tokens.Done, c.Status)
 		total += c.N
@@ -330,6 +332,25 @@ func TestLoadedTransfersHaveTheShapeThatTheRealPathLeaves(t *testing.T) {
 	repairs, err := db.Audit(ctx)
 	require.NoError(t, err)
 	require.Zero(t, repairs, "a journal that the audit finds whole")
+
+	// A copied row says of its transfer what a script would have.
+	made, facts := p.copies(lowest+n, 1)
+	_, _, err = db.Backfill(ctx, "root", made, facts)
+	require.NoError(t, err)
+	copied, _ := p.copies(lowest+n-1, 1)
+	for i := range made {
+		a, ok1, err1 := db.Get(ctx, made[i].Transfer.ID)
+		b, ok2, err2 := db.Get(ctx, copied[i].Transfer.ID)
+		require.NoError(t, errors.Join(err1, err2))
+		require.True(t, ok1 && ok2)
+		require.Equal(t, made[i].Transfer, a.Transfer)
+		require.Equal(t, copied[i].Transfer, b.Transfer)
+		if made[i].Transfer.Hidden {
+			require.Equal(t, b.Seq+1, a.Seq, "the message's place in its lane")
+		}
+		a.Transfer, a.CreatedAt, a.UpdatedAt, a.NotBefore, a.Seq, a.History[0].Tx = b.Transfer, b.CreatedAt, b.UpdatedAt, b.NotBefore, b.Seq, b.History[0].Tx
+		require.Equal(t, b, a)
+	}
 
 	// One of another shape is noticed: here a recipient who is the sender too.
 	other := p
@@ -404,4 +425,25 @@ func TestThePageHasEveryFigureOfADocumentAndSaysWhatIsNotMeasured(t *testing.T) 
 
 	require.NoError(t, os.WriteFile(path, []byte(`{"schema": 1}`), 0o600))
 	require.ErrorContains(t, run(t.Context(), []string{"-page", path}, &stdout, &stderr), "schema 1")
+}
+
+// The README's page is that of some run; its rows, aims and limits are this
+// program's.
+func TestTheReadmesPageIsOneThatThisProgramPrints(t *testing.T) {
+	raw, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(raw), "<!-- bench -->\n")
+	require.True(t, ok)
+	text, _, ok := strings.Cut(rest, "<!-- /bench -->")
+	require.True(t, ok)
+	require.Regexp(t, `^Commit [0-9a-f]{12}( with changes)?, \d{4}-\d\d-\d\d, a (full|short) run of \d+ minutes: .+, \d+ cores, `, text)
+	rows := map[string]string{}
+	for row := range strings.Lines(text) {
+		if cells := strings.Split(row, " | "); len(cells) == 5 {
+			rows[strings.TrimPrefix(cells[0], "| ")] = cells[2] + " | " + strings.TrimSuffix(strings.TrimSpace(cells[4]), " |")
+		}
+	}
+	for _, l := range pageLines() {
+		require.Equal(t, l.aim+" | "+l.limits, rows[l.figure], "the page is old: go run ./test/bench -page bench/bench.json, row %s", l.figure)
+	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -41,8 +40,8 @@ type History struct {
 }
 
 const historyConditions = "the shared devnet's journal with %d more transfers in it, all done: deposits of USDC, each with its message of the relayer's own, so two entries each, " +
-	"of a subnet that the relayer no longer serves; put in by the store's own scripts, facts and transfers of %d at a time, while the relayer is stopped; then the relayer is started, " +
-	"left alone for %s and watched through /proc"
+	"of a subnet that the relayer no longer serves; %d were made by the store's own scripts and compared with one of the real path, the rest are copies of one of those, row by row, " +
+	"under other ids, hashes, addresses and numbers; the relayer is stopped meanwhile, then started, left alone for %s and watched through /proc"
 
 const (
 	loadBatch = 500
@@ -51,7 +50,7 @@ const (
 
 func measureHistory(ctx context.Context, r *rig, s size) (*History, error) {
 	h := &History{
-		Conditions: fmt.Sprintf(historyConditions, s.finished, loadBatch, s.idle), Finished: s.finished,
+		Conditions: fmt.Sprintf(historyConditions, s.finished, compared, s.idle), Finished: s.finished,
 		Seconds: s.idle.Seconds(), Load: [2]float64{load()},
 	}
 	if err := r.settle(ctx, time.Minute); err != nil {
@@ -80,7 +79,7 @@ func measureHistory(ctx context.Context, r *rig, s size) (*History, error) {
 	}
 	r.say("history: putting %d finished transfers into the journal", s.finished)
 	began := time.Now()
-	if err := p.load(ctx, r.db, s.finished, r.say); err != nil {
+	if err := p.load(ctx, r.db, rdb, "causeway", s.finished, r.say); err != nil {
 		return nil, err
 	}
 	h.LoadSeconds = round(time.Since(began).Seconds(), 1)
@@ -174,48 +173,24 @@ func (p pattern) copies(from, n int) (jobs []store.NewJob, facts []store.Fact) {
 		jobs = append(jobs, watch.Plan(p.depositF, d), watch.Plan(p.messageF, m))
 		facts = append(facts, store.Fact{
 			Key: string(p.messageF.Steps[0].Key(m)), Outcome: store.OK, Chain: p.end.Chain, Height: p.end.Height,
-			BlockHash: crypto.Keccak256Hash([]byte("block"), seed[:7]), Tx: effect, At: p.end.At, LogIndex: uint(i % 200),
+			BlockHash: crypto.Keccak256Hash([]byte("block")), Tx: effect, At: p.end.At,
 		})
 	}
 	return jobs, facts
 }
 
-// load puts n of them into the journal.
-func (p pattern) load(ctx context.Context, db *store.DB, n int, say progress) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(loaders)
-	told := time.Now()
-	for from := compared; from < n; from += loadBatch {
-		if time.Since(told) > 30*time.Second {
-			told = time.Now()
-			say("history: %d of %d are in", from, n)
-		}
-		g.Go(func() error {
-			jobs, facts := p.copies(from, min(loadBatch, n-from))
-			created, _, err := db.Backfill(ctx, flow.Root, jobs, facts)
-			if err == nil && created != len(jobs) {
-				err = fmt.Errorf("[BUG] %d of %d transfers were new", created, len(jobs))
-			}
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("fill the journal: %w", err)
-	}
-	return nil
-}
-
-// compared is how many copies go in first, to be compared with the pattern.
+// compared is how many copies the scripts make, to be compared with the pattern.
 const compared = 4
 
-// compare puts a few copies in and says what the journal keeps of one, if that
-// is of the same shape as what it keeps of the pattern; else it fails.
+// compare makes a few copies by the store's scripts and says what the journal
+// keeps of one, if that is of the same shape as what it keeps of the pattern;
+// else it fails.
 func (p pattern) compare(ctx context.Context, db *store.DB, rdb *redis.Client, namespace string) (string, error) {
-	jobs, facts := p.copies(0, compared)
+	jobs, facts := p.copies(lowest, compared)
 	if _, _, err := db.Backfill(ctx, flow.Root, jobs, facts); err != nil {
 		return "", fmt.Errorf("put copies in: %w", err)
 	}
-	var said string
+	var said []string
 	for i, of := range []common.Hash{p.deposit.ID, p.message.ID} {
 		want, err := shapeOf(ctx, rdb, namespace, of)
 		if err != nil {
@@ -225,64 +200,281 @@ func (p pattern) compare(ctx context.Context, db *store.DB, rdb *redis.Client, n
 			return "", fmt.Errorf("[BUG] the journal keeps nothing of %s", of)
 		}
 		for k := i; k < len(jobs); k += 2 {
-			got, err := shapeOf(ctx, rdb, namespace, jobs[k].Transfer.ID)
-			if err != nil {
+			if err := sameShape(ctx, rdb, namespace, jobs[k].Transfer.ID, want); err != nil {
 				return "", err
 			}
-			if got != want {
-				return "", fmt.Errorf("a copy of %s is of another shape:\n%s\nnot\n%s", of, got, want)
+		}
+		said = append(said, []string{"deposit: ", "message: "}[i]+want)
+	}
+	return strings.Join(said, "; "), nil
+}
+
+func sameShape(ctx context.Context, rdb *redis.Client, namespace string, id common.Hash, want string) error {
+	got, err := shapeOf(ctx, rdb, namespace, id)
+	if err == nil && got != want {
+		err = fmt.Errorf("%s is of another shape:\n%s\nnot\n%s", id, got, want)
+	}
+	return err
+}
+
+// lowest is the number of the first copy: all have nine digits, so that one
+// number takes another's place in any text without moving what follows.
+const lowest = 100_000_000
+
+// load puts n of them into the journal, those of compare among them: rows of one
+// of those under other names. The scripts take half a millisecond for a transfer,
+// and a million would take ten minutes.
+func (p pattern) load(ctx context.Context, db *store.DB, rdb *redis.Client, namespace string, n int, say progress) error {
+	rows, err := p.rowsOf(ctx, rdb, namespace)
+	if err != nil {
+		return err
+	}
+	g, inside := errgroup.WithContext(ctx)
+	g.SetLimit(loaders)
+	told := time.Now()
+	for from := compared; from < n; from += loadBatch {
+		if time.Since(told) > 30*time.Second {
+			told = time.Now()
+			say("history: %d of %d are in", from, n)
+		}
+		g.Go(func() error { return p.write(inside, rdb, rows, lowest+from, min(loadBatch, n-from)) })
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("fill the journal: %w", err)
+	}
+	// The last copy is as good as the first.
+	first, _ := p.copies(lowest, 1)
+	last, _ := p.copies(lowest+n-1, 1)
+	for i := range first {
+		want, err := shapeOf(ctx, rdb, namespace, first[i].Transfer.ID)
+		if err != nil {
+			return err
+		}
+		if err := sameShape(ctx, rdb, namespace, last[i].Transfer.ID, want); err != nil {
+			return err
+		}
+		if j, ok, err := db.Get(ctx, last[i].Transfer.ID); err != nil || !ok || !plain(j) || j.Transfer.Nonce != uint64(lowest+n-1) {
+			return fmt.Errorf("[BUG] the last copy reads as %+v: %w", j, err)
+		}
+	}
+	return nil
+}
+
+// rows are all that the journal keeps of the first copy, by key.
+type rows struct {
+	hashes  map[string][][2]form // field and value
+	sets    map[string][]form
+	stream  string
+	entries [][]form
+}
+
+// form is a text with places for the names of a copy: text, name, text, …
+type form struct {
+	text  []string // one more than names
+	names []int
+}
+
+// formFor finds the names in a text.
+func formFor(text string, names []string) (f form) {
+	for {
+		at, which := -1, 0
+		for k, name := range names {
+			if i := strings.Index(text, name); i >= 0 && (at < 0 || i < at) {
+				at, which = i, k
 			}
 		}
-		said += cmp.Or(map[int]string{0: "deposit: "}[i], "; message: ") + want
+		if at < 0 {
+			f.text = append(f.text, text)
+			return f
+		}
+		f.text, f.names = append(f.text, text[:at]), append(f.names, which)
+		text = text[at+len(names[which]):]
 	}
-	return said, nil
+}
+
+// with puts another copy's names in.
+func (f form) with(names []string) string {
+	var b strings.Builder
+	for i, text := range f.text {
+		b.WriteString(text)
+		if i < len(f.names) {
+			b.WriteString(names[f.names[i]])
+		}
+	}
+	return b.String()
+}
+
+// rowsOf reads them. A fact is kept under its own key.
+func (p pattern) rowsOf(ctx context.Context, rdb *redis.Client, namespace string) (rows, error) {
+	out := rows{hashes: map[string][][2]form{}, sets: map[string][]form{}, stream: "{" + namespace + "}:journal"}
+	jobs, facts := p.copies(lowest, 1)
+	names := p.names(lowest)
+	keep := func(key string, found []string) {
+		for _, row := range found {
+			out.sets[key] = append(out.sets[key], formFor(row, names))
+		}
+	}
+	fields := []string{jobs[0].Transfer.ID.Hex(), jobs[1].Transfer.ID.Hex(), facts[0].Key}
+	err := eachKey(ctx, rdb, namespace, func(key, kind string) error {
+		switch kind {
+		case "hash":
+			for _, f := range fields {
+				value, err := rdb.HGet(ctx, key, f).Result()
+				if errors.Is(err, redis.Nil) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				out.hashes[key] = append(out.hashes[key], [2]form{formFor(f, names), formFor(value, names)})
+			}
+		case "zset":
+			for _, f := range fields[:2] {
+				found, err := rowsWith(ctx, rdb, key, f)
+				if err != nil {
+					return err
+				}
+				keep(key, found)
+			}
+			// The evidence of a fact names its key, and no transfer.
+			found, err := rowsWith(ctx, rdb, key, facts[0].Key+"\n")
+			if err != nil {
+				return err
+			}
+			keep(key, found)
+		}
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	entries, err := rdb.XRevRangeN(ctx, out.stream, "+", "-", 100).Result()
+	if err != nil {
+		return out, fmt.Errorf("read the stream: %w", err)
+	}
+	for _, e := range slices.Backward(entries) {
+		if id, _ := e.Values["id"].(string); slices.Contains(fields, id) {
+			var values []form
+			for _, k := range slices.Sorted(maps.Keys(e.Values)) {
+				values = append(values, formFor(k, names), formFor(fmt.Sprint(e.Values[k]), names))
+			}
+			out.entries = append(out.entries, values)
+		}
+	}
+	return out, nil
+}
+
+// write puts copies of the rows in.
+func (p pattern) write(ctx context.Context, rdb *redis.Client, r rows, from, n int) error {
+	hashes, sets := map[string][]any{}, map[string][]redis.Z{}
+	var entries []*redis.XAddArgs
+	for i := from; i < from+n; i++ {
+		names := p.names(i)
+		for key, fields := range r.hashes {
+			for _, f := range fields {
+				hashes[key] = append(hashes[key], f[0].with(names), f[1].with(names))
+			}
+		}
+		for key, members := range r.sets {
+			for _, m := range members {
+				sets[key] = append(sets[key], redis.Z{Member: m.with(names)})
+			}
+		}
+		for _, values := range r.entries {
+			copied := make([]string, len(values))
+			for k, v := range values {
+				copied[k] = v.with(names)
+			}
+			entries = append(entries, &redis.XAddArgs{Stream: r.stream, Values: copied})
+		}
+	}
+	_, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for key, values := range hashes {
+			pipe.HSet(ctx, key, values...)
+		}
+		for key, members := range sets {
+			pipe.ZAdd(ctx, key, members...)
+		}
+		for _, e := range entries {
+			pipe.XAdd(ctx, e)
+		}
+		return nil
+	})
+	return err
+}
+
+// names are what tells a copy from another one: ids, hashes, the recipient and
+// the number, in one order for all.
+func (p pattern) names(i int) []string {
+	jobs, facts := p.copies(i, 1)
+	d := jobs[0].Transfer
+	return []string{
+		d.ID.Hex(), jobs[1].Transfer.ID.Hex(), d.Ref.Hex(), d.Origin.Tx.Hex(), facts[0].Tx.Hex(), strings.ToLower(d.Recipient.Hex()), fmt.Sprint(i),
+	}
 }
 
 // shapeOf describes everything the journal keeps under a transfer's id: of hashes
 // the form of the JSON, of ordered sets how many rows of which kind. The stream
 // for people and the replies of operations are left out: they age by themselves.
 func shapeOf(ctx context.Context, rdb *redis.Client, namespace string, id common.Hash) (string, error) {
-	prefix := "{" + namespace + "}:"
-	names, err := rdb.Keys(ctx, prefix+"*").Result()
-	if err != nil {
-		return "", fmt.Errorf("list keys: %w", err)
-	}
 	var out []string
-	for _, key := range slices.Sorted(slices.Values(names)) {
-		kind, err := rdb.Type(ctx, key).Result()
-		if err != nil {
-			return "", fmt.Errorf("look at %s: %w", key, err)
-		}
-		name := strings.TrimPrefix(key, prefix)
+	err := eachKey(ctx, rdb, namespace, func(key, kind string) error {
+		_, name, _ := strings.Cut(key, ":")
 		switch kind {
 		case "hash":
 			value, err := rdb.HGet(ctx, key, id.Hex()).Result()
 			if errors.Is(err, redis.Nil) {
-				continue
+				return nil
 			}
 			if err != nil {
-				return "", fmt.Errorf("look at %s: %w", key, err)
+				return err
 			}
 			out = append(out, name+" "+formsOf(value))
 		case "zset":
-			rows := map[string]int{}
-			for it := rdb.ZScan(ctx, key, 0, "*"+id.Hex()+"*", 10_000).Iterator(); ; {
-				if !it.Next(ctx) {
-					if err := it.Err(); err != nil {
-						return "", fmt.Errorf("look at %s: %w", key, err)
-					}
-					break
-				}
-				row := it.Val()
-				it.Next(ctx) // its score
-				rows[kindOf(row)]++
+			found, err := rowsWith(ctx, rdb, key, id.Hex())
+			if err != nil {
+				return err
 			}
-			for _, k := range slices.Sorted(maps.Keys(rows)) {
-				out = append(out, fmt.Sprintf("%s %s×%d", name, k, rows[k]))
+			kinds := map[string]int{}
+			for _, row := range found {
+				kinds[kindOf(row)]++
+			}
+			for _, k := range slices.Sorted(maps.Keys(kinds)) {
+				out = append(out, fmt.Sprintf("%s %s×%d", name, k, kinds[k]))
 			}
 		}
+		return nil
+	})
+	return strings.Join(out, ", "), err
+}
+
+// eachKey visits the keys of a namespace in order.
+func eachKey(ctx context.Context, rdb *redis.Client, namespace string, visit func(key, kind string) error) error {
+	names, err := rdb.Keys(ctx, "{"+namespace+"}:*").Result()
+	if err != nil {
+		return fmt.Errorf("list keys: %w", err)
 	}
-	return strings.Join(out, ", "), nil
+	for _, key := range slices.Sorted(slices.Values(names)) {
+		kind, err := rdb.Type(ctx, key).Result()
+		if err == nil {
+			err = visit(key, kind)
+		}
+		if err != nil {
+			return fmt.Errorf("look at %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// rowsWith are the members of an ordered set that contain a text. In a big one
+// the search takes as long as Redis takes to walk it.
+func rowsWith(ctx context.Context, rdb *redis.Client, key, text string) (out []string, err error) {
+	it := rdb.ZScan(ctx, key, 0, "*"+text+"*", 10_000).Iterator()
+	for it.Next(ctx) {
+		out = append(out, it.Val())
+		it.Next(ctx) // its score
+	}
+	return out, it.Err()
 }
 
 // kindOf is the first field of a row, and how many follow.
