@@ -41,7 +41,7 @@ type History struct {
 
 const historyConditions = "the shared devnet's journal with %d more transfers in it, all done: deposits of USDC, each with its message of the relayer's own, so two entries each, " +
 	"of a subnet that the relayer no longer serves; %d were made by the store's own scripts and compared with one of the real path, the rest are copies of one of those, row by row, " +
-	"under other ids, hashes, addresses and numbers; the relayer is stopped meanwhile, then started, left alone for %s and watched through /proc"
+	"under other ids, hashes, addresses and numbers; the relayer is stopped meanwhile, then started, left alone for %s and watched through /proc; the chains know nothing of these transfers, so the audit keeps no books of them"
 
 const (
 	loadBatch = 500

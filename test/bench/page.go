@@ -103,7 +103,7 @@ func pageLines() []line {
 			return fmt.Sprintf("%d in %.1f s, the first after %.1f s", c.Signed, c.Seconds, c.FirstSeconds), c.Load, true
 		}},
 		{"catching up, root", "10,000 blocks/s", limitCatchup, caughtLine(func(c *Catchup) Caught { return c.Root })},
-		{"catching up, subnet", "10,000 blocks/s", "the journal's write of a checkpoint each 10 blocks", caughtLine(func(c *Catchup) Caught { return c.Subnet })},
+		{"catching up, subnet", "10,000 blocks/s", limitSubnetCatch, caughtLine(func(c *Catchup) Caught { return c.Subnet })},
 		{"idle relayer, CPU", "2 % of a core", limitIdle, func(r Report) (string, [2]float64, bool) {
 			if r.Idle == nil {
 				return "", [2]float64{}, false
@@ -122,7 +122,7 @@ func pageLines() []line {
 			}
 			return fmt.Sprintf("%s over %d finished transfers, %.1f %% of a core", megabytes(r.History.Relayer), r.History.Finished, r.History.Relayer.CPUPercent), r.History.Load, true
 		}},
-		{"Redis per finished transfer", "", "nothing is forgotten for 30 days; a finished transfer keeps its plan, its ledger and its rows of the index", func(r Report) (string, [2]float64, bool) {
+		{"Redis per finished transfer", "", limitRedisEach, func(r Report) (string, [2]float64, bool) {
 			switch {
 			case r.History != nil && r.Backlog != nil:
 				return fmt.Sprintf("%d bytes (%d with the transactions that carried it)", r.History.RedisEach, r.Backlog.MemoryEach), r.History.Load, true
@@ -143,18 +143,23 @@ func pageLines() []line {
 
 // What limits a figure, and what would lift it.
 const (
-	limitQueue = "Redis runs scripts on one core, three of them a cycle, and each fsync is shared by all that wait for it; more transfers a script lift it " +
-		"(the watchers bring up to 256), a second namespace on a second Redis doubles it"
-	limitDeposits = "a block of the subnet holds what its gas allows, and a transaction leaves once its gas limit no longer fits into what is left of a block; " +
-		"a higher block gas limit lifts it"
-	limitWithdrawals = "a transaction of 50 executions is undecided until its block is final, and only so many of an account may be; a second account or a shorter finality lifts it"
-	limitBroadcast   = "the head is asked for every 250 ms, so half of that on average, and what comes late waits for the lane's next look"
-	limitCheckpoints = "at most three quarters of the account's undecided transactions are checkpoints, and each is undecided until its block is final; `fees.max_pending` lifts it"
-	limitCatchup     = "the node's answers to `eth_getLogs` over 2,000 blocks without an index"
-	limitIdle        = "asking both chains for their heads and the journal for work several times a second; a longer `tick` and `idle` lower it"
-	limitMemory      = "the Go runtime's and the libraries' own, and the books of the audit, which keep a few bytes of each message"
-	limitHistory     = "nothing of a finished transfer is held in memory; the journal's own check walks it in pages"
-	limitNode        = "60 M gas hold 2,857 transfers; each is checked in the pool, executed when the block is built and again when it is committed, in one process of one validator"
+	limitQueue = "Redis runs scripts on one core, three of them a cycle, and all that wait share an fsync; more transfers a script lift it " +
+		"(watchers bring up to 256), or a second namespace on a second Redis"
+	limitDeposits = "a block's gas, of which up to a third stays free: a transaction of 100 messages asks for 20 M and enters only where that much is left, whatever it uses. " +
+		"A limit nearer to what the first one used, or a higher block gas limit, lifts it; with few cores it is the CPU that all processes share"
+	limitWithdrawals = "transactions of 50 executions, each undecided until its block is final, three quarters of `fees.max_pending` at once; then a block's gas. A second account, " +
+		"a shorter finality or a higher block gas limit lifts it"
+	limitBroadcast = "a message's lane looks every 300 ms whether its statement is there, which alone is 150 on average, and an answer is a simulation, a signature and three fsyncs; " +
+		"waking a lane at each new head would lift it"
+	limitCheckpoints = "three quarters of `fees.max_pending` at once, each undecided until its block is final, which takes three blocks of a second; more of them, or a shorter finality, lift it"
+	limitCatchup     = "the node's answers to `eth_getLogs` over 2,000 blocks and the journal's fsyncs, one range after another; asking for the next range meanwhile would lift it"
+	limitSubnetCatch = "the same, and a checkpoint to journal in every 10th block"
+	limitIdle        = "a head is looked for two or three times a block on each side, an empty checkpoint's signatures every 300 ms until they are there; a longer checkpoint period lowers it"
+	limitMemory      = "the Go runtime and its libraries, and the audit's books: 1.6 kB for each transfer that the chains know, for ever; folding what is settled into sums would lift it"
+	limitHistory     = "nothing of the journal is held in memory, and its own check walks it in pages at a fiftieth of the time; these transfers are in the journal alone, so the audit's books of them " +
+		"(1.6 kB each, see above: 1.6 GB for a million) are not in the figure"
+	limitRedisEach = "what has ended is kept whole for 30 days at least: transfer, plan, ledger, rows of the index; a plan kept once per flow instead of once per transfer would save a tenth"
+	limitNode      = "60 M gas hold 2,857 transfers; each is checked by the pool, executed to build its block and again to commit it, by one process on the cores it shares"
 )
 
 func queueLine(workers, batch int) func(Report) (string, [2]float64, bool) {
