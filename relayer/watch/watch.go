@@ -100,7 +100,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			w.cfg.Failed(err)
 		}
 
-		pause := w.cfg.Tick
+		var pause time.Duration
 		switch {
 		case errors.Is(err, store.ErrCursor):
 			// Another instance was quicker: what it wrote is what we would have
@@ -112,7 +112,6 @@ func (w *Watcher) Run(ctx context.Context) error {
 			pause = wait.NextBackOff()
 		case progress:
 			wait.Reset()
-			pause = 0
 		default:
 			wait.Reset()
 			pause = w.pace.pause(time.Now())
