@@ -266,7 +266,7 @@ func (l *long) confirm(ctx context.Context, db *store.DB, name string, c *Caught
 		}
 	}
 	c.EventBlocks = len(seen)
-	trail, err := db.Trail(ctx, name, head.Number)
+	trail, err := db.Trail(ctx, name, 0, head.Number)
 	if err != nil {
 		return err
 	}
