@@ -161,7 +161,10 @@ library Envelopes {
             bad := or(bad, xor(calldataload(add(e, 0xc0)), sub(at, e)))
             length := calldataload(at)
             at := add(at, and(add(length, 0x3f), not(0x1f)))
-            bad := or(bad, or(shr(16, length), gt(at, calldatasize())))
+            // It ends within the calldata, and begins there: offsets in calldata may
+            // lead to before its start, where words read as zeros and those behind
+            // them as they are, but where a copy is all zeros.
+            bad := or(bad, or(shr(16, length), or(gt(at, calldatasize()), gt(e, at))))
             if and(length, 0x1f) {
                 bad := or(bad, shl(shl(3, and(length, 0x1f)), calldataload(sub(at, 0x20))))
             }
