@@ -154,6 +154,8 @@ type OutboxParams struct {
 	Subnet          SubnetID
 	RootNetwork     SubnetID
 	RootChainId     *big.Int
+	RootGateway     common.Address
+	Controller      common.Address
 	FastWithdrawals common.Address
 	RootFlt         common.Address
 	RootUsdc        common.Address

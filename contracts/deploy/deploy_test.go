@@ -137,6 +137,18 @@ func TestADeploymentEndsWithTwoSidesThatAgree(t *testing.T) {
 		limits := view(b, deploy.OutboxAddress, ob.PackLimits(token), ob.UnpackLimits)
 		require.Equal(t, want, [2]*big.Int{limits.Min, limits.Max})
 	}
+
+	// It knows by name whom the root would not pay.
+	for _, to := range []common.Address{set.Gateway, set.Controller, set.FastWithdrawals, set.Flt, set.Usdc, set.Actor} {
+		call := ob.PackWithdraw(bindings.WithdrawalRequest{
+			Token: set.Usdc, Amount: big.NewInt(1), Recipient: to, FallbackRecipient: common.Address{3}, MinOut: new(big.Int),
+		})
+		raw, _, err := runtime.Call(deploy.OutboxAddress, call, &runtime.Config{State: b.state.Copy(), ChainConfig: gen.Config, BlockNumber: common.Big1, GasLimit: 10_000_000})
+		require.Error(t, err)
+		refused, err := ob.UnpackError(raw)
+		require.NoError(t, err)
+		require.Equal(t, &bindings.WithdrawalOutboxInvalidRecipient{Recipient: to}, refused)
+	}
 }
 
 func TestTheSameInputsGiveTheSameGenesisAndTheFileKeepsThem(t *testing.T) {

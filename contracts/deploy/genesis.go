@@ -46,6 +46,8 @@ type outboxParams struct {
 	Subnet          ipc.SubnetID
 	RootNetwork     ipc.SubnetID
 	RootChainId     *big.Int
+	RootGateway     common.Address
+	Controller      common.Address
 	FastWithdrawals common.Address
 	RootFlt         common.Address
 	RootUsdc        common.Address
@@ -138,6 +140,8 @@ func subnetContracts(p GenesisParams, gen *core.Genesis) (types.GenesisAlloc, er
 		Subnet:          p.Root.Subnet(),
 		RootNetwork:     p.Root.Network(),
 		RootChainId:     new(big.Int).SetUint64(uint64(p.Root.ChainID)),
+		RootGateway:     p.Root.Gateway,
+		Controller:      p.Root.Controller,
 		FastWithdrawals: p.Root.FastWithdrawals,
 		RootFlt:         p.Root.Flt,
 		RootUsdc:        p.Root.Usdc,

@@ -26,6 +26,8 @@ struct OutboxParams {
     SubnetID subnet; // its own id
     SubnetID rootNetwork;
     uint256 rootChainId;
+    address rootGateway;
+    address controller; // the escrow of USDC on the root
     address fastWithdrawals;
     address rootFlt;
     address rootUsdc;
@@ -62,6 +64,8 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
     uint64 private immutable ROOT;
     address private immutable ACTOR;
     uint256 private immutable ROOT_CHAIN_ID;
+    address private immutable ROOT_GATEWAY;
+    address private immutable CONTROLLER;
     address private immutable ROOT_FLT;
     address private immutable ROOT_USDC;
     address private immutable REPLICA;
@@ -87,7 +91,8 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
 
     constructor(OutboxParams memory p) PeerLink(p.gateway, p.rootNetwork, p.fastWithdrawals) {
         bool complete = p.rootFlt != address(0) && p.rootUsdc != address(0) && p.replica != address(0)
-            && p.rootFlt != p.rootUsdc && p.rootChainId != 0;
+            && p.rootFlt != p.rootUsdc && p.rootChainId != 0 && p.rootGateway != address(0)
+            && p.controller != address(0);
         bool ordered = p.fltMin > 0 && p.fltMin <= p.fltMax && p.fltMax <= type(uint128).max && p.usdcMin > 0
             && p.usdcMin <= p.usdcMax;
         if (!complete || !ordered) revert InvalidConfiguration();
@@ -98,6 +103,8 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
         ROOT = p.subnet.root;
         ACTOR = p.subnet.route[0];
         ROOT_CHAIN_ID = p.rootChainId;
+        ROOT_GATEWAY = p.rootGateway;
+        CONTROLLER = p.controller;
         ROOT_FLT = p.rootFlt;
         ROOT_USDC = p.rootUsdc;
         REPLICA = p.replica;
@@ -280,9 +287,10 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
         if (r.maxFeeBps > MAX_BPS) revert InvalidMaxFee(r.maxFeeBps);
     }
 
-    /// @dev Refused at the sender: what could not be paid on the root anyway.
+    /// @dev Refused at the sender (PROTOCOL 16): all that FastWithdrawals would not
+    /// pay, and contracts of ours on either side that could not spend it.
     function _isRefused(address to) private view returns (bool) {
-        return Fvm.isForbidden(to) || to == PEER || to == ROOT_FLT || to == ROOT_USDC || to == address(this)
-            || to == REPLICA || to == GATEWAY;
+        return Fvm.isForbidden(to) || to == PEER || to == ROOT_GATEWAY || to == CONTROLLER || to == ROOT_FLT
+            || to == ROOT_USDC || to == ACTOR || to == address(this) || to == REPLICA || to == GATEWAY;
     }
 }

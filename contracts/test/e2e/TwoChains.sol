@@ -149,6 +149,8 @@ abstract contract TwoChains is Base {
             subnet: subnetId(),
             rootNetwork: rootId(),
             rootChainId: block.chainid,
+            rootGateway: address(gateway),
+            controller: address(controller),
             fastWithdrawals: address(fast),
             rootFlt: address(flt),
             rootUsdc: address(usdc),

@@ -106,6 +106,24 @@ contract RulesTest is World {
         }
     }
 
+    /// @dev Nobody withdraws to what FastWithdrawals would not pay: with such a
+    /// recipient and fallback a credit would be nobody's.
+    function test_rule16_whatTheRootRefusesIsRefusedAtTheSender() public {
+        address[6] memory bad =
+            [address(rootGateway), address(controller), address(fast), address(flt), address(usdc), ACTOR];
+        for (uint256 i = 0; i < bad.length; i++) {
+            WithdrawalRequest memory r = request(address(flt), 1 ether, bad[i]);
+            vm.prank(alice);
+            vm.expectRevert(abi.encodeWithSelector(WithdrawalOutbox.InvalidRecipient.selector, bad[i]));
+            outbox.withdraw{value: 1 ether + EXIT_FEE}(r);
+            r = request(address(flt), 1 ether, bob);
+            r.fallbackRecipient = bad[i];
+            vm.prank(alice);
+            vm.expectRevert(abi.encodeWithSelector(WithdrawalOutbox.InvalidRecipient.selector, bad[i]));
+            outbox.withdraw{value: 1 ether + EXIT_FEE}(r);
+        }
+    }
+
     /// @dev A failed deposit has one compensation, a failed withdrawal none.
     function test_rule25_exactlyOneCompensationPerMessage() public {
         IpcEnvelope memory d = sendDeposit(alice, bob, 5e6);

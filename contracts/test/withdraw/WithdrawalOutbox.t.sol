@@ -281,6 +281,14 @@ contract WithdrawalOutboxTest is World {
         vm.expectRevert(WithdrawalOutbox.InvalidConfiguration.selector);
         new WithdrawalOutbox(p);
         p = outboxParams();
+        p.rootGateway = address(0);
+        vm.expectRevert(WithdrawalOutbox.InvalidConfiguration.selector);
+        new WithdrawalOutbox(p);
+        p = outboxParams();
+        p.controller = address(0);
+        vm.expectRevert(WithdrawalOutbox.InvalidConfiguration.selector);
+        new WithdrawalOutbox(p);
+        p = outboxParams();
         p.fastWithdrawals = address(0);
         vm.expectRevert(PeerLink.InvalidPeer.selector);
         new WithdrawalOutbox(p);
@@ -358,6 +366,9 @@ contract WithdrawalOutboxTest is World {
         vm.assume(fallback_ != address(fast) && fallback_ != address(flt) && fallback_ != address(usdc));
         vm.assume(fallback_ != address(outbox) && fallback_ != address(replica));
         vm.assume(fallback_ != address(subnetGateway));
+        vm.assume(to != address(rootGateway) && to != address(controller) && to != ACTOR);
+        vm.assume(fallback_ != ACTOR);
+        vm.assume(fallback_ != address(rootGateway) && fallback_ != address(controller));
         WithdrawalRequest memory r = request(address(flt), amount, to);
         r.fallbackRecipient = fallback_;
         r.maxFeeBps = uint16(bound(fee, 0, 10_000));

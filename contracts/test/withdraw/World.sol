@@ -185,6 +185,8 @@ abstract contract World is Base {
             subnet: subnetId(),
             rootNetwork: rootId(),
             rootChainId: block.chainid,
+            rootGateway: address(rootGateway),
+            controller: address(controller),
             fastWithdrawals: address(fast),
             rootFlt: address(flt),
             rootUsdc: address(usdc),
