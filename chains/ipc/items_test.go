@@ -13,12 +13,17 @@ import (
 	"pgregory.net/rapid"
 )
 
+var finalityFields = []apitypes.Type{{Name: "signerConfig", Type: "uint64"}, {Name: "parentHeight", Type: "uint64"},
+	{Name: "parentHash", Type: "bytes32"}, {Name: "topDownNonce", Type: "uint64"}, {Name: "topDownHash", Type: "bytes32"},
+	{Name: "powerChangeNonce", Type: "uint64"}, {Name: "powerChangeHash", Type: "bytes32"}}
+
 func typed(d Domain, primary string, fields []apitypes.Type, message apitypes.TypedDataMessage) (common.Hash, error) {
 	data := apitypes.TypedData{
 		Types: apitypes.Types{
 			"EIP712Domain": {{Name: "name", Type: "string"}, {Name: "version", Type: "string"}, {Name: "chainId", Type: "uint256"},
 				{Name: "verifyingContract", Type: "address"}, {Name: "salt", Type: "bytes32"}},
-			primary: fields,
+			primary:          fields,
+			"ParentFinality": finalityFields,
 		},
 		PrimaryType: primary,
 		Domain: apitypes.TypedDataDomain{Name: "Causeway", Version: "1", ChainId: (*math.HexOrDecimal256)(new(big.Int).SetUint64(d.ChainID)),
@@ -37,14 +42,28 @@ func TestDigestsOfItemsAreTypedDataHashes(t *testing.T) {
 
 		p := ParentFinality{SignerConfig: u("a"), ParentHeight: u("b"), ParentHash: genHash().Draw(t, "c"), TopDownNonce: u("d"),
 			TopDownHash: genHash().Draw(t, "e"), PowerChangeNonce: u("f"), PowerChangeHash: genHash().Draw(t, "g")}
-		want, err := typed(d, "ParentFinality", []apitypes.Type{{Name: "signerConfig", Type: "uint64"}, {Name: "parentHeight", Type: "uint64"},
-			{Name: "parentHash", Type: "bytes32"}, {Name: "topDownNonce", Type: "uint64"}, {Name: "topDownHash", Type: "bytes32"},
-			{Name: "powerChangeNonce", Type: "uint64"}, {Name: "powerChangeHash", Type: "bytes32"}},
-			apitypes.TypedDataMessage{"signerConfig": num(p.SignerConfig), "parentHeight": num(p.ParentHeight), "parentHash": p.ParentHash[:],
-				"topDownNonce": num(p.TopDownNonce), "topDownHash": p.TopDownHash[:],
-				"powerChangeNonce": num(p.PowerChangeNonce), "powerChangeHash": p.PowerChangeHash[:]})
+		finality := apitypes.TypedDataMessage{"signerConfig": num(p.SignerConfig), "parentHeight": num(p.ParentHeight), "parentHash": p.ParentHash[:],
+			"topDownNonce": num(p.TopDownNonce), "topDownHash": p.TopDownHash[:],
+			"powerChangeNonce": num(p.PowerChangeNonce), "powerChangeHash": p.PowerChangeHash[:]}
+		want, err := typed(d, "ParentFinality", finalityFields, finality)
 		require.NoError(t, err)
 		require.Equal(t, want, p.Digest(d))
+
+		pr := ParentRecovery{Number: u("q"), Anchor: p}
+		want, err = typed(d, "ParentRecovery", []apitypes.Type{{Name: "number", Type: "uint64"}, {Name: "anchor", Type: "ParentFinality"}},
+			apitypes.TypedDataMessage{"number": num(pr.Number), "anchor": map[string]any(finality)})
+		require.NoError(t, err)
+		require.Equal(t, want, pr.Digest(d))
+
+		r := Recovery{Number: pr.Number, TopDownNonce: p.TopDownNonce, TopDownHash: p.TopDownHash, PowerChangeNonce: p.PowerChangeNonce, PowerChangeHash: p.PowerChangeHash}
+		want, err = typed(d, "Recovery", []apitypes.Type{{Name: "number", Type: "uint64"}, finalityFields[3], finalityFields[4], finalityFields[5], finalityFields[6]},
+			apitypes.TypedDataMessage{"number": num(r.Number), "topDownNonce": num(r.TopDownNonce), "topDownHash": r.TopDownHash[:],
+				"powerChangeNonce": num(r.PowerChangeNonce), "powerChangeHash": r.PowerChangeHash[:]})
+		require.NoError(t, err)
+		require.Equal(t, want, r.Digest(d))
+		want, err = typed(d, "RecoveryWithdrawal", []apitypes.Type{{Name: "number", Type: "uint64"}}, apitypes.TypedDataMessage{"number": num(r.Number)})
+		require.NoError(t, err)
+		require.Equal(t, want, r.WithdrawalDigest(d))
 
 		o := OutboxRoot{Height: u("h"), BlockHash: genHash().Draw(t, "i"), Time: u("j"), Outbox: genAddr().Draw(t, "k"), Count: u("l"),
 			Root: genHash().Draw(t, "m"), Price: genUint256().Draw(t, "n"), PriceRound: u("o"), SignerConfig: u("p")}

@@ -72,6 +72,7 @@ type IGatewayCounters struct {
 	CreditsPaid        *big.Int
 	Quarantined        *big.Int
 	QuarantineReleased *big.Int
+	Covered            *big.Int
 }
 
 // ILinkedTokenControllerCounters is an auto generated low-level Go binding around an user-defined struct.
@@ -177,6 +178,12 @@ type ParentFinality struct {
 	PowerChangeHash  [32]byte
 }
 
+// ParentRecovery is an auto generated low-level Go binding around an user-defined struct.
+type ParentRecovery struct {
+	Number uint64
+	Anchor ParentFinality
+}
+
 // PowerChange is an auto generated low-level Go binding around an user-defined struct.
 type PowerChange struct {
 	Op        uint8
@@ -188,6 +195,24 @@ type PowerChange struct {
 type PowerChangeRequest struct {
 	Change              PowerChange
 	ConfigurationNumber uint64
+}
+
+// Recoveries is an auto generated low-level Go binding around an user-defined struct.
+type Recoveries struct {
+	Last          uint64
+	ReadyAt       uint64
+	ExecutedBlock uint64
+	Pending       Recovery
+	Executed      Recovery
+}
+
+// Recovery is an auto generated low-level Go binding around an user-defined struct.
+type Recovery struct {
+	Number           uint64
+	TopDownNonce     uint64
+	TopDownHash      [32]byte
+	PowerChangeNonce uint64
+	PowerChangeHash  [32]byte
 }
 
 // Subnet is an auto generated low-level Go binding around an user-defined struct.

@@ -92,7 +92,7 @@ func deployBase(ctx context.Context, j *journal, deployer Signer, p RootParams, 
 	s := p.Settings
 	parts := []part{{stepGateway, &bindings.GatewayMetaData, []any{
 		set.Network(), new(big.Int).SetUint64(s.RootMessageGas), s.FltFundMin.Int(), s.FltFundMax.Int(),
-		new(big.Int).SetUint64(uint64(s.MaxSilence)),
+		new(big.Int).SetUint64(uint64(s.MaxSilence)), new(big.Int).SetUint64(uint64(s.RecoveryDelay)),
 	}, &set.Gateway}}
 	if p.Flt == (common.Address{}) {
 		parts = append(parts, part{stepFlt, &bindings.DevFltMetaData, []any{owner}, &set.Flt})

@@ -61,6 +61,9 @@ type Settings struct {
 	// MaxSilence closes deposits after that long without a checkpoint, whole
 	// seconds (PROTOCOL 27).
 	MaxSilence Seconds `json:"max_silence_seconds"`
+	// RecoveryDelay is how long a recovery waits on the root before anyone may
+	// execute it, whole seconds (PROTOCOL 10).
+	RecoveryDelay Seconds `json:"recovery_delay_seconds"`
 
 	MinActivationCollateral Units  `json:"min_activation_collateral"` // wei of the root's coin
 	MinValidators           uint64 `json:"min_validators"`
@@ -107,7 +110,7 @@ func Default() Settings {
 	return Settings{
 		RootMessageGas: 1_000_000, SubnetMessageGas: 500_000,
 		FltFundMin: pow(15), FltFundMax: pow(24),
-		MaxSilence:              3600,
+		MaxSilence: 3600, RecoveryDelay: 24 * 3600,
 		MinActivationCollateral: pow(18), MinValidators: 1,
 		CheckPeriod: 10, ActiveLimit: 100, Majority: 67, PowerScale: 3,
 		ExitFee: pow(16), DeliverReward: pow(15), MinRelease: pow(15), MaxMsgsPerPeriod: 20_000,
@@ -144,6 +147,7 @@ func (s Settings) Check() error {
 	ordered("USDC withdrawals", s.UsdcWithdrawMin, s.UsdcWithdrawMax)
 	must(s.UsdcMintCap.Sign() > 0, "USDC mint cap is 0")
 	must(s.MaxSilence >= 3600, "maximal silence is below one hour")
+	must(s.RecoveryDelay > 0, "recovery delay is 0")
 	must(s.MinActivationCollateral.Sign() > 0, "minimal collateral is 0")
 	must(s.MinValidators > 0 && s.MinValidators <= uint64(s.ActiveLimit), "minimal validators is 0 or above the active limit")
 	must(s.ActiveLimit > 0 && s.ActiveLimit <= maxActive, "active limit is not within 1 to 100")

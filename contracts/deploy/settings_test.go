@@ -31,6 +31,7 @@ func TestSettingsNameEveryComplaint(t *testing.T) {
 		"USDC withdrawals":    func(s *Settings) { s.UsdcWithdrawMin = Units{} },
 		"mint cap":            func(s *Settings) { s.UsdcMintCap = Units{} },
 		"silence":             func(s *Settings) { s.MaxSilence = 3599 },
+		"recovery delay":      func(s *Settings) { s.RecoveryDelay = 0 },
 		"collateral":          func(s *Settings) { s.MinActivationCollateral = Units{} },
 		"minimal validators":  func(s *Settings) { s.MinValidators = 101 },
 		"active limit":        func(s *Settings) { s.ActiveLimit = 101 },

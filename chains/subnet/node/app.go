@@ -13,7 +13,6 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/causeway-bridge/causeway/chains/crash"
-	"github.com/causeway-bridge/causeway/chains/ipc"
 )
 
 // app is the ABCI application. CometBFT calls its consensus methods one at a
@@ -264,11 +263,25 @@ func (a *app) header() *types.Header {
 	return a.evm.chain.GetHeader(s.Hash, s.Height)
 }
 
-// committedParent is what the gateway holds at the committed head.
-func (a *app) committedParent() (ipc.ParentFinality, error) {
+// committedParent is what the gateway holds of the parent at the committed head.
+func (a *app) committedParent() (held holding, err error) {
 	h := a.header()
 	if h == nil {
-		return ipc.ParentFinality{}, errors.New("header of the committed block is missing")
+		return held, errors.New("header of the committed block is missing")
 	}
-	return a.rules.pre.latest(h)
+	pre := a.rules.pre
+	if held.ParentFinality, err = pre.latest(h); err != nil {
+		return held, err
+	}
+	if held.Recovered, err = pre.recovered(h); err != nil {
+		return held, err
+	}
+	if held.Messages, err = pre.appliedMessages(h); err != nil {
+		return held, err
+	}
+	if held.Changes.Count, held.Changes.Hash, err = pre.appliedChanges(h); err != nil {
+		return held, err
+	}
+	held.Signed, err = a.highestSigned()
+	return held, err
 }

@@ -18,6 +18,8 @@ const (
 	keyFinality   = 'p' // parent height, digest → finalityRecord
 	keyStatement  = 'q' // parent height, digest → statement, once resolved
 	keyRoot       = 'o' // height → rootRecord
+	keyRecovery   = 'r' // recovery number, digest → recoveryRecord
+	keySigned     = 'h' // → highest parent height this node ever signed about, big-endian
 	keySet        = 'v' // configuration → ipc.ValidatorSet
 	keyBurnt      = 'b' // height → cumulative burnt wei, big-endian
 	keySignSeq    = 'g' // → sequence of the signing state at the last commit

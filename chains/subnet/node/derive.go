@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	digestsPerSigner = 4      // of one parent height, before a signer is ignored there
-	openRootsKept    = 4      // outbox roots a validator goes on signing
-	rootsKept        = 20_000 // heights whose outbox roots are kept
+	digestsPerSigner    = 4      // of one parent height, before a signer is ignored there
+	recoveriesPerSigner = 8      // that the gateway has not committed, likewise
+	openRootsKept       = 4      // outbox roots a validator goes on signing
+	rootsKept           = 20_000 // heights whose outbox roots are kept
 )
 
 // rules turns blocks into chainState. It holds no state of its own.
@@ -48,12 +49,16 @@ func (r *rules) start(genesis *types.Header) (*chainState, error) {
 	if err != nil {
 		return nil, err
 	}
+	recovered, err := r.pre.recovered(genesis)
+	if err != nil {
+		return nil, err
+	}
 	b := base{Parent: latest.ParentHeight, Nonce: latest.TopDownNonce, Number: latest.PowerChangeNonce}
 	now := topic{Config: config, Base: b}
 	return &chainState{
 		Hash: genesis.Hash(), Time: genesis.Time, Burnt: new(big.Int),
 		Sets: []setFrom{{From: 1}}, Reports: map[common.Address]report{},
-		Now: now, Asked: now, Latest: b, NextQuorum: r.g.Period,
+		Now: now, Asked: now, Latest: b, Recovered: recovered, NextQuorum: r.g.Period,
 	}, nil
 }
 
@@ -148,6 +153,8 @@ func (r *rules) poolItem(prev, s *chainState, item ipc.Item, d *draft) error {
 	switch item.Kind {
 	case ipc.ItemParentFinality:
 		return r.poolFinality(prev, s, item, d)
+	case ipc.ItemParentRecovery:
+		return r.poolRecovery(prev, s, item, d)
 	case ipc.ItemCheckpoint:
 		return poolFixed[checkpointRecord](r, s, numKey(keyCheckpoint, item.Key), item, d)
 	case ipc.ItemOutboxRoot:
@@ -160,6 +167,7 @@ type pooled interface{ signatures() *pool }
 
 func (c *checkpointRecord) signatures() *pool { return &c.pool }
 func (f *finalityRecord) signatures() *pool   { return &f.pool }
+func (p *recoveryRecord) signatures() *pool   { return &p.pool }
 func (o *rootRecord) signatures() *pool       { return &o.pool }
 
 // poolFixed adds a signature to a record whose digest the chain itself fixes.
@@ -222,20 +230,58 @@ func (r *rules) poolFinality(prev, s *chainState, item ipc.Item, d *draft) error
 	return nil
 }
 
+// poolRecovery adds a signature on going on from another branch of the root.
+// Which recovery that is about, only the root knows: every signer has room for a
+// few.
+func (r *rules) poolRecovery(prev, s *chainState, item ipc.Item, d *draft) error {
+	if item.Key <= prev.Recovered {
+		return nil
+	}
+	key := hashKey(keyRecovery, item.Key, item.Digest)
+	rec, ok, err := load[recoveryRecord](d, key)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		rec = &recoveryRecord{pool: pool{Digest: item.Digest, Config: prev.Asked.Config}, Number: item.Key}
+		full, err := crowded[recoveryRecord](item, d, []byte{keyRecovery}, []byte{keyRecovery + 1}, recoveriesPerSigner)
+		if err != nil || full {
+			return err
+		}
+	}
+	set, err := r.sets.set(rec.Config)
+	if err != nil {
+		return err
+	}
+	if rec.add(item, s.Height, set, r.g.MajorityPercentage) {
+		d.put(key, rec)
+	}
+	return nil
+}
+
 // flooding says whether a signer has put too many digests on one height.
 func (r *rules) flooding(item ipc.Item, d *draft) (bool, error) {
+	return crowded[finalityRecord](item, d, numKey(keyFinality, item.Key), numKey(keyFinality, item.Key+1), digestsPerSigner)
+}
+
+// crowded says whether an item's signer is in as many records of a range as it
+// may be.
+func crowded[T any, P interface {
+	*T
+	pooled
+}](item ipc.Item, d *draft, from, to []byte, most int) (bool, error) {
 	signer, err := item.Signer()
 	if err != nil {
 		return true, nil
 	}
 	n := 0
-	err = d.scan(numKey(keyFinality, item.Key), numKey(keyFinality, item.Key+1), func(_, v []byte) bool {
-		if rec, ok, e := load[finalityRecord](rawReader(v), nil); e == nil && ok && rec.has(signer) {
+	err = d.scan(from, to, func(_, v []byte) bool {
+		if rec, ok, e := load[T](rawReader(v), nil); e == nil && ok && P(rec).signatures().has(signer) {
 			n++
 		}
 		return true
 	})
-	return n >= digestsPerSigner, err
+	return n >= most, err
 }
 
 // rawReader lets load decode a value at hand.
@@ -256,11 +302,21 @@ func (r *rules) followGateway(s *chainState, header *types.Header, d *draft) err
 	if err != nil {
 		return err
 	}
-	if config != s.Now.Config || latest.ParentHeight > s.Latest.Parent {
+	recovered, err := r.pre.recovered(header)
+	if err != nil {
+		return err
+	}
+	if recovered != s.Recovered {
+		// What was said of the branch that is gone must not be carried any more.
+		if err := forgetBranch(d, recovered); err != nil {
+			return err
+		}
+	}
+	if config != s.Now.Config || latest.ParentHeight > s.Latest.Parent || recovered != s.Recovered {
 		s.Latest = base{Parent: latest.ParentHeight, Nonce: latest.TopDownNonce, Number: latest.PowerChangeNonce}
 		s.Now.Candidate = 0
 	}
-	s.Now.Config = config
+	s.Now.Config, s.Recovered = config, recovered
 	if latest.ParentHeight == 0 {
 		return nil
 	}
@@ -274,6 +330,23 @@ func (r *rules) followGateway(s *chainState, header *types.Header, d *draft) err
 	}
 	for _, kind := range []byte{keyFinality, keyStatement} {
 		err := d.scan(numKey(kind, 0), numKey(kind, latest.ParentHeight), func(k, _ []byte) bool {
+			d.remove(k)
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetBranch drops every statement on the root there is, and the recoveries
+// that are committed or passed over.
+func forgetBranch(d *draft, recovered uint64) error {
+	for _, of := range [][2][]byte{
+		{{keyFinality}, {keyFinality + 1}}, {{keyStatement}, {keyStatement + 1}}, {{keyRecovery}, numKey(keyRecovery, recovered+1)},
+	} {
+		err := d.scan(of[0], of[1], func(k, _ []byte) bool {
 			d.remove(k)
 			return true
 		})

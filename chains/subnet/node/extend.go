@@ -37,7 +37,14 @@ func (a *app) sign(ctx context.Context, wanted []toSign) (items []ipc.Item) {
 	defer cancel()
 	var failed error
 	for _, want := range wanted {
-		sig, err := a.signer.Sign(ctx, want.name, want.digest)
+		var sig [ipc.SignatureLen]byte
+		var err error
+		if want.name.Kind == ipc.ItemParentFinality {
+			err = a.noteSigned(want.name.Key)
+		}
+		if err == nil {
+			sig, err = a.signer.Sign(ctx, want.name, want.digest)
+		}
 		if err != nil {
 			failed = err
 			a.m.signErrors.WithLabelValues(signReason(err)).Inc()
@@ -106,6 +113,15 @@ func (a *app) unfinished(r *abci.RequestExtendVote) []toSign {
 		if len(out) < ipc.MaxExtensionItems && a.counts(p.Config) && !(p.Done && p.has(a.signer.Address())) {
 			out = append(out, toSign{name, p.Digest})
 		}
+	}
+
+	// A recovery goes first: nothing comes down before it is committed.
+	if r, ok := a.recoveryToSign(s); ok {
+		p := &pool{Digest: r.Digest(a.rules.parent), Config: r.Anchor.SignerConfig}
+		if rec, ok, err := load[recoveryRecord](d, hashKey(keyRecovery, r.Number, p.Digest)); err == nil && ok {
+			p = &rec.pool
+		}
+		add(SignName{Kind: ipc.ItemParentRecovery, Scope: r.Anchor.SignerConfig, Key: r.Number}, p)
 	}
 
 	// The candidate, from this node's own view of the parent.

@@ -22,8 +22,6 @@ import (
 	cmtstore "github.com/cometbft/cometbft/store"
 	cmttypes "github.com/cometbft/cometbft/types"
 	"github.com/ethereum/go-ethereum/common"
-
-	"github.com/causeway-bridge/causeway/chains/ipc"
 )
 
 // ErrConsensus says that consensus stopped and the process must be restarted.
@@ -149,8 +147,8 @@ func (n *Node) open(ctx, life context.Context, g Genesis, m *metrics) error {
 // parentView is what the watcher sees of the app.
 type parentView struct{ a *app }
 
-func (v parentView) committed() (ipc.ParentFinality, error) { return v.a.committedParent() }
-func (v parentView) wanted() []uint64                       { return v.a.wantedParents() }
+func (v parentView) committed() (holding, error) { return v.a.committedParent() }
+func (v parentView) wanted() []uint64            { return v.a.wantedParents() }
 
 func (n *Node) cometConfig() *cmtcfg.Config {
 	cc := cmtcfg.DefaultConfig()

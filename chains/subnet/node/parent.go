@@ -26,6 +26,12 @@ var (
 	// errNotCompared says that this process has not looked yet: what an earlier
 	// one left in the cache may be of a chain that is gone.
 	errNotCompared = errors.New("parent not compared with the committed one yet")
+	// errReading says that a recovery was executed and the parent is being read
+	// anew from it.
+	errReading = errors.New("parent is being read anew from an executed recovery")
+	// errUnmendable says that a recovery was executed that this subnet cannot go
+	// on from.
+	errUnmendable = errors.New("executed recovery does not fit what the subnet holds")
 )
 
 const (
@@ -48,11 +54,20 @@ type watcher struct {
 	actor   *bindings.SubnetActor
 }
 
-// subnetView is what the watcher asks of the subnet: the newest committed
-// statement, and the parent heights that wait for a look.
+// subnetView is what the watcher asks of the subnet: what the gateway holds of
+// the parent, and the parent heights that wait for a look.
 type subnetView interface {
-	committed() (ipc.ParentFinality, error)
+	committed() (holding, error)
 	wanted() []uint64
+}
+
+// holding is what the gateway holds of the parent.
+type holding struct {
+	ipc.ParentFinality        // the newest statement
+	Recovered          uint64 // the newest recovery
+	// What was applied of the queues, not only committed.
+	Messages, Changes fold
+	Signed            uint64 // highest parent height this validator ever signed about
 }
 
 func newWatcher(g Genesis, p Parent, c *parentCache, v subnetView, log *slog.Logger, m *metrics) *watcher {
@@ -78,7 +93,7 @@ func (w *watcher) run(ctx context.Context, every time.Duration) {
 		default:
 			w.m.parentErrors.WithLabelValues(reasonOf(err)).Inc()
 			level := slog.LevelWarn
-			if errors.Is(err, errDiverged) || errors.Is(err, chains.ErrReorg) {
+			if reasonOf(err) == "diverged" {
 				level = slog.LevelError
 			}
 			w.log.Log(ctx, level, "look at the parent, will retry", "error", err)
@@ -94,7 +109,7 @@ func (w *watcher) run(ctx context.Context, every time.Duration) {
 
 func reasonOf(err error) string {
 	switch {
-	case errors.Is(err, errDiverged), errors.Is(err, chains.ErrReorg):
+	case errors.Is(err, errDiverged), errors.Is(err, chains.ErrReorg), errors.Is(err, errUnmendable):
 		return "diverged"
 	case errors.Is(err, errIncomplete):
 		return "incomplete"
@@ -103,14 +118,30 @@ func reasonOf(err error) string {
 }
 
 // step is one look: read what is new, compare what is committed, visit the
-// heights consensus asks for.
+// heights consensus asks for. After a fork below what is committed it looks for
+// a recovery instead (PROTOCOL 10).
 func (w *watcher) step(ctx context.Context) error {
-	committed, err := w.chain.committed()
+	held, err := w.chain.committed()
 	if err != nil {
 		return err
 	}
+	err = w.look(ctx, held)
+	if w.cache.astray() {
+		if found, rerr := w.reanchor(ctx, held); rerr != nil || found {
+			return rerr
+		}
+	}
+	return err
+}
+
+func (w *watcher) look(ctx context.Context, held holding) error {
+	// While a recovery waits to be committed, it is what counts.
+	committed := held.ParentFinality
+	if a, waits := w.cache.recovered(held.Recovered); waits {
+		committed = a.statement(0)
+	}
 	if !w.cache.loaded {
-		if err := w.begin(ctx, committed); err != nil {
+		if err := w.begin(ctx, committed, committed, nil); err != nil {
 			return fmt.Errorf("find the starting point: %w", err)
 		}
 	}
@@ -120,24 +151,26 @@ func (w *watcher) step(ctx context.Context) error {
 	if err := w.readOn(ctx, committed); err != nil {
 		return err
 	}
-	if err := w.visit(ctx); err != nil {
+	if err := w.visit(ctx, committed.ParentHeight); err != nil {
 		return err
 	}
 	return w.cache.prune(committed)
 }
 
-// begin sets the cache to the pair in the subnet's own state. Messages of the
-// committed block beyond the pair are found again by going back from it.
-func (w *watcher) begin(ctx context.Context, committed ipc.ParentFinality) error {
+// begin sets the cache to a pair of each queue that the parent had at or before
+// the committed height: that of the subnet's own state, or of a recovery's
+// prefix. Messages up to that height beyond the pair are found again by going
+// back from it.
+func (w *watcher) begin(ctx context.Context, committed, pair ipc.ParentFinality, a *anchor) error {
 	head := parentHead{
 		Next:     w.g.ParentStart,
 		Messages: fold{Hash: w.g.Salt}, Changes: fold{Hash: w.g.Salt},
 	}
 	if committed.ParentHeight == 0 {
-		return w.cache.reset(head)
+		return w.cache.reset(head, a)
 	}
-	head.Messages = fold{committed.TopDownNonce, committed.TopDownHash}
-	head.Changes = fold{committed.PowerChangeNonce, committed.PowerChangeHash}
+	head.Messages = fold{pair.TopDownNonce, pair.TopDownHash}
+	head.Changes = fold{pair.PowerChangeNonce, pair.PowerChangeHash}
 	block, err := w.parent.BlockByNumber(ctx, committed.ParentHeight)
 	if err != nil {
 		return fmt.Errorf("read block %d: %w", committed.ParentHeight, err)
@@ -163,7 +196,7 @@ func (w *watcher) begin(ctx context.Context, committed ipc.ParentFinality) error
 				}
 				head.Hash = before.Hash
 			}
-			return w.cache.reset(head)
+			return w.cache.reset(head, a)
 		}
 	}
 }
@@ -238,6 +271,9 @@ func (w *watcher) compare(ctx context.Context, committed ipc.ParentFinality) err
 		return fmt.Errorf("read block %d: %w", height, err)
 	}
 	diverged := block.Hash != committed.ParentHash
+	if !diverged && w.cache.reading(height) {
+		return nil // nothing to compare with before the parent was read that far
+	}
 	w.cache.mu.RLock()
 	m, known := w.cache.messages.at(committed.TopDownNonce)
 	diverged = diverged || known && m.Hash != committed.TopDownHash
@@ -310,9 +346,13 @@ func (w *watcher) readOn(ctx context.Context, committed ipc.ParentFinality) erro
 		next = held
 
 		m, c, err := w.counters(ctx, last.Hash)
+		if err == nil && last.Number < committed.ParentHeight && (m.Count < next.Messages.Count || c.Count < next.Changes.Count) {
+			// The pair that was begun from lies ahead.
+			err = fmt.Errorf("block %d is before the pair begun from: %w", last.Number, errIncomplete)
+		}
 		if err != nil {
 			if last.Number < top.Number && len(messages)+len(changes) < maxHeldMessages && ctx.Err() == nil {
-				w.log.Debug("parent has no state there", "height", last.Number, "error", err)
+				w.log.Debug("nothing to compare with there", "height", last.Number, "error", err)
 				continue
 			}
 			return err
@@ -401,13 +441,14 @@ func (w *watcher) fold(at parentHead, events []chains.Event, last chains.Block, 
 }
 
 // visit looks at heights between two reads that consensus wants statements
-// about, each believed at its own block hash.
-func (w *watcher) visit(ctx context.Context) error {
+// about, each believed at its own block hash. Those at or below what is
+// committed will never be asked about.
+func (w *watcher) visit(ctx context.Context, committed uint64) error {
 	heights := w.chain.wanted()
 	slices.Sort(heights)
 	for _, h := range slices.Compact(heights) {
 		w.cache.mu.RLock()
-		ready := h >= w.g.ParentStart && h < w.cache.head.Next
+		ready := h > committed && h >= w.g.ParentStart && h < w.cache.head.Next
 		m, c := w.cache.messages.upTo(h), w.cache.changes.upTo(h)
 		ready = ready && m.Count >= w.cache.messages.first.Count
 		w.cache.mu.RUnlock()

@@ -23,8 +23,8 @@ type watch struct {
 	want []uint64
 }
 
-func (w *watch) committed() (ipc.ParentFinality, error) { return w.said, nil }
-func (w *watch) wanted() []uint64                       { return w.want }
+func (w *watch) committed() (holding, error) { return holding{ParentFinality: w.said}, nil }
+func (w *watch) wanted() []uint64            { return w.want }
 
 func newWatch(t *testing.T) *watch {
 	p := newFakeParent("main")

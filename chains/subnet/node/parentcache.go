@@ -21,11 +21,13 @@ import (
 //	'm', nonce    → block, rolling hash after the message
 //	'c', number   → block, rolling hash after the change
 //	'b', height   → parentPoint
+//	'a'           → anchor, of the newest recovery this cache began from
 const (
 	cacheHead    = "wh"
 	cacheMessage = "wm"
 	cacheChange  = "wc"
 	cachePoint   = "wb"
+	cacheAnchor  = "wa"
 
 	maxAhead      = 200_000 // messages read beyond what the subnet has committed
 	pointsKept    = 512
@@ -55,6 +57,25 @@ type parentPoint struct {
 	Hash     common.Hash `json:"hash"`
 	Messages fold        `json:"messages"`
 	Changes  fold        `json:"changes"`
+}
+
+// anchor is where a recovery executed on the root lets the subnet go on: the
+// block of its execution and the prefix of both queues (PROTOCOL 10).
+type anchor struct {
+	Number   uint64      `json:"number"`
+	Height   uint64      `json:"height"`
+	Hash     common.Hash `json:"hash"`
+	Messages fold        `json:"messages"`
+	Changes  fold        `json:"changes"`
+}
+
+// statement is what the gateway will hold after the recovery.
+func (a anchor) statement(config uint64) ipc.ParentFinality {
+	return ipc.ParentFinality{
+		SignerConfig: config, ParentHeight: a.Height, ParentHash: a.Hash,
+		TopDownNonce: a.Messages.Count, TopDownHash: a.Messages.Hash,
+		PowerChangeNonce: a.Changes.Count, PowerChangeHash: a.Changes.Hash,
+	}
 }
 
 // lane is the rolling hashes of one queue. first is the fold before entries[0];
@@ -116,8 +137,10 @@ type parentCache struct {
 	changes  lane
 	points   map[uint64]parentPoint
 	loaded   bool
-	diverged error // set: nothing about the parent is signed, and why
-	reorged  error // the same, for good: the cache itself is of another chain
+	anchor   *anchor // nil: the cache began from what the gateway had committed
+	awaited  bool    // the gateway has not committed the anchor's recovery, as far as is known
+	diverged error   // set: nothing about the parent is signed, and why
+	reorged  error   // the same, for good: the cache itself is of another chain
 }
 
 // openParentCache reads the cache back; loaded stays false if there is none.
@@ -128,6 +151,9 @@ func openParentCache(s *store) (*parentCache, error) {
 		return c, err
 	}
 	c.head, c.loaded = *head, true
+	if c.anchor, c.awaited, err = load[anchor](s, []byte(cacheAnchor)); err != nil {
+		return nil, err
+	}
 	if c.messages, err = c.loadLane(cacheMessage, head.Messages); err != nil {
 		return nil, err
 	}
@@ -186,8 +212,9 @@ func (e foldEntry) encode() []byte {
 	return append(binary.BigEndian.AppendUint64(make([]byte, 0, foldEntrySize), e.block), e.hash[:]...)
 }
 
-// reset starts the cache anew from a believed head.
-func (c *parentCache) reset(head parentHead) error {
+// reset starts the cache anew from a believed head; a is the recovery that it
+// begins from, nil where that is what the gateway holds.
+func (c *parentCache) reset(head parentHead, a *anchor) error {
 	changes := map[string][]byte{}
 	err := c.store.scan([]byte{keyParent}, []byte{keyParent + 1}, func(k, _ []byte) bool {
 		changes[string(k)] = nil
@@ -197,6 +224,9 @@ func (c *parentCache) reset(head parentHead) error {
 		return err
 	}
 	changes[cacheHead] = encodeJSON(head)
+	if a != nil {
+		changes[cacheAnchor] = encodeJSON(a)
+	}
 	changes[string(cacheKey(cacheMessage, head.Messages.Count))] = foldEntry{hash: head.Messages.Hash}.encode()
 	changes[string(cacheKey(cacheChange, head.Changes.Count))] = foldEntry{hash: head.Changes.Hash}.encode()
 	if err := c.store.write(changes); err != nil {
@@ -205,6 +235,10 @@ func (c *parentCache) reset(head parentHead) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.head, c.loaded = head, true
+	c.anchor, c.awaited = a, a != nil
+	if a != nil {
+		c.reorged, c.diverged = nil, errReading
+	}
 	c.messages, c.changes = lane{first: head.Messages}, lane{first: head.Changes}
 	c.points = map[uint64]parentPoint{}
 	return nil
@@ -290,7 +324,7 @@ func (c *parentCache) statement(config, height uint64, nonce, number uint64) (ip
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	p, ok := c.points[height]
-	if !ok || c.diverged != nil || c.reorged != nil || p.Messages.Count < nonce || p.Changes.Count < number {
+	if !ok || c.awaited || c.diverged != nil || c.reorged != nil || p.Messages.Count < nonce || p.Changes.Count < number {
 		return ipc.ParentFinality{}, false
 	}
 	m, ok1 := c.messages.at(min(p.Messages.Count, nonce+maxNewMessages))
@@ -302,6 +336,39 @@ func (c *parentCache) statement(config, height uint64, nonce, number uint64) (ip
 		SignerConfig: config, ParentHeight: height, ParentHash: p.Hash,
 		TopDownNonce: m.Count, TopDownHash: m.Hash, PowerChangeNonce: n.Count, PowerChangeHash: n.Hash,
 	}, true
+}
+
+// recovered tells which recovery the gateway has committed, and returns the
+// anchor that still waits for it, if one does.
+func (c *parentCache) recovered(number uint64) (anchor, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.awaited = c.anchor != nil && c.anchor.Number > number
+	if !c.awaited {
+		return anchor{}, false
+	}
+	return *c.anchor, true
+}
+
+// began is the recovery that this cache began from, 0 where it was none.
+func (c *parentCache) began() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.anchor == nil {
+		return 0
+	}
+	return c.anchor.Number
+}
+
+// recovery is the anchor that this node vouches for: the gateway has yet to
+// commit it, and the parent was read past it and folds to its prefix.
+func (c *parentCache) recovery() (anchor, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if !c.awaited || c.diverged != nil || c.reorged != nil || c.head.Next <= c.anchor.Height {
+		return anchor{}, false
+	}
+	return *c.anchor, true
 }
 
 // newest is the newest believed parent block; zero before the first.
@@ -337,6 +404,22 @@ func (c *parentCache) clearDiverged() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.diverged = nil
+}
+
+// astray says that the parent is not the one the subnet has committed, or not
+// the one in the cache.
+func (c *parentCache) astray() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.reorged != nil || errors.Is(c.diverged, errDiverged)
+}
+
+// reading says that the parent has yet to be read anew up to a height, from a
+// recovery that it folds to or not.
+func (c *parentCache) reading(height uint64) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.awaited && c.anchor.Height == height && c.head.Next <= height
 }
 
 // standing is nil while the parent's final chain is the one the subnet has

@@ -56,6 +56,24 @@ func (p *predeploys) latest(h *types.Header) (ipc.ParentFinality, error) {
 	return ipc.ParentFinality(s), nil
 }
 
+// recovered is the newest recovery the gateway has committed, 0 = none.
+func (p *predeploys) recovered(h *types.Header) (uint64, error) {
+	n, err := read(p, h, p.gateway, p.abi.PackParentRecovery(), p.abi.UnpackParentRecovery)
+	if err != nil {
+		return 0, fmt.Errorf("read parent recovery: %w", err)
+	}
+	return n, nil
+}
+
+// appliedMessages is how far the gateway has applied top-down messages.
+func (p *predeploys) appliedMessages(h *types.Header) (fold, error) {
+	out, err := read(p, h, p.gateway, p.abi.PackAppliedTopDown(), p.abi.UnpackAppliedTopDown)
+	if err != nil {
+		return fold{}, fmt.Errorf("read applied top-down messages: %w", err)
+	}
+	return fold{out.Nonce, out.Hash}, nil
+}
+
 // appliedConfiguration is the configuration whose members the gateway counts.
 func (p *predeploys) appliedConfiguration(h *types.Header) (uint64, error) {
 	n, err := read(p, h, p.gateway, p.abi.PackAppliedConfigurationNumber(), p.abi.UnpackAppliedConfigurationNumber)

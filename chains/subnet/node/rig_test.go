@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/big"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -70,12 +71,14 @@ type fakeParent struct {
 	calls      int
 	sent       []ipc.IpcEnvelope
 	changed    []ipc.PowerChangeRequest
+	recoveries bindings.Recoveries
 }
 
 type fakeBlock struct {
 	chains.Block
 	messages, changes fold
 	checkpoint        uint64
+	recoveries        bindings.Recoveries
 }
 
 const bootstrapNumber = 3
@@ -102,7 +105,7 @@ func (p *fakeParent) grow(seed string) {
 		b.Parent = p.blocks[n-1].Hash
 	}
 	b.messages, b.changes = fold{p.nonce, p.rolling}, fold{p.number, p.changeHash}
-	b.checkpoint = p.checkpoint
+	b.checkpoint, b.recoveries = p.checkpoint, p.recoveries
 	for i := range p.events {
 		if p.events[i].Block == 0 {
 			p.events[i].Block, p.events[i].BlockHash = n, b.Hash
@@ -160,6 +163,49 @@ func (p *fakeParent) fork(from uint64, more int) {
 	for len(p.blocks) < until {
 		p.grow("fork")
 	}
+}
+
+// revert takes the blocks from a height on back, with all that they held. The
+// blocks after are of another branch.
+func (p *fakeParent) revert(from uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.blocks = p.blocks[:from]
+	top := p.blocks[from-1]
+	p.nonce, p.rolling = top.messages.Count, top.messages.Hash
+	p.number, p.changeHash = top.changes.Count, top.changes.Hash
+	p.recoveries, p.sent, p.changed = top.recoveries, p.sent[:p.nonce], p.changed[:p.number]
+	p.events = slices.DeleteFunc(p.events, func(e chains.Event) bool { return e.Block == 0 || e.Block >= from })
+}
+
+// branch adds blocks of the other branch and returns the height.
+func (p *fakeParent) branch(blocks int) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for range blocks {
+		p.grow("fork")
+	}
+	return uint64(len(p.blocks) - 1)
+}
+
+// recover executes a recovery in the next block of the other branch, and adds
+// some. The prefix is this chain's own.
+func (p *fakeParent) recover(number, messages uint64) ipc.Recovery {
+	p.mu.Lock()
+	r := ipc.Recovery{Number: number, TopDownNonce: messages, TopDownHash: p.salt, PowerChangeNonce: p.number, PowerChangeHash: p.changeHash}
+	for _, m := range p.sent[:messages] {
+		r.TopDownHash = ipc.Roll(r.TopDownHash, m.Hash())
+	}
+	p.mu.Unlock()
+	p.execute(r)
+	return r
+}
+
+func (p *fakeParent) execute(r ipc.Recovery) {
+	p.mu.Lock()
+	p.recoveries.Last, p.recoveries.Executed, p.recoveries.ExecutedBlock = r.Number, bindings.Recovery(r), uint64(len(p.blocks))
+	p.mu.Unlock()
+	p.branch(3)
 }
 
 func (p *fakeParent) queueChange(c ipc.PowerChangeRequest) {
@@ -241,6 +287,8 @@ func (p *fakeParent) Call(_ context.Context, to common.Address, data []byte, at 
 		switch {
 		case to == rootGateway && is(gateway.Methods["getTopDownHash"]):
 			return gateway.Methods["getTopDownHash"].Outputs.Pack(b.messages.Count, b.messages.Hash)
+		case to == rootGateway && is(gateway.Methods["getRecoveries"]):
+			return gateway.Methods["getRecoveries"].Outputs.Pack(b.recoveries)
 		case to == actorAddr && is(actor.Methods["powerChangeHash"]):
 			return actor.Methods["powerChangeHash"].Outputs.Pack(b.changes.Count, b.changes.Hash)
 		case to == actorAddr && is(actor.Methods["lastBottomUpCheckpointHeight"]):

@@ -148,9 +148,7 @@ func (s *api) ParentFinalities(_ context.Context, afterHeight uint64, limit int)
 			failed = err
 			return false
 		}
-		out = append(out, Finality{Bundle: b, Statement: Statement{
-			st.SignerConfig, st.ParentHeight, st.ParentHash, st.TopDownNonce, st.TopDownHash, st.PowerChangeNonce, st.PowerChangeHash,
-		}})
+		out = append(out, Finality{Bundle: b, Statement: statementOf(st)})
 		return len(out) < limit
 	})
 	return out, errors.Join(err, failed)

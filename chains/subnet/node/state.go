@@ -33,6 +33,8 @@ type chainState struct {
 	Since  uint64 `json:"since"`  // height at which Now.Candidate was chosen
 	Latest base   `json:"latest"` // what the next candidate builds on
 
+	Recovered uint64 `json:"recovered"` // newest recovery the gateway has committed
+
 	NextQuorum  uint64   `json:"next_quorum"`  // lowest checkpoint whose quorum no block has carried
 	LastConfig  uint64   `json:"last_config"`  // configuration that signs the next checkpoint
 	OpenRoots   []uint64 `json:"open_roots"`   // newest outbox roots without a quorum, ascending
@@ -188,6 +190,13 @@ type finalityRecord struct {
 	pool
 	Parent uint64 `json:"parent"`
 	Base   base   `json:"base"`
+}
+
+// recoveryRecord collects signatures on going on from another branch of the
+// root. What the digest says, a node knows that reads the same root.
+type recoveryRecord struct {
+	pool
+	Number uint64 `json:"number"`
 }
 
 // rootRecord is an outbox root and its signatures.

@@ -33,6 +33,14 @@ interface IGateway {
     event Quarantined(address indexed subnet, uint64 indexed nonce, bytes32 envelopeHash, uint256 value);
     event QuarantineReleased(address indexed subnet, uint64 indexed nonce, Disposition disposition);
     event TopDownOpened(address indexed subnet, bytes32 salt);
+    /// @notice The validators of a subnet want it to go on from `recovery`; from
+    /// `readyAt` on (unix seconds) anyone may execute it.
+    event RecoveryProposed(address indexed subnet, Recovery recovery, uint64 readyAt);
+    event RecoveryWithdrawn(address indexed subnet, uint64 number);
+    event RecoveryExecuted(address indexed subnet, Recovery recovery);
+    /// @notice `amount` was locked for a subnet without a message, to back what a
+    /// fork of the root left unbacked there.
+    event Covered(address indexed subnet, address indexed from, uint256 amount);
 
     /// @notice Monotone counters of one subnet, in supply base units
     /// (PROTOCOL 29).
@@ -45,6 +53,7 @@ interface IGateway {
         uint256 creditsPaid; // of these, pulled
         uint256 quarantined; // value of quarantined messages (still locked)
         uint256 quarantineReleased;
+        uint256 covered; // locked without a message, against a shortfall
     }
 
     function fund(SubnetID calldata subnetId, FvmAddress calldata to) external payable;
@@ -68,6 +77,24 @@ interface IGateway {
     function withdrawCredit(SubnetID calldata subnetId, address to) external returns (uint256 amount);
     function pushCredit(SubnetID calldata subnetId, address account) external returns (uint256 amount);
     function retryQuarantined(IpcEnvelope calldata envelope) external;
+
+    function proposeRecovery(
+        SubnetID calldata subnetId,
+        Recovery calldata recovery,
+        address[] calldata signatories,
+        bytes[] calldata signatures
+    ) external;
+    function withdrawRecovery(
+        SubnetID calldata subnetId,
+        uint64 number,
+        address[] calldata signatories,
+        bytes[] calldata signatures
+    ) external;
+    function executeRecovery(SubnetID calldata subnetId, uint64 number) external;
+    function cover(SubnetID calldata subnetId, uint256 amount) external payable;
+    function getRecoveries(SubnetID calldata subnetId) external view returns (Recoveries memory);
+    /// @notice Seconds between a recovery's proposal and its execution.
+    function recoveryDelay() external view returns (uint256);
 
     function getNetworkName() external view returns (SubnetID memory);
     function getSubnet(SubnetID calldata subnetId) external view returns (bool, Subnet memory);

@@ -21,6 +21,13 @@ interface ISubnetGateway {
     event ParentFinalityCommitted(
         uint64 indexed parentHeight, bytes32 parentHash, uint64 topDownNonce, uint64 powerChangeNonce
     );
+    /// @notice The subnet goes on from another branch of the root. `applied`
+    /// messages had been applied before; of them those from `topDownNonce` on are
+    /// of the old branch. `received` is the value of all that ever came down,
+    /// those included.
+    event ParentRecovered(
+        uint64 indexed number, uint64 parentHeight, uint64 topDownNonce, uint64 applied, uint256 received
+    );
     event PowerChangesStored(uint64 lastNumber);
     event ConfigurationApplied(uint64 configurationNumber);
     event Credited(uint64 indexed nonce, address indexed account, uint256 amount);
@@ -60,6 +67,11 @@ interface ISubnetGateway {
         address[] calldata signatories,
         bytes[] calldata signatures
     ) external;
+    function commitParentRecovery(
+        ParentRecovery calldata statement,
+        address[] calldata signatories,
+        bytes[] calldata signatures
+    ) external;
     function deliver(IpcEnvelope[] calldata messages, bytes32[] calldata tailHashes) external;
     function deliverPowerChanges(PowerChangeRequest[] calldata changes, bytes32[] calldata tailHashes)
         external;
@@ -95,6 +107,8 @@ interface ISubnetGateway {
     function latestParentFinality() external view returns (ParentFinality memory);
     /// @notice Its height and block hash, by the published name and layout.
     function getLatestParentFinality() external view returns (uint256 height, bytes32 blockHash);
+    /// @notice The newest recovery committed, 0 if none (PROTOCOL 10).
+    function parentRecovery() external view returns (uint64 number);
     /// @notice Head of what was applied: (next nonce, rolling hash before it).
     function appliedTopDown() external view returns (uint64 nonce, bytes32 hash);
     function appliedPowerChanges() external view returns (uint64 number, bytes32 hash);

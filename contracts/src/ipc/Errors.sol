@@ -75,3 +75,13 @@ error PowerTooLarge();
 error SubnetSilent(uint256 lastActive);
 error TooManyUnconfirmedChanges();
 error TooManyValidators();
+/// @dev The timelock of the recovery runs until then.
+error RecoveryNotReady(uint256 readyAt);
+/// @dev Numbers ascend by one with every proposal, withdrawn ones too.
+error RecoveryNumber(uint64 expected);
+/// @dev A recovery waits already: it is executed or withdrawn first.
+error RecoveryPending(uint64 number);
+/// @dev No recovery of this number waits.
+error NoRecovery(uint64 number);
+/// @dev The prefix goes beyond what the root itself has sent, or contradicts it.
+error PrefixAboveRoot();

@@ -203,6 +203,36 @@ struct ParentFinality {
     bytes32 powerChangeHash;
 }
 
+/// @notice Where a subnet goes on after its root forked below what it had
+/// committed (PROTOCOL 10): the part of both queues that is the same on either
+/// side. EIP-712 type of the same name and field order, in the root gateway's
+/// domain of the deployment.
+struct Recovery {
+    uint64 number;
+    uint64 topDownNonce;
+    bytes32 topDownHash;
+    uint64 powerChangeNonce;
+    bytes32 powerChangeHash;
+}
+
+/// @notice The recoveries of one subnet. `pending.number` is 0 while none
+/// waits; `executed` is the newest one, executed in root block `executedBlock`.
+struct Recoveries {
+    uint64 last; // highest number ever proposed
+    uint64 readyAt; // unix seconds from which `pending` may be executed
+    uint64 executedBlock;
+    Recovery pending;
+    Recovery executed;
+}
+
+/// @notice What validators sign in the subnet once recovery `number` is executed
+/// and final on the root (PROTOCOL 10): the root block that statements go on
+/// from, with the recovery's prefix. EIP-712 type of the same name.
+struct ParentRecovery {
+    uint64 number;
+    ParentFinality anchor;
+}
+
 /// @notice A withdrawal as it is hashed into its id on both sides
 /// (PROTOCOL 33). `token` is the token paid out on the root; amounts are in
 /// its base units.

@@ -29,13 +29,14 @@ import {Asset, AssetKind, BottomUpCheckpoint, Subnet, SubnetID} from "../ipc/Typ
 import {ISubnetActor} from "../interfaces/ISubnetActor.sol";
 import {BottomUp} from "./BottomUp.sol";
 import {Ledger} from "./Ledger.sol";
+import {Recovering} from "./Recovering.sol";
 import {TopDown} from "./TopDown.sol";
 
 /// @title The gateway on the root
 /// @notice Holds the supply and the collateral of every subnet below it, sends
 /// messages down and applies those that come up. The owner approves subnets and
 /// can do nothing else; no one can move what is locked.
-contract Gateway is TopDown, BottomUp, Ownable2Step {
+contract Gateway is TopDown, BottomUp, Recovering, Ownable2Step {
     using SafeERC20 for IERC20;
 
     event SubnetApproved(address indexed subnet);
@@ -49,13 +50,20 @@ contract Gateway is TopDown, BottomUp, Ownable2Step {
     /// @param fundMax largest funding, supply base units
     /// @param maxSilence_ seconds without a checkpoint after which no money goes
     /// down (PROTOCOL 27)
+    /// @param recoveryDelay_ seconds between a recovery's proposal and its
+    /// execution (PROTOCOL 10)
     constructor(
         SubnetID memory networkName,
         uint256 messageGas_,
         uint256 fundMin,
         uint256 fundMax,
-        uint256 maxSilence_
-    ) Ledger(networkName, messageGas_, fundMin, fundMax, maxSilence_) Ownable(msg.sender) {}
+        uint256 maxSilence_,
+        uint256 recoveryDelay_
+    )
+        Ledger(networkName, messageGas_, fundMin, fundMax, maxSilence_)
+        Recovering(recoveryDelay_)
+        Ownable(msg.sender)
+    {}
 
     /// @notice Lets a subnet actor register. Owner only.
     function approveSubnet(address subnet) external onlyOwner {
@@ -205,7 +213,7 @@ contract Gateway is TopDown, BottomUp, Ownable2Step {
 
     /// @notice The monotone counters. `unlocked` counts the value of every applied
     /// message, returned ones too, which come back in `relocked`: the circulating
-    /// supply is preFunded + locked + relocked − unlocked.
+    /// supply is preFunded + locked + relocked + covered − unlocked.
     function getCounters(SubnetID calldata subnetId) external view returns (Counters memory) {
         return subnets[_actorOf(subnetId)].counters;
     }

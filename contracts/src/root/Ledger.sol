@@ -8,6 +8,7 @@ import {
     BootstrapNotRecorded,
     EnvelopeTooLarge,
     InvalidSubnet,
+    NotRegisteredSubnet,
     ReentrancyError
 } from "../ipc/Errors.sol";
 import {Envelopes} from "../ipc/Envelopes.sol";
@@ -149,7 +150,14 @@ abstract contract Ledger is IGateway {
     /// @dev Value the subnet holds: what it may still send up.
     function _circSupply(State storage s) internal view returns (uint256) {
         Counters storage c = s.counters;
-        return c.preFunded + c.locked + c.relocked - c.unlocked;
+        return c.preFunded + c.locked + c.relocked + c.covered - c.unlocked;
+    }
+
+    /// @dev The registered subnet of an id.
+    function _registered(SubnetID calldata subnetId) internal view returns (State storage s, address actor) {
+        actor = _actorOf(subnetId);
+        s = subnets[actor];
+        if (actor == address(0) || !s.registered) revert NotRegisteredSubnet();
     }
 
     /// @dev Takes `amount` of a token from `from` and returns what arrived. Only

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {
-    AmountOutOfBounds,
-    ForbiddenRecipient,
-    InvalidXnetMessage,
-    NotRegisteredSubnet,
-    SubnetSilent
-} from "../ipc/Errors.sol";
+import {AmountOutOfBounds, ForbiddenRecipient, InvalidXnetMessage, SubnetSilent} from "../ipc/Errors.sol";
 import {Envelopes} from "../ipc/Envelopes.sol";
 import {Fvm} from "../ipc/Fvm.sol";
 import {
@@ -117,12 +111,6 @@ abstract contract TopDown is Ledger {
         uint256 locked = s.counters.locked + amount;
         if (locked > MAX_LOCKED) revert AmountOutOfBounds(amount, FUND_MIN, MAX_LOCKED);
         s.counters.locked = locked;
-    }
-
-    function _registered(SubnetID calldata subnetId) private view returns (State storage s, address actor) {
-        actor = _actorOf(subnetId);
-        s = subnets[actor];
-        if (actor == address(0) || !s.registered) revert NotRegisteredSubnet();
     }
 
     /// @dev Money must not enter a subnet that stopped making checkpoints

@@ -69,6 +69,21 @@ library Lane {
         q.hash = hash;
     }
 
+    /// @notice Forgets every pair.
+    function forget(Queue storage q) internal {
+        q.head = q.tail;
+    }
+
+    /// @notice Goes on from `count` items with rolling hash `hash`, which are the
+    /// root's: forgets every pair, and what was applied beyond. Items below that
+    /// are not applied yet stay to be delivered, and must lead to `hash`.
+    function goOnFrom(Queue storage q, uint64 count, bytes32 hash) internal {
+        forget(q);
+        if (count > q.count) keep(q, count, hash);
+        else if (count == q.count && hash != q.hash) revert NotProven(count);
+        else (q.count, q.hash) = (count, hash);
+    }
+
     /// @notice Forgets the pairs that nothing can be proven against any more.
     function trim(Queue storage q) internal {
         uint64 head = q.head;

@@ -109,6 +109,11 @@ abstract contract Ledger is GatewayBase {
         return true;
     }
 
+    /// @dev The value of everything that ever came down.
+    function _received() internal view returns (uint256) {
+        return uint256(circulating) + returned + bounced - PREFUNDED;
+    }
+
     /// @dev May `value` leave the treasury? Never more than circulates on the
     /// root, whatever else went wrong (PROTOCOL 31).
     function _releasable(uint256 value) internal view returns (bool) {

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {BottomUpCheckpoint, Membership, ParentFinality, PowerChangeRequest} from "../ipc/Types.sol";
+import {
+    BottomUpCheckpoint,
+    Membership,
+    ParentFinality,
+    ParentRecovery,
+    PowerChangeRequest
+} from "../ipc/Types.sol";
 import {ISubnetGateway} from "../interfaces/ISubnetGateway.sol";
 import {Envelopes} from "../ipc/Envelopes.sol";
 import {PowerSet} from "../ipc/PowerSet.sol";
@@ -37,9 +43,15 @@ abstract contract ParentStatements is Ledger {
         "ParentFinality(uint64 signerConfig,uint64 parentHeight,bytes32 parentHash,uint64 topDownNonce,bytes32 topDownHash,uint64 powerChangeNonce,bytes32 powerChangeHash)"
     );
 
+    bytes32 private constant RECOVERY_TYPE = keccak256(
+        "ParentRecovery(uint64 number,ParentFinality anchor)ParentFinality(uint64 signerConfig,uint64 parentHeight,bytes32 parentHash,uint64 topDownNonce,bytes32 topDownHash,uint64 powerChangeNonce,bytes32 powerChangeHash)"
+    );
+
     Lane.Queue internal topDown;
     Lane.Queue private changes;
     ParentFinality private latest;
+    /// @inheritdoc ISubnetGateway
+    uint64 public override parentRecovery;
 
     PowerSet.Set private set;
     mapping(uint64 number => PowerSet.Change) private stored;
@@ -68,11 +80,7 @@ abstract contract ParentStatements is Ledger {
         address[] calldata signatories,
         bytes[] calldata signatures
     ) external nonReentrant {
-        if (authorized != 0) {
-            revert ConfigurationInProgress(targetConfiguration);
-        }
-        if (statement.signerConfig != appliedConfiguration) revert InvalidConfigurationNumber();
-        if (statement.parentHeight <= latest.parentHeight) revert ParentFinalityAlreadyCommitted();
+        _requireNext(statement);
 
         uint64 messages = _ahead(
             latest.topDownNonce,
@@ -88,7 +96,7 @@ abstract contract ParentStatements is Ledger {
             statement.powerChangeHash,
             MAX_CHANGES
         );
-        _requireQuorum(_finalityDigest(statement), signatories, signatures);
+        _requireQuorum(_digest(_hash(statement)), signatories, signatures);
 
         latest = statement;
         if (messages != 0) topDown.keep(statement.topDownNonce, statement.topDownHash);
@@ -97,6 +105,35 @@ abstract contract ParentStatements is Ledger {
             statement.parentHeight, statement.parentHash, statement.topDownNonce, statement.powerChangeNonce
         );
         if (messages + configs != 0) _reward(1);
+    }
+
+    /// @inheritdoc ISubnetGateway
+    /// @notice Goes on from another branch of the root, which a recovery executed
+    /// there allows (PROTOCOL 10). Committed pairs are forgotten; what was applied
+    /// beyond the common prefix stays applied, and the root's own messages from
+    /// there on are delivered. The power changes must be those held here: a fork
+    /// that changed them cannot be mended in place. Numbers ascend; those of
+    /// withdrawn recoveries never come.
+    function commitParentRecovery(
+        ParentRecovery calldata statement,
+        address[] calldata signatories,
+        bytes[] calldata signatures
+    ) external nonReentrant {
+        uint64 number = statement.number;
+        ParentFinality calldata anchor = statement.anchor;
+        _requireNext(anchor);
+        if (number <= parentRecovery) revert ParentFinalityAlreadyCommitted();
+        if (anchor.powerChangeNonce != changes.count || anchor.powerChangeHash != changes.hash) {
+            revert ContradictsFinality();
+        }
+        bytes32 structHash = keccak256(abi.encode(RECOVERY_TYPE, number, _hash(anchor)));
+        _requireQuorum(_digest(structHash), signatories, signatures);
+
+        parentRecovery = number;
+        latest = anchor;
+        emit ParentRecovered(number, anchor.parentHeight, anchor.topDownNonce, topDown.count, _received());
+        topDown.goOnFrom(anchor.topDownNonce, anchor.topDownHash);
+        changes.forget();
     }
 
     /// @inheritdoc ISubnetGateway
@@ -243,8 +280,21 @@ abstract contract ParentStatements is Ledger {
         return is_ - was;
     }
 
-    function _finalityDigest(ParentFinality calldata statement) private view returns (bytes32) {
-        bytes32 structHash = keccak256(abi.encode(FINALITY_TYPE, statement));
+    /// @dev May a statement on the root, by this configuration and at this
+    /// height, come now?
+    function _requireNext(ParentFinality calldata statement) private view {
+        if (authorized != 0) revert ConfigurationInProgress(targetConfiguration);
+        if (statement.signerConfig != appliedConfiguration) revert InvalidConfigurationNumber();
+        if (statement.parentHeight <= latest.parentHeight) revert ParentFinalityAlreadyCommitted();
+    }
+
+    /// @dev EIP-712 hash of the struct.
+    function _hash(ParentFinality calldata statement) private pure returns (bytes32) {
+        return keccak256(abi.encode(FINALITY_TYPE, statement));
+    }
+
+    /// @dev The signed digest of a struct.
+    function _digest(bytes32 structHash) private view returns (bytes32) {
         return keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash));
     }
 

@@ -78,7 +78,7 @@ abstract contract TwoChains is Base {
     function _buildRoot() private {
         flt = new DevFlt(address(this));
         usdc = new DevUsdc(address(this));
-        gateway = new Gateway(rootId(), ROOT_GAS, 1, FLT_MAX, 1 hours);
+        gateway = new Gateway(rootId(), ROOT_GAS, 1, FLT_MAX, 1 hours, 1 hours);
         SubnetParams memory p;
         p.minActivationCollateral = 40 ether;
         p.minValidators = 4;

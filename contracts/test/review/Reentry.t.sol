@@ -271,7 +271,7 @@ contract HookedSupplyReentryTest is Reentry {
 contract NativeReentryTest is Reentry {
     function setUp() public override {
         super.setUp();
-        gateway = new Gateway(rootId(), MESSAGE_GAS, FUND_MIN, FUND_MAX, MAX_SILENCE);
+        gateway = new Gateway(rootId(), MESSAGE_GAS, FUND_MIN, FUND_MAX, MAX_SILENCE, RECOVERY_DELAY);
         mallory = new Mallory(gateway);
         (upNonce, height) = (0, 0);
         _start(_params(PermissionMode.Collateral, address(0), address(0)));

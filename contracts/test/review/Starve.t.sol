@@ -105,11 +105,11 @@ contract SmallPromiseTest is RootFixture {
         vm.expectRevert(
             abi.encodeWithSelector(AmountOutOfBounds.selector, SMALL - 1, SMALL, type(uint256).max)
         );
-        new Gateway(rootId(), SMALL - 1, FUND_MIN, FUND_MAX, MAX_SILENCE);
+        new Gateway(rootId(), SMALL - 1, FUND_MIN, FUND_MAX, MAX_SILENCE, RECOVERY_DELAY);
     }
 
     function test_rule14_theSmallestPromiseIsKept() public {
-        gateway = new Gateway(rootId(), SMALL, FUND_MIN, FUND_MAX, MAX_SILENCE);
+        gateway = new Gateway(rootId(), SMALL, FUND_MIN, FUND_MAX, MAX_SILENCE, RECOVERY_DELAY);
         _start(_params(PermissionMode.Collateral, address(0), address(0)));
         vm.deal(alice, 10 ether);
         vm.prank(alice);

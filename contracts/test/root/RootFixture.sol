@@ -18,6 +18,7 @@ abstract contract RootFixture is Base {
     uint256 internal constant FUND_MIN = 1000;
     uint256 internal constant FUND_MAX = 1_000_000 ether;
     uint256 internal constant MAX_SILENCE = 1 hours;
+    uint256 internal constant RECOVERY_DELAY = 1 days;
     uint64 internal constant PERIOD = 10;
 
     DevFlt internal flt;
@@ -37,7 +38,7 @@ abstract contract RootFixture is Base {
         vm.roll(1000);
         vm.warp(1_800_000_000);
         flt = new DevFlt(address(this));
-        gateway = new Gateway(rootId(), MESSAGE_GAS, FUND_MIN, FUND_MAX, MAX_SILENCE);
+        gateway = new Gateway(rootId(), MESSAGE_GAS, FUND_MIN, FUND_MAX, MAX_SILENCE, RECOVERY_DELAY);
         _makeKeys();
         _start(_params(PermissionMode.Collateral, address(flt), address(0)));
         flt.mint(alice, 1_000_000 ether);
