@@ -144,7 +144,7 @@ func (k *keeper) parent(ctx context.Context, name string, status nodeStatus) {
 	case s.Diverged:
 		k.Alerts.Raise(alerts.Alert{
 			Name: alerts.ParentDiverged, Key: name, Severity: alerts.Page,
-			Summary: fmt.Sprintf("the node of %s signs nothing about the root any more: %.300s", name, s.DivergedReason),
+			Summary: fmt.Sprintf("the node of %s signs nothing about the root any more: %.300s: compare the root's endpoints; if the root has really forked, `causeway recovery show --subnet %s`", name, s.DivergedReason, name),
 		})
 	default:
 		k.Alerts.Resolve(alerts.ParentDiverged, name)

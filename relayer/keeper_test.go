@@ -33,6 +33,7 @@ func TestANodeWhoseRootDivergedIsPagedForUntilItAgreesAgain(t *testing.T) {
 	require.Equal(t, "subnet", open[0].Key)
 	require.Equal(t, alerts.Page, open[0].Severity)
 	require.Contains(t, open[0].Summary, "height 7 differs")
+	require.Contains(t, open[0].Summary, "`causeway recovery show --subnet subnet`")
 
 	// A node that is silent has not agreed.
 	answer, err = subnet.Status{}, errors.New("away")

@@ -266,6 +266,11 @@ func (s *shared) session(ctx context.Context) error {
 	group.Go(func() error { return keeper.reap(run) })
 	group.Go(func() error { return keeper.parents(run) })
 	group.Go(func() error { return recovery.run(run) })
+	for _, l := range links {
+		if !l.sub.Traits.Published() {
+			group.Go(func() error { return s.parentRecoveries(run, l) })
+		}
+	}
 	if s.AuditEvery >= 0 {
 		group.Go(func() error { return keeper.audit(run) })
 		group.Go(func() error { return keeper.mend(run) })

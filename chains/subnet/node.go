@@ -45,6 +45,14 @@ type SignedStatement struct {
 	Signatures  [][]byte
 }
 
+// SignedRecovery is going on from another branch of the root, with the
+// signatures of a quorum.
+type SignedRecovery struct {
+	Recovery    ipc.ParentRecovery
+	Signatories []common.Address
+	Signatures  [][]byte
+}
+
 // SignedCheckpoint is a checkpoint with the signatures pooled so far,
 // ascending by signer.
 type SignedCheckpoint struct {
@@ -68,15 +76,7 @@ const maxStatements = 64
 // the gateway that recovers them.
 func (c *Client) Statements(ctx context.Context, after uint64) ([]SignedStatement, error) {
 	var wire []struct {
-		Statement struct {
-			SignerConfig     uint64      `json:"signerConfig"`
-			ParentHeight     uint64      `json:"parentHeight"`
-			ParentHash       common.Hash `json:"parentHash"`
-			TopDownNonce     uint64      `json:"topDownNonce"`
-			TopDownHash      common.Hash `json:"topDownHash"`
-			PowerChangeNonce uint64      `json:"powerChangeNonce"`
-			PowerChangeHash  common.Hash `json:"powerChangeHash"`
-		} `json:"statement"`
+		Statement   wireStatement    `json:"statement"`
 		Signatories []common.Address `json:"signatories"`
 		Signatures  []hexutil.Bytes  `json:"signatures"`
 	}
@@ -97,16 +97,56 @@ func (c *Client) Statements(ctx context.Context, after uint64) ([]SignedStatemen
 			return nil, err
 		}
 		out = append(out, SignedStatement{
-			Statement: ipc.ParentFinality{
-				SignerConfig: w.Statement.SignerConfig, ParentHeight: w.Statement.ParentHeight, ParentHash: w.Statement.ParentHash,
-				TopDownNonce: w.Statement.TopDownNonce, TopDownHash: w.Statement.TopDownHash,
-				PowerChangeNonce: w.Statement.PowerChangeNonce, PowerChangeHash: w.Statement.PowerChangeHash,
-			},
+			Statement:   w.Statement.statement(),
 			Signatories: signatories, Signatures: signatures,
 		})
 	}
 	slices.SortStableFunc(out, func(a, b SignedStatement) int { return cmp.Compare(a.Statement.ParentHeight, b.Statement.ParentHeight) })
 	return out, nil
+}
+
+type wireStatement struct {
+	SignerConfig     uint64      `json:"signerConfig"`
+	ParentHeight     uint64      `json:"parentHeight"`
+	ParentHash       common.Hash `json:"parentHash"`
+	TopDownNonce     uint64      `json:"topDownNonce"`
+	TopDownHash      common.Hash `json:"topDownHash"`
+	PowerChangeNonce uint64      `json:"powerChangeNonce"`
+	PowerChangeHash  common.Hash `json:"powerChangeHash"`
+}
+
+func (w wireStatement) statement() ipc.ParentFinality {
+	return ipc.ParentFinality{
+		SignerConfig: w.SignerConfig, ParentHeight: w.ParentHeight, ParentHash: w.ParentHash,
+		TopDownNonce: w.TopDownNonce, TopDownHash: w.TopDownHash,
+		PowerChangeNonce: w.PowerChangeNonce, PowerChangeHash: w.PowerChangeHash,
+	}
+}
+
+// Recovery is the one that the node's validators have signed and the gateway has
+// not committed, as far as the node has seen; false while there is none.
+func (c *Client) Recovery(ctx context.Context) (SignedRecovery, bool, error) {
+	var wire *struct {
+		Number      uint64           `json:"number"`
+		Anchor      wireStatement    `json:"anchor"`
+		Signatories []common.Address `json:"signatories"`
+		Signatures  []hexutil.Bytes  `json:"signatures"`
+	}
+	if err := c.node(ctx, &wire, "causeway_parentRecovery"); err != nil || wire == nil {
+		return SignedRecovery{}, false, err
+	}
+	signatures, err := signatureList(wire.Signatories, wire.Signatures)
+	if err != nil {
+		return SignedRecovery{}, false, err
+	}
+	who, signatures, err := ascending(wire.Signatories, signatures)
+	if err != nil {
+		return SignedRecovery{}, false, err
+	}
+	return SignedRecovery{
+		Recovery:    ipc.ParentRecovery{Number: wire.Number, Anchor: wire.Anchor.statement()},
+		Signatories: who, Signatures: signatures,
+	}, true, nil
 }
 
 // ascending orders signatures by their signatories, the first of each.

@@ -217,6 +217,18 @@ func (c *Client) LatestStatement(ctx context.Context, at evm.BlockRef) (uint64, 
 	return s.ParentHeight, nil
 }
 
+// Recovered is the number of the newest recovery applied, 0 if none.
+func (c *Client) Recovered(ctx context.Context, at evm.BlockRef) (uint64, error) {
+	var n uint64
+	err := read(ctx, c.Client, c.cfg.Gateway, c.gw, at, "parentRecovery", &n)
+	return n, err
+}
+
+// RecoverCalldata is the call of commitParentRecovery.
+func (c *Client) RecoverCalldata(s SignedRecovery) ([]byte, error) {
+	return c.gw.Pack("commitParentRecovery", s.Recovery, s.Signatories, s.Signatures)
+}
+
 // Configuration is the newest configuration applied.
 func (c *Client) Configuration(ctx context.Context, at evm.BlockRef) (uint64, error) {
 	var n uint64

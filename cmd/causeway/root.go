@@ -89,7 +89,7 @@ func newRoot() *cobra.Command {
 	})
 	root.AddCommand(
 		newRun(g), newNode(g), newSigner(g), newDevnet(g), newDevroot(g), newDevredis(g), newDeploy(g), newTransfer(g), newWithdraw(g), newStatus(g),
-		newCredits(g), newQueue(g), newLane(g), newRescan(g), newReconcile(g), newConfig(g), newVersion(g),
+		newCredits(g), newRecovery(g), newQueue(g), newLane(g), newRescan(g), newReconcile(g), newConfig(g), newVersion(g),
 	)
 	asUsage(root)
 	return root

@@ -202,7 +202,8 @@ func (w *watcher) begin(ctx context.Context, committed, pair ipc.ParentFinality,
 }
 
 // startsBefore says whether, before height from, the parent had sent no more
-// than the pair covers: then reading from there misses nothing.
+// than the pair covers: then reading from there misses nothing. Where it had
+// sent just as much, the hashes must agree.
 func (w *watcher) startsBefore(ctx context.Context, from uint64, head parentHead) (bool, error) {
 	if from <= w.g.ParentStart {
 		return true, nil
@@ -217,6 +218,11 @@ func (w *watcher) startsBefore(ctx context.Context, from uint64, head parentHead
 		// the beginning is.
 		w.log.Debug("parent has no state there", "height", from-1, "error", err)
 		return false, nil
+	}
+	for _, of := range [][2]fold{{messages, head.Messages}, {changes, head.Changes}} {
+		if of[0].Count == of[1].Count && of[0].Hash != of[1].Hash {
+			return false, fmt.Errorf("height %d, count %d: %w", from-1, of[0].Count, errIncomplete)
+		}
 	}
 	return messages.Count <= head.Messages.Count && changes.Count <= head.Changes.Count, nil
 }

@@ -19,11 +19,11 @@ type watch struct {
 	*watcher
 	p    *fakeParent
 	st   *store
-	said ipc.ParentFinality
+	said holding
 	want []uint64
 }
 
-func (w *watch) committed() (holding, error) { return holding{ParentFinality: w.said}, nil }
+func (w *watch) committed() (holding, error) { return w.said, nil }
 func (w *watch) wanted() []uint64            { return w.want }
 
 func newWatch(t *testing.T) *watch {
@@ -106,7 +106,7 @@ func TestACacheOfAnEarlierProcessIsSignedFromOnlyOnceItWasCompared(t *testing.T)
 	w := newWatch(t)
 	top := w.p.mine(5)
 	require.NoError(t, w.step(t))
-	w.said, _ = w.cache.statement(0, top, 0, 0)
+	w.said.ParentFinality, _ = w.cache.statement(0, top, 0, 0)
 	require.NotZero(t, w.said.ParentHeight)
 	top = w.p.mine(2)
 	require.NoError(t, w.step(t))
@@ -127,7 +127,7 @@ func TestACacheOfAnEarlierProcessIsSignedFromOnlyOnceItWasCompared(t *testing.T)
 func TestAnEmptyHomeWhoseParentIsNotTheCommittedOneSaysSo(t *testing.T) {
 	w := newWatch(t)
 	top := w.p.mine(5)
-	w.said = ipc.ParentFinality{ParentHeight: top - 1, ParentHash: common.Hash{0xba, 0xd}, TopDownHash: w.p.salt, PowerChangeHash: w.p.salt}
+	w.said.ParentFinality = ipc.ParentFinality{ParentHeight: top - 1, ParentHash: common.Hash{0xba, 0xd}, TopDownHash: w.p.salt, PowerChangeHash: w.p.salt}
 	require.ErrorIs(t, w.step(t), errDiverged)
 	require.ErrorIs(t, w.cache.standing(), errDiverged)
 }
@@ -138,10 +138,10 @@ func TestACacheOfAnotherChainDoesNotHeal(t *testing.T) {
 	require.NoError(t, w.step(t))
 	w.p.fork(top-2, 3)
 	require.ErrorIs(t, w.step(t), chains.ErrReorg)
-	w.said = ipc.ParentFinality{ParentHeight: top - 1, ParentHash: common.Hash{0xba, 0xd}, TopDownHash: w.p.salt, PowerChangeHash: w.p.salt}
+	w.said.ParentFinality = ipc.ParentFinality{ParentHeight: top - 1, ParentHash: common.Hash{0xba, 0xd}, TopDownHash: w.p.salt, PowerChangeHash: w.p.salt}
 	require.ErrorIs(t, w.step(t), errDiverged)
 	require.ErrorIs(t, w.cache.standing(), chains.ErrReorg)
-	w.said = ipc.ParentFinality{}
+	w.said.ParentFinality = ipc.ParentFinality{}
 	require.ErrorIs(t, w.step(t), chains.ErrReorg)
 	require.ErrorIs(t, w.cache.standing(), chains.ErrReorg)
 }
@@ -150,7 +150,7 @@ func TestACommittedBlockThatIsNotOursStopsTopDownSigning(t *testing.T) {
 	w := newWatch(t)
 	top := w.p.mine(5)
 	require.NoError(t, w.step(t))
-	w.said = ipc.ParentFinality{ParentHeight: top - 1, ParentHash: common.Hash{0xba, 0xd}, TopDownHash: w.p.salt, PowerChangeHash: w.p.salt}
+	w.said.ParentFinality = ipc.ParentFinality{ParentHeight: top - 1, ParentHash: common.Hash{0xba, 0xd}, TopDownHash: w.p.salt, PowerChangeHash: w.p.salt}
 	require.ErrorIs(t, w.step(t), errDiverged)
 	_, ok := w.cache.statement(0, top, 0, 0)
 	require.False(t, ok)
@@ -181,9 +181,9 @@ func TestAStatementMovesOnByABoundedNumberOfMessages(t *testing.T) {
 
 	// Once committed, a cache that starts from nothing goes back to find the rest.
 	w.p.mine(3)
-	w.said = first
+	w.said.ParentFinality = first
 	require.NoError(t, w.step(t))
-	fresh := &watch{p: w.p, said: first}
+	fresh := &watch{p: w.p, said: w.said}
 	var err error
 	fresh.st, err = openStore(t.TempDir())
 	require.NoError(t, err)
@@ -207,7 +207,7 @@ func TestTheCacheSurvivesAReopenAndKeepsOnlyWhatIsNeeded(t *testing.T) {
 		require.NoError(t, w.step(t))
 	}
 	top := uint64(len(w.p.blocks) - 1)
-	w.said, _ = w.cache.statement(0, top-10, 0, 0)
+	w.said.ParentFinality, _ = w.cache.statement(0, top-10, 0, 0)
 	require.NoError(t, w.step(t))
 	require.Equal(t, uint64(30), w.cache.messages.first.Count)
 	require.Len(t, w.cache.messages.entries, 10)

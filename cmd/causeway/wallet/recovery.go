@@ -1,0 +1,288 @@
+package wallet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains/ipc"
+	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+)
+
+// Recovery is ipc.Recovery in JSON.
+type Recovery struct {
+	Number           uint64      `json:"number"`
+	TopDownNonce     uint64      `json:"top_down_nonce"`
+	TopDownHash      common.Hash `json:"top_down_hash"`
+	PowerChangeNonce uint64      `json:"power_change_nonce"`
+	PowerChangeHash  common.Hash `json:"power_change_hash"`
+}
+
+func (r Recovery) String() string {
+	return fmt.Sprintf("recovery %d, to go on after %d messages (%s) and %d power changes (%s)",
+		r.Number, r.TopDownNonce, r.TopDownHash, r.PowerChangeNonce, r.PowerChangeHash)
+}
+
+func (r Recovery) wire() ipc.Recovery {
+	return ipc.Recovery{
+		Number: r.Number, TopDownNonce: r.TopDownNonce, TopDownHash: r.TopDownHash,
+		PowerChangeNonce: r.PowerChangeNonce, PowerChangeHash: r.PowerChangeHash,
+	}
+}
+
+func recoveryOf(r bindings.Recovery) *Recovery {
+	if r.Number == 0 {
+		return nil
+	}
+	return &Recovery{r.Number, r.TopDownNonce, r.TopDownHash, r.PowerChangeNonce, r.PowerChangeHash}
+}
+
+// RecoveryState is where a subnet's recoveries stand on either side.
+type RecoveryState struct {
+	Last          uint64    `json:"last"` // highest number ever proposed
+	Pending       *Recovery `json:"pending"`
+	ReadyAt       time.Time `json:"ready_at"` // of Pending
+	Executed      *Recovery `json:"executed"`
+	ExecutedBlock uint64    `json:"executed_block"`
+	Committed     uint64    `json:"committed"` // newest number in the subnet
+	Applied       uint64    `json:"applied"`   // messages applied in the subnet
+}
+
+func (b *Bridge) subnetID() bindings.SubnetID {
+	id := b.Dep.Root.Subnet()
+	return bindings.SubnetID{Root: id.Root, Route: id.Route}
+}
+
+// Recoveries reads both sides.
+func (b *Bridge) Recoveries(ctx context.Context) (RecoveryState, error) {
+	var s RecoveryState
+	raw, err := b.call(ctx, b.Root, b.Dep.Root.Gateway, gatewayABI.PackGetRecoveries(b.subnetID()))
+	if err != nil {
+		return s, fmt.Errorf("read recoveries: %w", err)
+	}
+	r, err := gatewayABI.UnpackGetRecoveries(raw)
+	if err != nil {
+		return s, fmt.Errorf("unpack recoveries: %w", err)
+	}
+	s.Last, s.Pending, s.Executed, s.ExecutedBlock = r.Last, recoveryOf(r.Pending), recoveryOf(r.Executed), r.ExecutedBlock
+	if s.Pending != nil {
+		s.ReadyAt = time.Unix(int64(r.ReadyAt), 0)
+	}
+	if raw, err = b.call(ctx, b.Subnet, b.Dep.Subnet.Gateway, subnetABI.PackParentRecovery()); err != nil {
+		return s, fmt.Errorf("read the subnet's recovery: %w", err)
+	}
+	if s.Committed, err = subnetABI.UnpackParentRecovery(raw); err != nil {
+		return s, fmt.Errorf("unpack the subnet's recovery: %w", err)
+	}
+	applied, err := b.applied(ctx)
+	s.Applied = applied.Nonce
+	return s, err
+}
+
+func (b *Bridge) applied(ctx context.Context) (bindings.SubnetGatewayAppliedTopDownOutput, error) {
+	raw, err := b.call(ctx, b.Subnet, b.Dep.Subnet.Gateway, subnetABI.PackAppliedTopDown())
+	if err != nil {
+		return bindings.SubnetGatewayAppliedTopDownOutput{}, fmt.Errorf("read what is applied: %w", err)
+	}
+	return subnetABI.UnpackAppliedTopDown(raw)
+}
+
+// RecoveryDigest is what a validator signs to propose a recovery, or to take it
+// back.
+func (b *Bridge) RecoveryDigest(r Recovery, withdraw bool) common.Hash {
+	d := ipc.Domain{ChainID: uint64(b.Dep.Root.ChainID), VerifyingContract: b.Dep.Root.Gateway, Salt: b.Dep.Bootstrap.Salt}
+	if withdraw {
+		return r.wire().WithdrawalDigest(d)
+	}
+	return r.wire().Digest(d)
+}
+
+// ProposeRecovery sends it, signed in ascending order.
+func (b *Bridge) ProposeRecovery(ctx context.Context, r Recovery, who []common.Address, signatures [][]byte) (common.Hash, error) {
+	return b.Root.Send(ctx, b.Dep.Root.Gateway, gatewayABI.PackProposeRecovery(b.subnetID(), bindings.Recovery(r.wire()), who, signatures), nil)
+}
+
+// WithdrawRecovery takes the one that waits back.
+func (b *Bridge) WithdrawRecovery(ctx context.Context, number uint64, who []common.Address, signatures [][]byte) (common.Hash, error) {
+	return b.Root.Send(ctx, b.Dep.Root.Gateway, gatewayABI.PackWithdrawRecovery(b.subnetID(), number, who, signatures), nil)
+}
+
+// ExecuteRecovery executes the one that waits.
+func (b *Bridge) ExecuteRecovery(ctx context.Context, number uint64) (common.Hash, error) {
+	return b.Root.Send(ctx, b.Dep.Root.Gateway, gatewayABI.PackExecuteRecovery(b.subnetID(), number), nil)
+}
+
+// Cover locks FLT for the subnet without a message.
+func (b *Bridge) Cover(ctx context.Context, amount *big.Int) (common.Hash, error) {
+	if err := b.enough(ctx, tokens.FLT, amount); err != nil {
+		return common.Hash{}, err
+	}
+	if err := b.Approve(ctx, tokens.FLT, amount); err != nil {
+		return common.Hash{}, err
+	}
+	return b.Root.Send(ctx, b.Dep.Root.Gateway, gatewayABI.PackCover(b.subnetID(), amount), nil)
+}
+
+// ErrUnmendable says that the subnet holds power changes that its root does not
+// have: it cannot go on in place.
+var ErrUnmendable = errors.New("the subnet holds power changes that the root has not: have the same ones requested again, in the same order")
+
+// CommonPrefix is the next recovery to propose: as much of both queues as the
+// subnet has committed and its root has.
+func (b *Bridge) CommonPrefix(ctx context.Context) (Recovery, error) {
+	s, err := b.Recoveries(ctx)
+	if err != nil {
+		return Recovery{}, err
+	}
+	r := Recovery{Number: s.Last + 1}
+	if r.PowerChangeNonce, r.PowerChangeHash, err = b.heldPower(ctx); err != nil {
+		return r, err
+	}
+	rolled, ids, err := b.sentDown(ctx)
+	if err != nil {
+		return r, err
+	}
+	applied, err := b.applied(ctx)
+	if err != nil {
+		return r, err
+	}
+	at := applied.Nonce
+	if at < uint64(len(rolled)) && rolled[at] == applied.Hash {
+		// Everything applied is the root's; of what is committed beyond, as much as
+		// is.
+		at, err = b.committedBeyond(ctx, at, rolled)
+	} else {
+		at, err = b.firstForeign(ctx, applied.Nonce, ids)
+	}
+	r.TopDownNonce, r.TopDownHash = at, rolled[at]
+	return r, err
+}
+
+// heldPower is the power changes that the subnet holds, if the root has them.
+func (b *Bridge) heldPower(ctx context.Context) (uint64, common.Hash, error) {
+	raw, err := b.call(ctx, b.Subnet, b.Dep.Subnet.Gateway, subnetABI.PackAppliedPowerChanges())
+	if err != nil {
+		return 0, common.Hash{}, fmt.Errorf("read power changes: %w", err)
+	}
+	held, err := subnetABI.UnpackAppliedPowerChanges(raw)
+	if err != nil {
+		return 0, common.Hash{}, fmt.Errorf("unpack power changes: %w", err)
+	}
+	if raw, err = b.call(ctx, b.Root, b.Dep.Root.Gateway, gatewayABI.PackGetPowerChangeHash(b.subnetID())); err != nil {
+		return 0, common.Hash{}, fmt.Errorf("read the root's power changes: %w", err)
+	}
+	own, err := gatewayABI.UnpackGetPowerChangeHash(raw)
+	if err != nil {
+		return 0, common.Hash{}, fmt.Errorf("unpack the root's power changes: %w", err)
+	}
+	if held.Number > own.Number || held.Number == own.Number && held.Hash != own.Hash {
+		return 0, common.Hash{}, ErrUnmendable
+	}
+	return held.Number, held.Hash, nil
+}
+
+// committedBeyond goes through the pairs that the subnet has committed and not
+// applied, as far as they are the root's.
+func (b *Bridge) committedBeyond(ctx context.Context, at uint64, rolled []common.Hash) (uint64, error) {
+	for {
+		raw, err := b.call(ctx, b.Subnet, b.Dep.Subnet.Gateway, subnetABI.PackCommittedTopDownAt(at+1))
+		if err != nil {
+			return at, fmt.Errorf("read what is committed: %w", err)
+		}
+		pair, err := subnetABI.UnpackCommittedTopDownAt(raw)
+		if err != nil {
+			return at, fmt.Errorf("unpack what is committed: %w", err)
+		}
+		if pair.PairNonce == 0 || pair.PairNonce >= uint64(len(rolled)) || rolled[pair.PairNonce] != pair.Hash {
+			return at, nil
+		}
+		at = pair.PairNonce
+	}
+}
+
+// logPage bounds one question for logs, in blocks.
+const logPage = 2000
+
+func (b *Bridge) logs(ctx context.Context, a *Account, q ethereum.FilterQuery, from uint64, take func(types.Log)) error {
+	top, err := a.client.BlockNumber(ctx)
+	if err != nil {
+		return a.refused(err)
+	}
+	for ; from <= top; from += logPage {
+		q.FromBlock, q.ToBlock = new(big.Int).SetUint64(from), new(big.Int).SetUint64(min(from+logPage-1, top))
+		found, err := a.client.FilterLogs(ctx, q)
+		if err != nil {
+			return a.refused(err)
+		}
+		for _, l := range found {
+			take(l)
+		}
+	}
+	return nil
+}
+
+// sentDown is the root's rolling hash before each of its messages, and behind
+// the last, and the messages' ids.
+func (b *Bridge) sentDown(ctx context.Context) (rolled, ids []common.Hash, err error) {
+	rolled = []common.Hash{b.Dep.Bootstrap.Salt}
+	q := ethereum.FilterQuery{
+		Addresses: []common.Address{b.Dep.Root.Gateway},
+		Topics:    [][]common.Hash{{ipc.TopicNewTopDownMessage}, {common.BytesToHash(b.Dep.Root.Actor[:])}},
+	}
+	var broken error
+	err = b.logs(ctx, b.Root, q, b.Dep.Root.StartBlock, func(l types.Log) {
+		m, err := ipc.DecodeEnvelope(l.Data)
+		if err != nil || len(l.Topics) != 3 || m.LocalNonce != uint64(len(ids)) {
+			broken = errors.Join(fmt.Errorf("the root's messages are not complete at %d", len(ids)), err)
+			return
+		}
+		rolled, ids = append(rolled, ipc.Roll(rolled[len(ids)], m.Hash())), append(ids, l.Topics[2])
+	})
+	if err = errors.Join(err, broken); err != nil {
+		return nil, nil, fmt.Errorf("read the root's messages: %w", err)
+	}
+	raw, err := b.call(ctx, b.Root, b.Dep.Root.Gateway, gatewayABI.PackGetTopDownHash(b.subnetID()))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the root's hash: %w", err)
+	}
+	own, err := gatewayABI.UnpackGetTopDownHash(raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("unpack the root's hash: %w", err)
+	}
+	if own.Nonce < uint64(len(rolled)) && rolled[own.Nonce] != own.Hash || own.Nonce >= uint64(len(rolled)) {
+		return nil, nil, fmt.Errorf("the root's messages do not hash to what its gateway keeps at %d: ask another endpoint", own.Nonce)
+	}
+	return rolled, ids, nil
+}
+
+// firstForeign is the first message that the subnet applied and its root has
+// not sent.
+func (b *Bridge) firstForeign(ctx context.Context, applied uint64, ids []common.Hash) (uint64, error) {
+	spec := subnetABI.GetABI()
+	q := ethereum.FilterQuery{
+		Addresses: []common.Address{b.Dep.Subnet.Gateway},
+		Topics:    [][]common.Hash{{spec.Events["TopDownMessageApplied"].ID}},
+	}
+	// After an earlier recovery a nonce was applied again: the later one counts.
+	by := map[uint64]common.Hash{}
+	err := b.logs(ctx, b.Subnet, q, 1, func(l types.Log) {
+		if len(l.Topics) == 3 {
+			by[l.Topics[1].Big().Uint64()] = l.Topics[2]
+		}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read what the subnet applied: %w", err)
+	}
+	for n := range min(applied, uint64(len(ids))) {
+		if by[n] != ids[n] {
+			return n, nil
+		}
+	}
+	return min(applied, uint64(len(ids))), nil
+}
