@@ -487,7 +487,7 @@ func TestASecondSubnetOfTheGatewayIsOwedToo(t *testing.T) {
 			Route []common.Address `json:"route"`
 		}).Route[0] == other {
 			return []any{bindings.IGatewayCounters{PreFunded: big64(6), Locked: new(big.Int), Relocked: new(big.Int), Unlocked: new(big.Int),
-				Credited: new(big.Int), CreditsPaid: new(big.Int), Quarantined: new(big.Int), QuarantineReleased: new(big.Int)}}, nil
+				Credited: new(big.Int), CreditsPaid: new(big.Int), Quarantined: new(big.Int), QuarantineReleased: new(big.Int), Covered: new(big.Int)}}, nil
 		}
 		return own(s, to, m, args)
 	}

@@ -24,10 +24,17 @@
 //
 // # I1, FLT
 //
-//	root  = pre_funded + locked + relocked − unlocked                 gateway, R
+//	root  = pre_funded + locked + relocked + covered − unlocked       gateway, R
 //	child = child_pre_funded + released − returned                    subnet gateway, S
 //	drift = root − child − down_in_flight − up_in_flight
-//	        − quarantined − stranded − Σ shortages
+//	        − quarantined − stranded − cover_surplus − Σ shortages
+//
+// unbacked is the value of messages that the subnet had applied when a recovery
+// took them off the root (PROTOCOL 10): the value received in the subnet by then
+// (event ParentRecovered) less that of the root's messages below the recovery's
+// prefix. It circulates in the subnet: what covered lacks of it is the shortfall,
+// which is the drift, and named; what covered has beyond it, cover_surplus, is a
+// donation.
 //
 // quarantined is the value of messages that the root applied and could not place
 // (quarantined − released again, gateway counters); stranded that of Results the

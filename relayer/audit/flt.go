@@ -15,6 +15,7 @@ func (a *Auditor) flt(r rootState, s childState) Invariant {
 	inv.lock("pre_funded", g.PreFunded)
 	inv.lock("locked", g.Locked)
 	inv.lock("relocked", g.Relocked)
+	inv.lock("covered", g.Covered)
 	inv.term("unlocked", g.Unlocked)
 	inv.drift.Sub(inv.drift, g.Unlocked)
 	inv.term("locked_root", inv.drift)
@@ -41,6 +42,18 @@ func (a *Auditor) flt(r rootState, s childState) Invariant {
 	inv.claim("stranded", down.stranded)
 	h.noteMissing(inv, r, s)
 
+	// What a fork of the root left unbacked in the subnet, and what was locked
+	// against it.
+	unbacked := h.unbacked()
+	shortage, surplus := lack(unbacked, g.Covered)
+	inv.term("unbacked", unbacked)
+	inv.term("shortfall", shortage)
+	inv.claim("cover_surplus", surplus)
+	if shortage.Sign() != 0 {
+		inv.note("%s circulate in the subnet from messages that recovery %d took off the root, and %s of them are not backed: `causeway recovery cover`",
+			unbacked, h.recovered.number, shortage)
+	}
+
 	// Balances bound liabilities from above and enter no equality.
 	owed := sum(liabilities(g), r.stake, r.others)
 	inv.term("stake", r.stake)
@@ -53,7 +66,7 @@ func (a *Auditor) flt(r rootState, s childState) Invariant {
 
 	// Counters against the events that they count.
 	inv.equal("value sent down", sum(g.Locked, g.Relocked), down.all)
-	inv.equal("value applied down", sum(c.Released, c.Bounced, down.stranded), down.applied)
+	inv.equal("value applied down", sum(c.Released, c.Bounced, down.stranded), sum(down.applied, unbacked))
 	inv.equal("value sent up", sum(c.Returned, c.Bounced), up.all)
 	inv.equal("value applied up", sum(g.Unlocked, waits), up.applied)
 	inv.equal("circulating supply", s.circulating, sum(c.PreFunded, c.Released, neg(c.Returned), down.stranded))
@@ -102,6 +115,22 @@ func (h *history) totals(r rootState, s childState) (down, up lane) {
 		}
 	}
 	return down, up
+}
+
+// unbacked is the value of messages that the subnet applied and that a fork took
+// off the root: what had ever come down when the newest recovery was committed,
+// less what the root has sent up to its prefix.
+func (h *history) unbacked() *big.Int {
+	if h.recovered.received == nil {
+		return new(big.Int)
+	}
+	n := new(big.Int).Set(h.recovered.received)
+	for nonce, m := range h.down {
+		if nonce < h.recovered.prefix {
+			n.Sub(n, m.value)
+		}
+	}
+	return n
 }
 
 // noteMissing names messages in flight whose event did not come.

@@ -97,6 +97,12 @@ type resultSeen struct {
 	block                uint64
 }
 
+// recovered is the newest recovery that the subnet has committed.
+type recovered struct {
+	number, prefix uint64
+	received       *big.Int // nil: none
+}
+
 type minting struct {
 	recipient common.Address
 	amount    *big.Int
@@ -127,6 +133,7 @@ type history struct {
 	// Subnet.
 	up          map[uint64]*message
 	downApplied map[uint64]applied
+	recovered   recovered
 	sent        []sent
 	resent      map[common.Hash]int
 	backAgain   map[common.Hash]int // times returned
@@ -367,6 +374,19 @@ func (h *history) takeChild(e chains.Event) error {
 				return nil
 			}
 			h.downApplied[ev.Nonce] = applied{ev.Id, ev.Outcome, ev.Disposition, e.Block}
+		case t["child.ParentRecovered"]:
+			ev, err := h.abis.child.UnpackParentRecoveredEvent(logOf(e))
+			if err != nil {
+				return err
+			}
+			h.recovered = recovered{ev.Number, ev.TopDownNonce, ev.Received}
+			// They are of a branch that is gone; what the root has in their place is
+			// applied anew.
+			for n := range h.downApplied {
+				if n >= ev.TopDownNonce {
+					delete(h.downApplied, n)
+				}
+			}
 		}
 	case h.sub.Replica:
 		switch e.Topics[0] {

@@ -44,15 +44,15 @@ var (
 
 // rootBooks and childBooks are the state of the contracts.
 type rootBooks struct {
-	preFunded, locked, relocked, unlocked, credited, creditsPaid, quarantined, quarantineReleased int64
-	topDown, applied                                                                              uint64
-	topDownHash                                                                                   common.Hash
-	cLocked, cRefunded, cRefundsPaid, cReserved, cReservesPaid                                    int64
-	received, paid                                                                                int64
-	gatewayFLT, payoutsFLT, controllerUSDC                                                        int64
-	lastCheckpoint                                                                                int64
-	stake                                                                                         int64
-	nonces                                                                                        map[common.Address]uint64
+	preFunded, locked, relocked, unlocked, credited, creditsPaid, quarantined, quarantineReleased, covered int64
+	topDown, applied                                                                                       uint64
+	topDownHash                                                                                            common.Hash
+	cLocked, cRefunded, cRefundsPaid, cReserved, cReservesPaid                                             int64
+	received, paid                                                                                         int64
+	gatewayFLT, payoutsFLT, controllerUSDC                                                                 int64
+	lastCheckpoint                                                                                         int64
+	stake                                                                                                  int64
+	nonces                                                                                                 map[common.Address]uint64
 }
 
 type batchInfo struct {
@@ -382,7 +382,7 @@ func answerRoot(s rootBooks, to common.Address, m *abi.Method, args []any) ([]an
 	case to == sub.Gateway && m.Name == "getCounters":
 		return one(bindings.IGatewayCounters{
 			PreFunded: big64(s.preFunded), Locked: big64(s.locked), Relocked: big64(s.relocked), Unlocked: big64(s.unlocked),
-			Credited: big64(s.credited), CreditsPaid: big64(s.creditsPaid), Quarantined: big64(s.quarantined), QuarantineReleased: big64(s.quarantineReleased),
+			Credited: big64(s.credited), CreditsPaid: big64(s.creditsPaid), Quarantined: big64(s.quarantined), QuarantineReleased: big64(s.quarantineReleased), Covered: big64(s.covered),
 		})
 	case to == sub.Gateway && m.Name == "getTopDownHash":
 		return []any{s.topDown, [32]byte(s.topDownHash)}, nil

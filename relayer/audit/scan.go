@@ -82,7 +82,7 @@ func (c *contracts) childFilter(s flow.Subnet) chains.Filter {
 	return chains.Filter{
 		Addresses: []common.Address{s.SubnetGateway, s.Replica, s.Outbox},
 		Topics: append(c.list(
-			"child.TopDownMessageApplied", "replica.LinkedTokenReceived", "replica.Transfer",
+			"child.TopDownMessageApplied", "child.ParentRecovered", "replica.LinkedTokenReceived", "replica.Transfer",
 			"outbox.WithdrawalSent", "outbox.WithdrawalReturned", "outbox.WithdrawalResent",
 		), ipc.TopicBottomUpMessage),
 	}

@@ -285,5 +285,5 @@ func (a *Auditor) readOthers(ctx context.Context, r rootState) error {
 // liabilities is what the gateway must hold for one subnet: what circulates
 // there and credits that were not pulled.
 func liabilities(c bindings.IGatewayCounters) *big.Int {
-	return sum(c.PreFunded, c.Locked, c.Relocked, neg(c.Unlocked), c.Credited, neg(c.CreditsPaid))
+	return sum(c.PreFunded, c.Locked, c.Relocked, c.Covered, neg(c.Unlocked), c.Credited, neg(c.CreditsPaid))
 }
