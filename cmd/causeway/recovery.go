@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,10 +48,11 @@ func newRecovery(g *globals) *cobra.Command {
 		Short: "Let a subnet go on after its root has forked below what it had committed",
 		Long: "After such a fork (alert parent_diverged) nothing comes down any more. More than 2/3 of the subnet's validators propose on the root\n" +
 			"from which common prefix the subnet shall go on (`sign` on each machine, `propose` on one); it waits for the contracts' recovery delay,\n" +
-			"in which they may `withdraw` it; then anybody runs `execute`. Nodes and relayer do the rest. What is short then, `cover` makes good.",
+			"in which they may `withdraw` it; then anybody runs `execute`, and nodes and relayer carry it into the subnet. Messages that come anew under\n" +
+			"nonces applied before are no lane's: `deliver` brings them. What is short then, `cover` makes good.",
 	}
 	who.add(c.PersistentFlags())
-	c.AddCommand(recoveryShow(g, &who), recoverySign(g, &who), recoveryPropose(g, &who), recoveryWithdraw(g, &who), recoveryExecute(g, &who), recoveryCover(g, &who))
+	c.AddCommand(recoveryShow(g, &who), recoverySign(g, &who), recoveryPropose(g, &who), recoveryWithdraw(g, &who), recoveryExecute(g, &who), recoveryDeliver(g, &who), recoveryCover(g, &who))
 	return c
 }
 
@@ -208,6 +210,39 @@ func recoveryCover(g *globals, who *sender) *cobra.Command {
 			})
 		},
 	}
+}
+
+func recoveryDeliver(g *globals, who *sender) *cobra.Command {
+	var patience time.Duration
+	c := &cobra.Command{
+		Use: "deliver", Short: "After a recovery, bring the root's messages under nonces that were applied before; lanes do not", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return g.on(c.Context(), who, func(b *wallet.Bridge) error {
+				ctx, cancel := context.WithTimeout(c.Context(), patience)
+				defer cancel()
+				down, err := b.SentDown(ctx)
+				if err != nil {
+					return err
+				}
+				for {
+					applied, err := b.Deliver(ctx)
+					if err == nil && applied >= down {
+						return g.print(c, map[string]any{"applied": applied}, fmt.Sprintf("%d messages are applied, all that the root had sent", applied))
+					}
+					if err != nil && !errors.Is(err, wallet.ErrNothingCommitted) {
+						return err
+					}
+					select {
+					case <-ctx.Done():
+						return fmt.Errorf("%d of %d messages are applied: %w", applied, down, cmp.Or(err, ctx.Err()))
+					case <-time.After(time.Second):
+					}
+				}
+			})
+		},
+	}
+	c.Flags().DurationVar(&patience, "wait", 5*time.Minute, "how long to wait for the validators' statements")
+	return c
 }
 
 // sent waits for a transaction on the root and tells what it did.

@@ -473,7 +473,7 @@ func (r *run) checkMoney() {
 
 	// FLT: the two gateways agree on what circulates, and the root's holds it.
 	g := look(r.root, root, d.Root.Gateway, gatewayABI.PackGetCounters(id), gatewayABI.UnpackGetCounters)
-	circulating := sum(g.PreFunded, g.Locked, g.Relocked, neg(g.Unlocked))
+	circulating := sum(g.PreFunded, g.Locked, g.Relocked, g.Covered, neg(g.Unlocked))
 	equal("FLT circulating by the root and by the subnet", circulating, look(r.child, child, d.Subnet.Gateway, insideABI.PackCircSupply(), insideABI.UnpackCircSupply))
 	equal("FLT held by the root gateway and owed", balance(d.Root.Flt, d.Root.Gateway), sum(circulating, g.Credited, neg(g.CreditsPaid)))
 	in := look(r.child, child, d.Subnet.Gateway, insideABI.PackGetCounters(), insideABI.UnpackGetCounters)

@@ -12,6 +12,7 @@ import (
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 )
 
@@ -144,10 +145,11 @@ func (b *Bridge) CommonPrefix(ctx context.Context) (Recovery, error) {
 	if r.PowerChangeNonce, r.PowerChangeHash, err = b.heldPower(ctx); err != nil {
 		return r, err
 	}
-	rolled, ids, err := b.sentDown(ctx)
+	down, err := b.sentDown(ctx)
 	if err != nil {
 		return r, err
 	}
+	rolled := down.rolled
 	applied, err := b.applied(ctx)
 	if err != nil {
 		return r, err
@@ -158,7 +160,7 @@ func (b *Bridge) CommonPrefix(ctx context.Context) (Recovery, error) {
 		// is.
 		at, err = b.committedBeyond(ctx, at, rolled)
 	} else {
-		at, err = b.firstForeign(ctx, applied.Nonce, ids)
+		at, err = b.firstForeign(ctx, applied.Nonce, down.ids)
 	}
 	r.TopDownNonce, r.TopDownHash = at, rolled[at]
 	return r, err
@@ -227,38 +229,45 @@ func (b *Bridge) logs(ctx context.Context, a *Account, q ethereum.FilterQuery, f
 	return nil
 }
 
-// sentDown is the root's rolling hash before each of its messages, and behind
-// the last, and the messages' ids.
-func (b *Bridge) sentDown(ctx context.Context) (rolled, ids []common.Hash, err error) {
-	rolled = []common.Hash{b.Dep.Bootstrap.Salt}
+// queue is the root's messages: ids and bodies by nonce, and the rolling hash
+// before each and behind the last.
+type queue struct {
+	rolled, ids []common.Hash
+	bodies      []ipc.IpcEnvelope
+}
+
+// sentDown reads the root's queue, and checks it against what the gateway keeps.
+func (b *Bridge) sentDown(ctx context.Context) (queue, error) {
+	out := queue{rolled: []common.Hash{b.Dep.Bootstrap.Salt}}
 	q := ethereum.FilterQuery{
 		Addresses: []common.Address{b.Dep.Root.Gateway},
 		Topics:    [][]common.Hash{{ipc.TopicNewTopDownMessage}, {common.BytesToHash(b.Dep.Root.Actor[:])}},
 	}
 	var broken error
-	err = b.logs(ctx, b.Root, q, b.Dep.Root.StartBlock, func(l types.Log) {
+	err := b.logs(ctx, b.Root, q, b.Dep.Root.StartBlock, func(l types.Log) {
 		m, err := ipc.DecodeEnvelope(l.Data)
-		if err != nil || len(l.Topics) != 3 || m.LocalNonce != uint64(len(ids)) {
-			broken = errors.Join(fmt.Errorf("the root's messages are not complete at %d", len(ids)), err)
+		n := len(out.ids)
+		if err != nil || len(l.Topics) != 3 || m.LocalNonce != uint64(n) {
+			broken = errors.Join(fmt.Errorf("the root's messages are not complete at %d", n), err)
 			return
 		}
-		rolled, ids = append(rolled, ipc.Roll(rolled[len(ids)], m.Hash())), append(ids, l.Topics[2])
+		out.rolled, out.ids, out.bodies = append(out.rolled, ipc.Roll(out.rolled[n], m.Hash())), append(out.ids, l.Topics[2]), append(out.bodies, m)
 	})
 	if err = errors.Join(err, broken); err != nil {
-		return nil, nil, fmt.Errorf("read the root's messages: %w", err)
+		return queue{}, fmt.Errorf("read the root's messages: %w", err)
 	}
 	raw, err := b.call(ctx, b.Root, b.Dep.Root.Gateway, gatewayABI.PackGetTopDownHash(b.subnetID()))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the root's hash: %w", err)
+		return queue{}, fmt.Errorf("read the root's hash: %w", err)
 	}
 	own, err := gatewayABI.UnpackGetTopDownHash(raw)
 	if err != nil {
-		return nil, nil, fmt.Errorf("unpack the root's hash: %w", err)
+		return queue{}, fmt.Errorf("unpack the root's hash: %w", err)
 	}
-	if own.Nonce < uint64(len(rolled)) && rolled[own.Nonce] != own.Hash || own.Nonce >= uint64(len(rolled)) {
-		return nil, nil, fmt.Errorf("the root's messages do not hash to what its gateway keeps at %d: ask another endpoint", own.Nonce)
+	if own.Nonce >= uint64(len(out.rolled)) || out.rolled[own.Nonce] != own.Hash {
+		return queue{}, fmt.Errorf("the root's messages do not hash to what its gateway keeps at %d: ask another endpoint", own.Nonce)
 	}
-	return rolled, ids, nil
+	return out, nil
 }
 
 // firstForeign is the first message that the subnet applied and its root has
@@ -285,4 +294,123 @@ func (b *Bridge) firstForeign(ctx context.Context, applied uint64, ids []common.
 		}
 	}
 	return min(applied, uint64(len(ids))), nil
+}
+
+// deliverAtOnce is how many messages one transaction of Deliver brings.
+const deliverAtOnce = 10
+
+// SentDown is how many messages the root has sent.
+func (b *Bridge) SentDown(ctx context.Context) (uint64, error) {
+	down, err := b.sentDown(ctx)
+	return uint64(len(down.ids)), err
+}
+
+// Deliver brings what the root has sent and the subnet has not applied, one
+// transaction's worth; it says how many are applied then. The journal of a
+// relayer knows a message by its nonce: what a recovery makes the root send anew
+// under nonces that were applied before, nobody's lane carries. It fails with
+// ErrNothingCommitted until the validators have attested the next message.
+func (b *Bridge) Deliver(ctx context.Context) (uint64, error) {
+	at, err := b.applied(ctx)
+	if err != nil {
+		return 0, err
+	}
+	down, err := b.sentDown(ctx)
+	if err != nil {
+		return at.Nonce, err
+	}
+	if at.Nonce >= uint64(len(down.ids)) {
+		return at.Nonce, nil
+	}
+	raw, err := b.call(ctx, b.Subnet, b.Dep.Subnet.Gateway, subnetABI.PackCommittedTopDownAt(at.Nonce+1))
+	if err != nil {
+		return at.Nonce, fmt.Errorf("read what is committed: %w", err)
+	}
+	pair, err := subnetABI.UnpackCommittedTopDownAt(raw)
+	if err != nil {
+		return at.Nonce, fmt.Errorf("unpack what is committed: %w", err)
+	}
+	if pair.PairNonce == 0 {
+		return at.Nonce, b.commitNext(ctx, at.Nonce)
+	}
+	if pair.PairNonce > uint64(len(down.ids)) {
+		return at.Nonce, fmt.Errorf("the subnet has committed %d messages, the root has sent %d", pair.PairNonce, len(down.ids))
+	}
+	end := min(at.Nonce+deliverAtOnce, pair.PairNonce)
+	tail := make([][32]byte, 0, pair.PairNonce-end)
+	for _, m := range down.bodies[end:pair.PairNonce] {
+		tail = append(tail, m.Hash())
+	}
+	data, err := subnetABI.GetABI().Pack("deliver", down.bodies[at.Nonce:end], tail)
+	if err != nil {
+		return at.Nonce, fmt.Errorf("[BUG] pack deliver: %w", err)
+	}
+	tx, err := b.Subnet.Send(ctx, b.Dep.Subnet.Gateway, data, nil)
+	if err != nil {
+		return at.Nonce, err
+	}
+	if _, err := b.Subnet.Wait(ctx, tx); err != nil {
+		return at.Nonce, err
+	}
+	return end, nil
+}
+
+// ErrNothingCommitted says that the subnet's validators have yet to attest what
+// the root has sent.
+var ErrNothingCommitted = errors.New("no statement of the validators covers the next message yet")
+
+// commitNext carries the newest statement that covers message nonce and that
+// the gateway takes.
+func (b *Bridge) commitNext(ctx context.Context, nonce uint64) error {
+	raw, err := b.call(ctx, b.Subnet, b.Dep.Subnet.Gateway, subnetABI.PackLatestParentFinality())
+	if err != nil {
+		return fmt.Errorf("read the newest statement: %w", err)
+	}
+	latest, err := subnetABI.UnpackLatestParentFinality(raw)
+	if err != nil {
+		return fmt.Errorf("unpack the newest statement: %w", err)
+	}
+	var list []struct {
+		Statement   statement
+		Signatories []common.Address
+		Signatures  []hexutil.Bytes
+	}
+	if err := b.Subnet.client.Client().CallContext(ctx, &list, "causeway_parentFinalities", latest.ParentHeight, 100); err != nil {
+		return b.Subnet.refused(err)
+	}
+	for _, s := range list {
+		if s.Statement.TopDownNonce <= nonce {
+			continue
+		}
+		signatures := make([][]byte, len(s.Signatures))
+		for i, sig := range s.Signatures {
+			signatures[i] = sig
+		}
+		tx, err := b.Subnet.Send(ctx, b.Dep.Subnet.Gateway, subnetABI.PackCommitParentFinality(s.Statement.wire(), s.Signatories, signatures), nil)
+		if err != nil {
+			return err
+		}
+		_, err = b.Subnet.Wait(ctx, tx)
+		return err
+	}
+	return ErrNothingCommitted
+}
+
+// statement is ipc.ParentFinality as the node says it.
+type statement struct {
+	SignerConfig     uint64
+	ParentHeight     uint64
+	ParentHash       common.Hash
+	TopDownNonce     uint64
+	TopDownHash      common.Hash
+	PowerChangeNonce uint64
+	PowerChangeHash  common.Hash
+}
+
+func (s statement) wire() bindings.ParentFinality {
+	return bindings.ParentFinality{
+		SignerConfig: s.SignerConfig, ParentHeight: s.ParentHeight, ParentHash: s.ParentHash,
+		TopDownNonce: s.TopDownNonce, TopDownHash: s.TopDownHash,
+		PowerChangeNonce: s.PowerChangeNonce, PowerChangeHash: s.PowerChangeHash,
+	}
 }
