@@ -157,7 +157,7 @@ func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
 	say("home is %s", dir)
 	v, _ := build()
 	net, err := devnet.Start(ctx, devnet.Options{
-		Home: dir, Program: program, Redis: f.redis, Volatile: f.volatile, Settings: deploy.Default(), LogLevel: g.logLevel, Plant: f.plant, Say: say, Log: log,
+		Home: dir, Program: program, Redis: f.redis, Volatile: f.volatile, Settings: devnetSettings(), LogLevel: g.logLevel, Plant: f.plant, Say: say, Log: log,
 	})
 	if err != nil {
 		return errors.Join(err, f.write(devnet.Failed(v, began, err)))
@@ -254,4 +254,12 @@ func devnetHome(c *cobra.Command, g *globals, once bool) (home.Dir, func(error) 
 		}
 		return os.RemoveAll(dir)
 	}, nil
+}
+
+// devnetSettings are the contracts' own, but for a timelock that somebody who
+// tries it can wait for.
+func devnetSettings() deploy.Settings {
+	s := deploy.Default()
+	s.RecoveryDelay = 60
+	return s
 }

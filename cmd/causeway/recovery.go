@@ -38,7 +38,7 @@ func (s *signers) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVar(&s.keystores, "validator-keystore", nil, "keystore of a validator that signs; may be repeated (default: the home's validator)")
 	f.StringArrayVar(&s.passwords, "validator-password-file", nil, "its password file, in the same order")
-	f.StringArrayVar(&s.files, "signed", nil, "file with what another validator's `recovery sign` printed; may be repeated")
+	f.StringArrayVar(&s.files, "signed", nil, "file with what recovery sign printed for another validator; may be repeated")
 }
 
 func newRecovery(g *globals) *cobra.Command {
