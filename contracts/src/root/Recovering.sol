@@ -62,6 +62,8 @@ abstract contract Recovering is Ledger {
         _requireWithin(recovery.powerChangeNonce, recovery.powerChangeHash, number, hash);
         _requireSigned(actor, keccak256(abi.encode(RECOVERY_TYPE, recovery)), signatories, signatures);
 
+        // Unix seconds plus a deploy parameter.
+        // forge-lint: disable-next-line(unsafe-typecast)
         uint64 readyAt = uint64(block.timestamp + RECOVERY_DELAY);
         r.last = recovery.number;
         r.readyAt = readyAt;

@@ -95,6 +95,7 @@ contract RecoveryTest is RootFixture {
 
     function test_rule10_aRecoveryIsProposedWaitsAndIsExecutedByAnyone() public {
         Recovery memory r = _recovery(1);
+        // forge-lint: disable-next-line(unsafe-typecast)
         uint64 ready = uint64(block.timestamp + RECOVERY_DELAY);
         vm.expectEmit(address(gateway));
         emit IGateway.RecoveryProposed(address(actor), r, ready);
