@@ -28,7 +28,7 @@ function sources(dir) {
 /** The settings of foundry.toml, in solc's words. */
 const settings = {
   evmVersion: "cancun",
-  optimizer: { enabled: true, runs: 200 },
+  optimizer: { enabled: true, runs: 120 },
   viaIR: false,
   metadata: { appendCBOR: false, bytecodeHash: "none" },
   remappings: ["@openzeppelin/=node_modules/@openzeppelin/"],
