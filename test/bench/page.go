@@ -145,8 +145,8 @@ func pageLines() []line {
 const (
 	limitQueue = "Redis runs scripts on one core, three of them a cycle, and all that wait share an fsync; more transfers a script lift it " +
 		"(watchers bring up to 256), or a second namespace on a second Redis"
-	limitDeposits = "a block's gas, of which up to a third stays free: a transaction of 100 messages asks for 20 M and enters only where that much is left, whatever it uses. " +
-		"A limit nearer to what the first one used, or a higher block gas limit, lifts it; with few cores it is the CPU that all processes share"
+	limitDeposits = "the lane goes in steps of three blocks: one look's messages (`work.batch`, 512) in one block, what the statement still covered in the next, then the next statement; " +
+		"bigger looks and a statement sent ahead, with the messages before it, would lift it to what a block's gas holds, some 900"
 	limitWithdrawals = "transactions of 50 executions, each undecided until its block is final, three quarters of `fees.max_pending` at once; then a block's gas. A second account, " +
 		"a shorter finality or a higher block gas limit lifts it"
 	limitBroadcast = "a message's lane looks every 300 ms whether its statement is there, which alone is 150 on average, and an answer is a simulation, a signature and three fsyncs; " +
