@@ -225,6 +225,11 @@ func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, 
 // submitGas is enough for a checkpoint that also confirms validator changes.
 const submitGas = 2_000_000
 
+// maxExecute bounds the executions of one look. They carry a hundred times what a
+// checkpoint does, and each sending reads all that are undecided: more of them
+// take longer than a look may. A block holds no more.
+const maxExecute = 12
+
 // configure sends the switch and waits. A switch that the gateway refuses for
 // good must not hold the checkpoint back: who signs the next ones is decided by
 // the root's set, not by the subnet's.
@@ -292,7 +297,7 @@ func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error,
 				return fill(out, i, fmt.Errorf("%w: message %d is next on the root, batch %d goes on with %d", ErrNotYet, next, p.Height, messages[0].Msg.LocalNonce)), nil
 			}
 			for len(messages) > 0 {
-				if sent == d.MaxSend {
+				if sent == min(d.MaxSend, maxExecute) {
 					return fill(out, i, ErrNotYet), nil
 				}
 				chunk := d.cut(messages)

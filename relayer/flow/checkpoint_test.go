@@ -24,6 +24,7 @@ type up struct {
 	configuration uint64
 	batches       map[uint64][]ipc.IpcEnvelope
 	maxBytes      int
+	maxSend       int
 	maxCount      int
 	fail          map[string]error
 	sendErr       func(chain string, tx chains.Tx) error
@@ -34,7 +35,7 @@ type up struct {
 
 func newUp() *up {
 	return &up{
-		bundles: map[uint64]uint64{}, batches: map[uint64][]ipc.IpcEnvelope{}, maxBytes: 1 << 20, maxCount: 50, fail: map[string]error{},
+		bundles: map[uint64]uint64{}, batches: map[uint64][]ipc.IpcEnvelope{}, maxBytes: 1 << 20, maxCount: 50, maxSend: 16, fail: map[string]error{},
 	}
 }
 
@@ -82,7 +83,7 @@ func (u *up) deps() flow.CheckpointDeps {
 			}
 			return chains.Tx{To: addr(1), Data: fmt.Appendf(nil, "execute %d %v", h, nonces)}, u.fail["encode execute"]
 		},
-		SendRoot: send("root"), SendSubnet: send("subnet"), MaxBytes: u.maxBytes, MaxCount: u.maxCount, MaxSend: 12,
+		SendRoot: send("root"), SendSubnet: send("subnet"), MaxBytes: u.maxBytes, MaxCount: u.maxCount, MaxSend: u.maxSend,
 	}
 }
 
@@ -170,10 +171,27 @@ func TestABacklogOfCheckpointsIsSentInParts(t *testing.T) {
 	}
 	out, err := u.steps()[0].Do(ctx, heights(hs...))
 	require.NoError(t, err)
-	require.Len(t, u.sent, 12)
-	require.NoError(t, out[11])
-	require.ErrorIs(t, out[12], flow.ErrNotYet)
+	require.Len(t, u.sent, u.maxSend)
+	require.NoError(t, out[u.maxSend-1])
+	require.ErrorIs(t, out[u.maxSend], flow.ErrNotYet)
 	require.ErrorIs(t, out[29], flow.ErrNotYet)
+}
+
+// Executions carry far more, and each sending reads all that are undecided: a
+// look that sent as many of them as of checkpoints would not end in time.
+func TestFewerExecutionsThanCheckpointsAreSentInOneLook(t *testing.T) {
+	u := newUp()
+	u.accept(10, 0, 40)
+	u.maxCount, u.maxSend = 2, 48
+	out, err := u.steps()[1].Do(ctx, heights(10))
+	require.NoError(t, err)
+	require.Len(t, u.sent, 12)
+	require.ErrorIs(t, out[0], flow.ErrNotYet)
+
+	u.sent, u.maxSend = nil, 5
+	_, err = u.steps()[1].Do(ctx, heights(10))
+	require.NoError(t, err)
+	require.Len(t, u.sent, 5, "nor more than the account has room for")
 }
 
 func TestANewSetGoesToTheSubnetBeforeItsCheckpointGoesToTheRoot(t *testing.T) {

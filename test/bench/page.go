@@ -147,8 +147,8 @@ const (
 		"(watchers bring up to 256), or a second namespace on a second Redis"
 	limitDeposits = "the lane goes in steps of three blocks: one look's messages (`work.batch`, 512) in one block, what the statement still covered in the next, then the next statement; " +
 		"bigger looks and a statement sent ahead, with the messages before it, would lift it to what a block's gas holds, some 900"
-	limitWithdrawals = "transactions of 50 executions, each undecided until its block is final, three quarters of `fees.max_pending` at once; then a block's gas. A second account, " +
-		"a shorter finality or a higher block gas limit lifts it"
+	limitWithdrawals = "a block's gas, of which a third stays free: a transaction of 50 executions asks for 20 M, uses 4.5 M and enters only where 20 M are left, so nine a block; and each sending " +
+		"reads all undecided transactions with what they carry. A limit nearer to what the first one used lifts the one to 650/s, reading them without their data the other"
 	limitBroadcast = "a message's lane looks every 300 ms whether its statement is there, which alone is 150 on average, and an answer is a simulation, a signature and three fsyncs; " +
 		"waking a lane at each new head would lift it"
 	limitCheckpoints = "three quarters of `fees.max_pending` at once, each undecided until its block is final, which takes three blocks of a second; more of them, or a shorter finality, lift it"
