@@ -94,6 +94,7 @@ func TestTheStandInBehavesAsRedisDoes(t *testing.T) {
 		TestAuditPutsBackWhatALostKeyTook,
 		TestALostTransferIsNotWorkedOnUntilARescanBringsItBack,
 		TestANonceIsNotGivenTwiceEvenWhenTheSetOfNoncesIsLost,
+		TestTheAuditOfALongHistoryRestsBetweenItsPages,
 		TestPruneForgetsWhatEndedLongAgoAndNothingElse,
 		TestTheJournalTellsEveryChange,
 	}
