@@ -277,6 +277,21 @@ contract CalldataTest is Mutations {
         vm.assertTrue(same(data));
     }
 
+    /// @dev A length may lead back to where the tail began: to, from and message are
+    /// all there then, each where the one before it ends.
+    function test_aLengthThatLeadsBackIsNotFollowed() public view {
+        for (uint256 parts = 0; parts < 4; ++parts) {
+            uint256 tail = 0xa0 + 32 * parts;
+            bytes memory side = abi.encodePacked(uint256(0x40), tail, uint256(7), uint256(0x40), parts);
+            side = abi.encodePacked(side, new bytes(32 * parts), uint256(4), uint256(0x40));
+            bytes memory head = abi.encodePacked(uint256(0x20), new bytes(0x80));
+            head = abi.encodePacked(ours.one.selector, head, uint256(0xe0), uint256(0xe0), uint256(0xe0));
+            unchecked {
+                vm.assertFalse(same(abi.encodePacked(head, side, 0 - tail - 0x60)));
+            }
+        }
+    }
+
     function testFuzz_aCall(bytes memory method, bytes memory params, uint256 how, uint8 times) public view {
         bytes memory data = abi.encodeCall(ours.call, (abi.encode(CallMsg(method, params))));
         same(mutate(data, how, times % 5));
