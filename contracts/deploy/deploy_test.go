@@ -141,7 +141,7 @@ func TestADeploymentEndsWithTwoSidesThatAgree(t *testing.T) {
 	// It knows by name whom the root would not pay.
 	for _, to := range []common.Address{set.Gateway, set.Controller, set.FastWithdrawals, set.Flt, set.Usdc, set.Actor} {
 		call := ob.PackWithdraw(bindings.WithdrawalRequest{
-			Token: set.Usdc, Amount: big.NewInt(1), Recipient: to, FallbackRecipient: common.Address{3}, MinOut: new(big.Int),
+			Token: set.Usdc, Amount: big.NewInt(1), Recipient: common.Address{3}, FallbackRecipient: to, MinOut: new(big.Int),
 		})
 		raw, _, err := runtime.Call(deploy.OutboxAddress, call, &runtime.Config{State: b.state.Copy(), ChainConfig: gen.Config, BlockNumber: common.Big1, GasLimit: 10_000_000})
 		require.Error(t, err)

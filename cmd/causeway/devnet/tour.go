@@ -75,7 +75,7 @@ func (n *Net) Tour(ctx context.Context) ([]api.Transfer, error) {
 	for i := range int64(each) {
 		toFlt, toUsdc := user, user
 		if i == int64(each)-1 {
-			toFlt = n.Dep.Root.Controller // refused there; the subnet cannot know
+			toFlt = n.Dep.Root.Controller // refused there: a credit of the fallback
 			toUsdc = blocked              // on the token's blocklist
 		}
 		flt, err := b.Withdraw(ctx, tokens.FLT, toFlt, user, new(big.Int).Add(ether(1), big.NewInt(i)))

@@ -282,15 +282,18 @@ contract WithdrawalOutbox is IWithdrawalOutbox, PeerLink, ReentrancyGuardTransie
         if (max == 0) revert UnsupportedToken(r.token);
         if (r.amount < min || r.amount > max) revert AmountOutOfRange(r.amount, min, max);
         if (_isRefused(r.recipient)) revert InvalidRecipient(r.recipient);
-        if (_isRefused(r.fallbackRecipient)) revert InvalidRecipient(r.fallbackRecipient);
+        // Whom the root does not pay is no fallback either: that credit would be nobody's.
+        if (_isRefused(r.fallbackRecipient) || r.fallbackRecipient == CONTROLLER) {
+            revert InvalidRecipient(r.fallbackRecipient);
+        }
         if (r.minOut > r.amount) revert InvalidMinOut(r.minOut);
         if (r.maxFeeBps > MAX_BPS) revert InvalidMaxFee(r.maxFeeBps);
     }
 
-    /// @dev Refused at the sender (PROTOCOL 16): all that FastWithdrawals would not
-    /// pay, and contracts of ours on either side that could not spend it.
+    /// @dev Refused at the sender (PROTOCOL 16): gateways, and contracts of ours on
+    /// either side that could not spend it.
     function _isRefused(address to) private view returns (bool) {
-        return Fvm.isForbidden(to) || to == PEER || to == ROOT_GATEWAY || to == CONTROLLER || to == ROOT_FLT
-            || to == ROOT_USDC || to == ACTOR || to == address(this) || to == REPLICA || to == GATEWAY;
+        return Fvm.isForbidden(to) || to == PEER || to == ROOT_GATEWAY || to == ROOT_FLT || to == ROOT_USDC
+            || to == ACTOR || to == address(this) || to == REPLICA || to == GATEWAY;
     }
 }

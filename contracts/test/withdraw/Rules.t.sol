@@ -114,7 +114,11 @@ contract RulesTest is World {
         for (uint256 i = 0; i < bad.length; i++) {
             WithdrawalRequest memory r = request(address(flt), 1 ether, bad[i]);
             vm.prank(alice);
-            vm.expectRevert(abi.encodeWithSelector(WithdrawalOutbox.InvalidRecipient.selector, bad[i]));
+            // The escrow of USDC is no gateway: what goes there becomes the
+            // fallback's credit on the root.
+            if (bad[i] != address(controller)) {
+                vm.expectRevert(abi.encodeWithSelector(WithdrawalOutbox.InvalidRecipient.selector, bad[i]));
+            }
             outbox.withdraw{value: 1 ether + EXIT_FEE}(r);
             r = request(address(flt), 1 ether, bob);
             r.fallbackRecipient = bad[i];
