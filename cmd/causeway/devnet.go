@@ -11,7 +11,6 @@ import (
 
 	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
-	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/spf13/cobra"
@@ -157,7 +156,7 @@ func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
 	say("home is %s", dir)
 	v, _ := build()
 	net, err := devnet.Start(ctx, devnet.Options{
-		Home: dir, Program: program, Redis: f.redis, Volatile: f.volatile, Settings: devnetSettings(), LogLevel: g.logLevel, Plant: f.plant, Say: say, Log: log,
+		Home: dir, Program: program, Redis: f.redis, Volatile: f.volatile, Settings: devnet.Settings(), LogLevel: g.logLevel, Plant: f.plant, Say: say, Log: log,
 	})
 	if err != nil {
 		return errors.Join(err, f.write(devnet.Failed(v, began, err)))
@@ -254,12 +253,4 @@ func devnetHome(c *cobra.Command, g *globals, once bool) (home.Dir, func(error) 
 		}
 		return os.RemoveAll(dir)
 	}, nil
-}
-
-// devnetSettings are the contracts' own, but for a timelock that somebody who
-// tries it can wait for.
-func devnetSettings() deploy.Settings {
-	s := deploy.Default()
-	s.RecoveryDelay = 60
-	return s
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/cmd/causeway/wallet"
-	"github.com/causeway-bridge/causeway/contracts/deploy"
 	shared "github.com/causeway-bridge/causeway/test/rig"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum"
@@ -62,7 +61,7 @@ func start(t *testing.T) *rig {
 	t.Helper()
 	dir := home.Dir(t.TempDir())
 	net, err := devnet.Start(t.Context(), devnet.Options{
-		Home: dir, Program: binary, Settings: deploy.Default(), LogLevel: "info", Log: slog.New(slog.DiscardHandler),
+		Home: dir, Program: binary, Settings: devnet.Settings(), LogLevel: "info", Log: slog.New(slog.DiscardHandler),
 		Say: func(format string, args ...any) { t.Logf(format, args...) },
 	})
 	require.NoError(t, err)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
-	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/stretchr/testify/require"
 )
@@ -50,7 +49,7 @@ func TestADevnetWithoutRedisServerUsesOneThatForgetsAndSaysSo(t *testing.T) {
 	require.NotZero(t, drifts)
 
 	net, err := devnet.Start(t.Context(), devnet.Options{
-		Home: dir, Program: binary, Volatile: true, Settings: deploy.Default(), LogLevel: "info", Log: slog.New(slog.DiscardHandler),
+		Home: dir, Program: binary, Volatile: true, Settings: devnet.Settings(), LogLevel: "info", Log: slog.New(slog.DiscardHandler),
 		Say: func(format string, args ...any) { t.Logf(format, args...) },
 	})
 	require.NoError(t, err)
