@@ -162,7 +162,11 @@ func (r *recovery) differences(ctx context.Context) (findings []string, err erro
 		if one.OK {
 			continue
 		}
-		for _, text := range one.Findings(maxFindings - len(findings)) {
+		texts := one.Findings(maxFindings - len(findings))
+		if len(texts) == 0 { // whoever does not agree is never green for lack of words
+			texts = []string{"it does not agree with the chains: `causeway reconcile` says where"}
+		}
+		for _, text := range texts {
 			findings = append(findings, one.Subnet+": "+text)
 		}
 	}

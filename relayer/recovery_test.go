@@ -202,6 +202,17 @@ func TestALossIsWaitedOutStepByStep(t *testing.T) {
 	require.Equal(t, 3, compared)
 }
 
+func TestAComparisonThatFailsWithoutAWordIsNotGreen(t *testing.T) {
+	l := newLossy(t)
+	r := l.recovery(l.db, l.reg)
+	l.compare = func() ([]audit.Reconciliation, error) { return []audit.Reconciliation{{Subnet: "one"}}, nil }
+	l.forget()
+	r.step(t.Context())
+	seen := saidOf(t, r, l.reg, "the journal to agree with the chains")
+	require.Equal(t, []string{"one: it does not agree with the chains: `causeway reconcile` says where"}, seen.Findings)
+	require.False(t, l.claims())
+}
+
 func TestWhatIsLostDuringAComparisonWasNotCompared(t *testing.T) {
 	l, ctx := newLossy(t), t.Context()
 	r := l.recovery(l.db, l.reg)
