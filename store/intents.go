@@ -121,7 +121,7 @@ func (db *DB) Reserve(ctx context.Context, chain chains.ID, acc common.Address, 
 	}
 	switch reply[0] {
 	case "EXISTS":
-		found, err := db.intents(ctx, "", reply[1])
+		found, err := db.intents(ctx, "", reply[1], "")
 		if err == nil && len(found) == 0 {
 			// decided between the two scripts: the caller asks again
 			err = fmt.Errorf("reserve %q: %w", tx.Key, chains.ErrBusy)
@@ -210,15 +210,17 @@ func intentError(what string, in chains.Intent, reply []string) error {
 	return nil
 }
 
-// Live reads the undecided intents of an account, nonces ascending.
+// Live reads the undecided intents of an account, nonces ascending, without
+// what is long: attempts come without their bytes, and what has attempts without
+// its data. Intent reads one whole.
 func (db *DB) Live(ctx context.Context, chain chains.ID, acc common.Address) ([]chains.Intent, error) {
-	return db.intents(ctx, account(chain, acc), "")
+	return db.intents(ctx, account(chain, acc), "", "short")
 }
 
 // Intent reads the intent of one nonce. Of a decided one, data and signed
 // bytes are gone.
 func (db *DB) Intent(ctx context.Context, chain chains.ID, acc common.Address, nonce uint64) (chains.Intent, bool, error) {
-	found, err := db.intents(ctx, "", intentRow(chain, acc, nonce))
+	found, err := db.intents(ctx, "", intentRow(chain, acc, nonce), "")
 	if err != nil || len(found) == 0 {
 		return chains.Intent{}, false, err
 	}
@@ -262,8 +264,8 @@ func (db *DB) Replay(ctx context.Context, in chains.Intent) error {
 	return intentError("replay intent", in, reply)
 }
 
-func (db *DB) intents(ctx context.Context, acc, row string) ([]chains.Intent, error) {
-	reply, err := db.run(ctx, scriptIntents, acc, row)
+func (db *DB) intents(ctx context.Context, acc, row, length string) ([]chains.Intent, error) {
+	reply, err := db.run(ctx, scriptIntents, acc, row, length)
 	if err != nil {
 		return nil, err
 	}

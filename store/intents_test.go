@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -158,6 +159,20 @@ func TestAnIntentComesBackAsItWas(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, storetest.DescribeIntent(in), storetest.DescribeIntent(got))
 
+	// a list leaves out what is long, and takes nothing for lost
+	short := in
+	short.Data, short.Abandoned = nil, true
+	short.Attempts = slices.Clone(tries)
+	short.Attempts[0].Raw, short.Attempts[1].Raw = nil, nil
+	unsigned, _, err := db.Reserve(ctx, chainID, alice, chains.Tx{Key: "unsigned", Data: data}, 9, 0)
+	require.NoError(t, err)
+	live, err := db.Live(ctx, chainID, alice)
+	require.NoError(t, err)
+	require.Len(t, live, 2)
+	require.Equal(t, storetest.DescribeIntent(short), storetest.DescribeIntent(live[0]))
+	require.Equal(t, storetest.DescribeIntent(unsigned), storetest.DescribeIntent(live[1]))
+	decide(t, db, unsigned, chains.IntentReplaced)
+
 	// the same hash renews its line
 	tries[1].SentAt = tries[1].SentAt.Add(time.Minute)
 	require.NoError(t, db.SaveAttempt(ctx, in, tries[1]))
@@ -175,7 +190,7 @@ func TestAnIntentComesBackAsItWas(t *testing.T) {
 	require.Equal(t, hash(1), got.Attempts[0].Hash)
 	require.Equal(t, "k", got.Key)
 
-	_, ok, err = db.Intent(ctx, chainID, alice, 10)
+	_, ok, err = db.Intent(ctx, chainID, alice, 11)
 	require.NoError(t, err)
 	require.False(t, ok)
 }

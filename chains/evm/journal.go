@@ -28,7 +28,9 @@ type Journal interface {
 	// attempts are left as stored. A decided intent frees its key and members
 	// and never changes again.
 	Update(ctx context.Context, in chains.Intent) error
-	// Live lists the undecided intents, ascending by nonce.
+	// Live lists the undecided intents, ascending by nonce. It may leave out what
+	// is long: the bytes of attempts, and the data of an intent that has attempts.
+	// Intent has them.
 	Live(ctx context.Context, chain chains.ID, account common.Address) ([]chains.Intent, error)
 	// Intent is the intent of one nonce, decided or not.
 	Intent(ctx context.Context, chain chains.ID, account common.Address, nonce uint64) (chains.Intent, bool, error)

@@ -219,7 +219,13 @@ func (m *TxManager) apply(ctx context.Context, a *account, in chains.Intent, act
 	case doSign, doNoOp, doBump:
 		return m.signAgain(ctx, a, in, act)
 	case doRebroadcast:
-		m.broadcast(ctx, a, in.Nonce, *lastAttempt(in))
+		whole, ok, err := m.journal.Intent(ctx, in.Chain, in.Account, in.Nonce)
+		if err != nil {
+			return err
+		}
+		if last := lastAttempt(whole); ok && last != nil && !whole.State.Decided() {
+			m.broadcast(ctx, a, in.Nonce, *last)
+		}
 		return nil
 	case doAbandon:
 		return m.abandon(ctx, in)

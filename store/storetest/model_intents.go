@@ -162,7 +162,14 @@ func (m *Model) Update(_ context.Context, in chains.Intent) error {
 func (m *Model) Live(_ context.Context, chain chains.ID, account common.Address) ([]chains.Intent, error) {
 	var out []chains.Intent
 	for _, in := range m.live(&slot{chain: chain, account: account}) {
-		out = append(out, in.copy())
+		short := in.copy()
+		if len(short.Attempts) > 0 {
+			short.Data = nil
+		}
+		for i := range short.Attempts {
+			short.Attempts[i].Raw = nil
+		}
+		out = append(out, short)
 	}
 	return out, nil
 }

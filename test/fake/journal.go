@@ -193,11 +193,20 @@ func (j *Journal) Update(_ context.Context, in chains.Intent) error {
 	})
 }
 
-// Live implements the journal.
+// Live implements the journal. It leaves out all that it may.
 func (j *Journal) Live(_ context.Context, chain chains.ID, account common.Address) ([]chains.Intent, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.list(chain, account, func(in chains.Intent) bool { return !in.State.Decided() }), nil
+	live := j.list(chain, account, func(in chains.Intent) bool { return !in.State.Decided() })
+	for i := range live {
+		if len(live[i].Attempts) > 0 {
+			live[i].Data = nil
+		}
+		for n := range live[i].Attempts {
+			live[i].Attempts[n].Raw = nil
+		}
+	}
+	return live, nil
 }
 
 // Intent implements the journal.
