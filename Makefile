@@ -5,6 +5,7 @@ FORGE := node_modules/.bin/forge
 REPORT ?= devnet-report.json
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 KILLS ?= 50
+ROUNDS ?= 1
 SEEDS ?= 10000
 FAULTS ?= all
 TRIALS ?= 50
@@ -48,8 +49,8 @@ bindings: setup ## make the Go bindings again
 	go run ./contracts/gen
 	node contracts/build.js --out=../test/stranger/testdata/contracts.json test/stranger
 
-chaos: setup ## break it on purpose, FAULTS=F1,F5 TRIALS=50 each (SEED, KILLS, INSTANCES=20m); goes on after an interruption
-	CAUSEWAY_KILLS=$(KILLS) CAUSEWAY_SEED=$(SEED) go test -count=1 -timeout 120m -v -run KilledEverywhere ./test/chaos/
+chaos: setup ## break it on purpose, FAULTS=F1,F5 TRIALS=50 each (SEED, KILLS, ROUNDS, INSTANCES=20m); goes on after an interruption
+	CAUSEWAY_KILLS=$(KILLS) CAUSEWAY_ROUNDS=$(ROUNDS) CAUSEWAY_SEED=$(SEED) go test -count=1 -timeout 120m -v -run KilledEverywhere ./test/chaos/
 	go run ./test/chaos $(if $(SEED),-seed $(SEED)) -faults $(FAULTS) -trials $(TRIALS) -state $(CHAOS) -instances $(INSTANCES)
 
 sim: ## run the whole relayer against SEEDS random worlds, on a clock of its own

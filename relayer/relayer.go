@@ -407,6 +407,7 @@ func (s *shared) newWatchers(root *evm.Client, links []*link, flows []flow.Flow,
 		filter = joined(filter, l.sub.RootContracts(), l.sub.RootTopics())
 	}
 	build := func(name string, id chains.ID, src watch.Chain, start uint64, tick Duration, filter chains.Filter) (*watch.Watcher, error) {
+		var newest common.Hash
 		return watch.New(watch.Config{
 			Chain: name, Source: src, Filter: filter, Flows: flows,
 			Start:   chains.Cursor{Chain: id, Next: start},
@@ -417,7 +418,13 @@ func (s *shared) newWatchers(root *evm.Client, links []*link, flows []flow.Flow,
 					pool.Wake()
 				}
 			},
-			Head:   func(b chains.Block) { s.metrics.head(name, b) },
+			Head: func(b chains.Block) {
+				s.metrics.head(name, b)
+				if b.Hash != newest {
+					newest = b.Hash
+					pool.Head()
+				}
+			},
 			Failed: watchFailed(name, s.health, s.Alerts),
 		})
 	}

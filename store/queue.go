@@ -141,7 +141,7 @@ func (db *DB) Wake(ctx context.Context, id common.Hash) error {
 
 // Reap takes the lanes of workers whose leases ran out and says how many. It
 // counts a crash on the head of a strict lane, which then backs off, or on
-// each job of a loose one; a loose job that crashed three times in a row is
+// each job of a loose one; a loose job that crashed six times in a row is
 // parked as poison.
 func (db *DB) Reap(ctx context.Context) (int, error) {
 	total := 0

@@ -174,7 +174,7 @@ type Reason string
 // The reasons a transfer is parked, failed or superseded for.
 const (
 	ReasonNone             Reason = ""
-	ReasonPoison           Reason = "poison"            // its handler died three times
+	ReasonPoison           Reason = "poison"            // its handler panicked three times, or died six times
 	ReasonUndecodable      Reason = "undecodable"       // an attacker's payload, or a bug
 	ReasonRejected         Reason = "rejected"          // the destination contract refuses it for good
 	ReasonRecipientFailed  Reason = "recipient_failed"  // the recipient's code or account refused the value
@@ -197,7 +197,7 @@ func Own() []string { return []string{"topdown", "power", "checkpoint"} }
 // README's table.
 func Reasons() []ReasonDoc {
 	return []ReasonDoc{
-		{ReasonPoison, "the handler of this transfer died three times in a row", "look at the logs of its last lease, then `causeway queue retry`"},
+		{ReasonPoison, "the handler of this transfer panicked three times, or whoever worked on it died six times in a row", "look at the logs of its last lease, then `causeway queue retry`"},
 		{ReasonUndecodable, "the payload cannot be decoded", "nothing is lost; the message itself is still carried"},
 		{ReasonRejected, "the destination contract refuses it for good", "`causeway queue show` prints the revert; `retry` after the cause is gone"},
 		{ReasonRecipientFailed, "the recipient refused the value", "the refund is on its way"},

@@ -25,8 +25,12 @@ const (
 	maxUnavailable   = 15
 )
 
-// busyWait is the pause while another transaction of the lane is undecided.
-const busyWait = 300 * time.Millisecond
+// busyWait is the pause while another transaction of the lane is undecided, and
+// headWait while a chain is waited for, whose next block ends it anyway.
+const (
+	busyWait = 300 * time.Millisecond
+	headWait = time.Second
+)
 
 // verdict says what to record for one transfer after Do.
 func (p *Pool) verdict(job store.Job, step flow.Step, err error) store.Verdict {
@@ -35,8 +39,11 @@ func (p *Pool) verdict(job store.Job, step flow.Step, err error) store.Verdict {
 	case err == nil:
 		v.RetryAt = step.Poll
 		return v
-	case errors.Is(err, chains.ErrBusy), errors.Is(err, chains.ErrStale), errors.Is(err, flow.ErrNotYet):
+	case errors.Is(err, chains.ErrBusy), errors.Is(err, chains.ErrStale):
 		v.RetryAt, v.Cause = min(busyWait, step.Poll), err.Error()
+		return v
+	case errors.Is(err, flow.ErrNotYet):
+		v.RetryAt, v.Cause = min(headWait, step.Poll), err.Error()
 		return v
 	}
 

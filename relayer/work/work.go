@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/causeway-bridge/causeway/alerts/log"
@@ -27,6 +28,7 @@ type Queue interface {
 	Claim(ctx context.Context, worker string, max int) (store.Lease, bool, error)
 	Extend(ctx context.Context, l store.Lease) (store.Lease, error)
 	Settle(ctx context.Context, l store.Lease, verdicts []store.Verdict) error
+	Wake(ctx context.Context, transfer common.Hash) error
 }
 
 // Config is a pool of workers.
@@ -63,6 +65,13 @@ type Pool struct {
 	cfg   Config
 	flows map[route]flow.Flow
 	wake  chan struct{}
+	heads chan struct{}
+
+	mu sync.Mutex
+	// waiting is the head of each strict lane that waits for a chain to go on, as
+	// far as looks of this process know.
+	waiting   map[string]common.Hash
+	headsSeen atomic.Uint64
 }
 
 // route names a flow: those of two subnets share a name.
@@ -73,7 +82,7 @@ type route struct {
 
 // New checks the configuration.
 func New(cfg Config) (*Pool, error) {
-	p := &Pool{cfg: cfg, flows: map[route]flow.Flow{}, wake: make(chan struct{}, 1)}
+	p := &Pool{cfg: cfg, flows: map[route]flow.Flow{}, wake: make(chan struct{}, 1), heads: make(chan struct{}, 1), waiting: map[string]common.Hash{}}
 	if cfg.Queue == nil || cfg.Log == nil || cfg.Workers < 1 || cfg.Batch < 1 || cfg.Idle <= 0 || cfg.LookTime <= 0 {
 		return nil, errors.New("workers: queue, log and positive workers, batch, idle and look time are required")
 	}
@@ -104,6 +113,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	for i := range p.cfg.Workers {
 		wg.Go(func() { p.loop(ctx, fmt.Sprintf("%s/%d", p.cfg.Instance, i)) })
 	}
+	wg.Go(func() { p.follow(ctx) })
 	wg.Wait()
 	return nil
 }
@@ -150,8 +160,8 @@ func (p *Pool) step(ctx context.Context, name string) (bool, error) {
 	}
 	crash.At("work.after_claim")
 
-	start := time.Now()
-	verdicts := p.look(ctx, lease)
+	start, seen := time.Now(), p.headsSeen.Load()
+	verdicts := leading(lease, p.look(ctx, lease))
 	if ctx.Err() != nil {
 		// We are stopping: hand the lease back unchanged, on a context that
 		// outlives the stop for a moment.
@@ -169,6 +179,7 @@ func (p *Pool) step(ctx context.Context, name string) (bool, error) {
 		return false, fmt.Errorf("settle %s: %w", lease.Fence.Lane, err)
 	}
 	crash.At("work.after_settle")
+	p.wait(lease, verdicts, seen)
 	if p.cfg.Looked != nil && len(lease.Jobs) > 0 {
 		p.cfg.Looked(lease.Jobs[0].Transfer.Route, lease.Step, verdicts, time.Since(start))
 	}

@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
 -- reap: take lanes from workers that died. The crash is counted on what may
--- have killed them: the head of a strict lane, every job of a loose one. At
--- three in a row a loose job is parked; a strict head backs off.
+-- have killed them: the head of a strict lane, every job of a loose one. At six in a
+-- row a loose job is parked, the last five of them with nobody beside it: a process
+-- that is killed every few seconds parks nobody, one that dies of a job is soon
+-- rid of it. A strict head backs off.
 -- keys: epoch journal
 -- keys: jobs ledger queue lanes ready leases leased paused index waits forks
 -- args: none
@@ -15,7 +17,7 @@ for _, lane in ipairs(lanes) do
     if j and j.st == 'pending' and j.s == l.s and j.l == lane then
       j.cr = j.cr + 1
       local cause = 'lease of ' .. l.w .. ' ran out'
-      if j.cr >= 3 and not j.x then
+      if j.cr >= 6 and not j.x then
         park(id, j, 'poison', cause, l.w)
       else
         j.e = cause

@@ -613,7 +613,7 @@ func (m *Model) Reap(context.Context) (int, error) {
 			}
 			j.Crashes++
 			cause := "lease of " + l.worker + " ran out"
-			if j.Crashes >= 3 && !j.Strict {
+			if j.Crashes >= 6 && !j.Strict {
 				m.park(j, "poison", cause, l.worker)
 			} else {
 				wait := min(time.Minute, time.Second<<min(j.Crashes-1, 10))

@@ -18,13 +18,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// kills is how often each of relayer, node and Redis dies; CAUSEWAY_KILLS makes
-// it more.
-func kills() int {
-	if n, err := strconv.Atoi(os.Getenv("CAUSEWAY_KILLS")); err == nil && n > 0 {
+// kills is how often each of relayer, node and Redis dies, and rounds how often
+// each crash point is met; CAUSEWAY_KILLS and CAUSEWAY_ROUNDS make it more.
+func kills() int  { return several("CAUSEWAY_KILLS", 10) }
+func rounds() int { return several("CAUSEWAY_ROUNDS", 1) }
+
+func several(name string, usual int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n > 0 {
 		return n
 	}
-	return 10
+	return usual
 }
 
 func testSeed() uint64 {
@@ -93,6 +96,13 @@ func TestABridgeThatIsKilledEverywhereLosesAndDoublesNothing(t *testing.T) {
 // crashes meets all points: those of the relayer one after the other, those of
 // the node and of a deployment beside them.
 func (u *under) crashes(t *testing.T, rng *rand.Rand) {
+	for range rounds() {
+		u.round(t, rng)
+	}
+	u.sound(t, rng)
+}
+
+func (u *under) round(t *testing.T, rng *rand.Rand) {
 	of := map[string][]rig.Passing{}
 	for _, point := range crash.Points() {
 		process, _, _ := strings.Cut(point, ".")
@@ -102,7 +112,7 @@ func (u *under) crashes(t *testing.T, rng *rand.Rand) {
 		of[process] = append(of[process], rig.Passing{Point: point, Nth: nth(point, rng)})
 	}
 	require.Len(t, of, 3)
-	// Deaths with a lease in hand apart from each other: three in a row park what
+	// Deaths with a lease in hand apart from each other: six in a row park what
 	// was looked at.
 	rng.Shuffle(len(of["relayer"]), func(i, j int) { of["relayer"][i], of["relayer"][j] = of["relayer"][j], of["relayer"][i] })
 	group, ctx := errgroup.WithContext(t.Context())
@@ -117,7 +127,6 @@ func (u *under) crashes(t *testing.T, rng *rand.Rand) {
 		return nil
 	})
 	require.NoError(t, group.Wait())
-	u.sound(t, rng)
 }
 
 // sound: what was sent until now ends as it must, and everything is checked.

@@ -28,7 +28,7 @@ type trial struct {
 	Spent      rig.Spent `json:"spent"`
 	Stale      int       `json:"stale"` // writes refused for a stale fence
 	// Retried are transfers parked as poison, since whoever worked on them was
-	// killed three times in a row, and put back by an operator.
+	// killed six times in a row, and put back by an operator.
 	Retried int `json:"retried"`
 }
 

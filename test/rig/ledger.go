@@ -107,7 +107,7 @@ func violation(format string, args ...any) error {
 }
 
 // poisoned says that a transfer waits for an operator because whoever worked on
-// it died three times in a row.
+// it died six times in a row.
 func poisoned(j store.Job) bool { return j.Status == tokens.Parked && j.Reason == "poison" }
 
 // take compares rows of the journal with what was sent. It returns those that

@@ -288,6 +288,10 @@ func (s *session) Claim(ctx context.Context, worker string, max int) (l store.Le
 	return l, ok, err
 }
 
+func (s *session) Wake(ctx context.Context, id common.Hash) error {
+	return s.do(ctx, claim, func(m *storetest.Model) error { return m.Wake(ctx, id) })
+}
+
 func (s *session) Extend(ctx context.Context, l store.Lease) (out store.Lease, err error) {
 	out = l
 	err = s.do(ctx, claim, func(m *storetest.Model) (err error) { out, err = s.watch.extend(m, l); return err })
