@@ -2,6 +2,7 @@ package relayer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -62,7 +63,8 @@ func OpenStore(ctx context.Context, cfg Config, acceptForgotten bool, log *slog.
 
 // Rescan reads ranges of the chains again and puts what is missing into the
 // journal. It may run beside a relayer and any number of times: every row is
-// named by its event, and the live cursor is left alone.
+// named by its event, and a live cursor is left alone. A chain that has none gets
+// one where it was read whole.
 func Rescan(ctx context.Context, cfg Config, o RescanOptions, log *slog.Logger) ([]RescanResult, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
@@ -157,8 +159,24 @@ func (s *scanner) all(ctx context.Context, db Journal, o RescanOptions) error {
 	if v, ok := o.To[s.name]; ok {
 		to = min(v, head.Number)
 	}
-	_, err = s.read(ctx, chains.Cursor{Chain: s.id, Next: from}, to, db.Backfill)
-	return err
+	cur, err := s.read(ctx, chains.Cursor{Chain: s.id, Next: from}, to, db.Backfill)
+	if err != nil || from != s.start || to != head.Number {
+		return err
+	}
+	// Everything up to here is in the journal. Where nobody has read this chain
+	// yet, after a loss, a watcher goes on from here and need not read it again.
+	// Should the journal be lost once more meanwhile, its script refuses the move.
+	first := chains.Cursor{Chain: s.id, Next: s.start}
+	if _, ok, err := db.Cursor(ctx, s.name); err != nil || ok {
+		return err
+	}
+	if err := db.InitCursor(ctx, s.name, first); err != nil {
+		return err
+	}
+	if err := db.Ingest(ctx, s.name, first, cur, nil, nil); !errors.Is(err, store.ErrCursor) {
+		return err
+	}
+	return nil // a watcher was quicker
 }
 
 // acceptFork reads a forked chain from the fork on and lets go of what was set

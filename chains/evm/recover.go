@@ -6,6 +6,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/ethereum/go-ethereum/common"
+	"golang.org/x/sync/errgroup"
 )
 
 // remember is how many nonces below the final one stay in the intents file. A
@@ -33,14 +34,31 @@ func (m *TxManager) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Rows of different nonces have nothing to do with each other; two of one
+	// nonce go one after the other.
+	rows := map[slot][]chains.Intent{}
 	for _, in := range m.file.intents() {
 		nonce, ours := final[in.Account]
 		if in.Chain != m.client.ChainID() || !ours || in.Nonce+remember < nonce {
 			continue
 		}
-		if err := m.replay(ctx, in); err != nil {
-			return err
-		}
+		at := slot{in.Account, in.Nonce}
+		rows[at] = append(rows[at], in)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(journalWrites)
+	for _, of := range rows {
+		group.Go(func() error {
+			for _, in := range of {
+				if err := m.replay(ctx, in); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	if err := m.compact(final); err != nil {
 		return err
@@ -48,6 +66,16 @@ func (m *TxManager) recover(ctx context.Context) error {
 	m.recovered.Store(true)
 	return nil
 }
+
+// slot is one nonce of one account.
+type slot struct {
+	account common.Address
+	nonce   uint64
+}
+
+// journalWrites is how many writes go to the journal at once, where their order
+// does not matter: those that wait together share an fsync.
+const journalWrites = 16
 
 // Restored says whether the journal has all that the intents file knows; before
 // that nothing is sent.

@@ -32,6 +32,11 @@ const (
 	headWait = time.Second
 )
 
+// waits says whether an error is no failure: something else comes first.
+func waits(err error) bool {
+	return errors.Is(err, chains.ErrBusy) || errors.Is(err, chains.ErrStale) || errors.Is(err, flow.ErrNotYet)
+}
+
 // verdict says what to record for one transfer after Do.
 func (p *Pool) verdict(job store.Job, step flow.Step, err error) store.Verdict {
 	v := store.Verdict{ID: job.Transfer.ID, Step: step.Name}

@@ -275,6 +275,10 @@ func (p *Pool) ask(ctx context.Context, lease store.Lease, step flow.Step) []sto
 		if cause == nil {
 			cause = results[i]
 		}
+		if i > 0 && lease.Jobs[n].Strict {
+			p.behind(lease.Jobs[n], step, results, i)
+			continue
+		}
 		verdicts = append(verdicts, p.verdict(lease.Jobs[n], step, cause))
 	}
 	return verdicts
@@ -334,8 +338,22 @@ func (p *Pool) failAll(lease store.Lease, step flow.Step, err error) []store.Ver
 	verdicts := make([]store.Verdict, 0, len(lease.Jobs))
 	for _, j := range lease.Jobs {
 		verdicts = append(verdicts, p.verdict(j, step, err))
+		if j.Strict {
+			break // the others wait for it
+		}
 	}
 	return verdicts
+}
+
+// behind logs what went wrong with a transfer behind the head of a strict lane,
+// once for all that came to the same end. It has no verdict: what ails it shows
+// when it is the head.
+func (p *Pool) behind(job store.Job, step flow.Step, results []error, i int) {
+	if i >= len(results) || results[i] == nil || errors.Is(results[i-1], results[i]) || waits(results[i]) {
+		return
+	}
+	p.cfg.Log.Info("work: not done yet behind the head of its lane", "flow", job.Transfer.Route, "step", step.Name,
+		"transfer", job.Transfer.ID, "err", results[i])
 }
 
 // keepAlive extends the lease every third of its life; losing it ends the look.
