@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -388,6 +389,54 @@ func TestOneStatementCoversWhatManyRootBlocksSent(t *testing.T) {
 			require.Equal(t, fmt.Sprintf("commit %d", h), string(q.sent[0].Data), name)
 			q.newest, q.pairs, q.latest = h, nil, h*c.each // it and its messages go in
 		}
+	}
+}
+
+func TestTheNextStatementGoesWithABatch(t *testing.T) {
+	at := func(tx chains.Tx) string {
+		if s := string(tx.Data); strings.HasPrefix(s, "commit") {
+			return s
+		}
+		return "deliver " + tx.Key[strings.LastIndex(tx.Key, "/")+1:]
+	}
+	for name, c := range map[string]struct {
+		batch []uint64
+		alter func(*queue)
+		want  []string
+	}{
+		"behind the batch":                   {upTo(0, 300), func(*queue) {}, []string{"deliver 0", "deliver 100", "deliver 200", "commit 7"}},
+		"from where a statement ended":       {upTo(0, 250), func(q *queue) { q.pairs = []uint64{200} }, []string{"deliver 0", "deliver 100", "commit 6"}},
+		"not where one covers more already":  {upTo(0, 200), func(*queue) {}, []string{"deliver 0", "deliver 100"}},
+		"no further than what is read":       {upTo(0, 300), func(q *queue) { q.known = 450 }, []string{"deliver 0", "deliver 100", "deliver 200", "commit 3"}},
+		"not where nothing is behind it":     {upTo(0, 300), func(q *queue) { q.known = 300 }, []string{"deliver 0", "deliver 100", "deliver 200"}},
+		"not further than the gateway takes": {upTo(0, 300), func(q *queue) { q.statements = q.statements[9:] }, []string{"deliver 0", "deliver 100", "deliver 200"}},
+		"not behind what failed": {upTo(0, 300), func(q *queue) {
+			q.sendErr = func(n int, _ chains.Tx) error {
+				if n == 1 {
+					return chains.ErrBusy
+				}
+				return nil
+			}
+		}, []string{"deliver 0"}},
+	} {
+		q := newQueue()
+		q.pairs, q.newest = []uint64{300}, 2
+		for h := uint64(1); h <= 12; h++ {
+			q.statement(h, 100*(h+1)+min(h/9, 1)*300, 0) // 200, 300, …, 900, 1300, …
+		}
+		c.alter(q)
+		for range 2 { // the second look, before anything is in a block, sends no other
+			_, err := q.run(t, "topdown", batchOf(c.batch...))
+			require.NoError(t, err, name)
+			q.statement(99, 777, 0)
+		}
+		var got []string
+		for _, tx := range q.sent {
+			if what := at(tx); !slices.Contains(got, what) {
+				got = append(got, what)
+			}
+		}
+		require.Equal(t, c.want, got, name)
 	}
 }
 

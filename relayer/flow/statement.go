@@ -22,7 +22,7 @@ func (d DeliverDeps) commit(ctx context.Context, fence chains.Fence, q reach, no
 	if err != nil {
 		return err
 	}
-	if !ok {
+	if !ok || q.bound > 0 && q.own(st) > q.bound {
 		return fmt.Errorf("%w: no statement with a quorum covers %d", ErrNotYet, nonce)
 	}
 	tx, err := st.Commit()
@@ -46,16 +46,18 @@ type reach struct {
 	actor      common.Address
 	own, other func(Statement) uint64
 	ahead      uint64
+	most       uint64 // what the gateway takes at most, counted from what is applied
 	known      uint64
+	bound      uint64 // no statement beyond this is sent; 0: the gateway says
 }
 
 func reachOf(verb string, actor common.Address, known uint64) reach {
 	messages := func(s Statement) uint64 { return s.TopDownNonce }
 	changes := func(s Statement) uint64 { return s.PowerChangeNonce }
 	if verb == "power" {
-		return reach{actor: actor, own: changes, other: messages, ahead: 200, known: known}
+		return reach{actor: actor, own: changes, other: messages, ahead: 200, most: 256, known: known}
 	}
-	return reach{actor: actor, own: messages, other: changes, ahead: 512, known: known}
+	return reach{actor: actor, own: messages, other: changes, ahead: 512, most: 1024, known: known}
 }
 
 // furthest is the newest statement of a page, from the first that reaches on,

@@ -198,8 +198,45 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 		if pair.Nonce == 0 {
 			return fill(out, first, d.commit(ctx, b.Fence, reachOf(verb, actor, rest[len(rest)-1].Nonce+1), now.Nonce)), nil
 		}
-		return q.send(ctx, b, out, first)
+		if out, err = q.send(ctx, b, out, first); err == nil {
+			q.ahead(ctx, b, out, now.Nonce)
+		}
+		return out, err
 	}
+}
+
+// ahead sends the statement for what comes behind a batch together with it, so
+// that the lane need not wait a block for one between two batches. It is not
+// needed for anything but speed: what fails here is done by a later look.
+func (q queue) ahead(ctx context.Context, b Batch, out []error, applied uint64) {
+	next := b.Transfers[len(b.Transfers)-1].Nonce + 1
+	for i, err := range out {
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, errUncovered) {
+			return
+		}
+		next = b.Transfers[i].Nonce
+		break
+	}
+	if !q.shape.first(applied) {
+		return
+	}
+	limits := reachOf(q.verb, q.actor, 0)
+	if limits.ahead = min(limits.ahead, applied+limits.most-next); next >= applied+limits.most {
+		return
+	}
+	if pair, err := q.CommittedAt(ctx, next+1); err != nil || pair.Nonce != 0 {
+		return
+	}
+	bodies, err := q.Bodies(ctx, b.Fence.Lane, next, next+limits.ahead)
+	if err != nil || len(bodies) == 0 {
+		return
+	}
+	limits.known = next + uint64(len(bodies))
+	limits.bound = min(limits.known, applied+limits.most)
+	_ = q.commit(ctx, b.Fence, limits, next)
 }
 
 // queue is one of the two lanes into a subnet.
@@ -265,7 +302,7 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 			return 0, err
 		}
 		if pair.Nonce == 0 {
-			return 0, fmt.Errorf("%w: message %d is not covered by a statement", ErrNotYet, head)
+			return 0, fmt.Errorf("%w: message %d is %w", ErrNotYet, head, errUncovered)
 		}
 		if n := pair.Nonce - head; n < uint64(len(chunk)) {
 			chunk = chunk[:n]
@@ -293,6 +330,8 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 	tx.Gas = min(gasEach*uint64(len(chunk)), maxBatchGas)
 	return len(chunk), classify(q.Send(ctx, tx))
 }
+
+var errUncovered = errors.New("not covered by a statement")
 
 // withTail is how much of the chunk fits together with the hashes of what its
 // pair covers behind it, at least one message. After an outage one statement
@@ -333,6 +372,17 @@ type shape struct {
 	head uint64
 	n    int
 	cuts map[uint64]int // first message to count, of what is not applied yet
+	// ahead is what was applied when a statement was last sent ahead, plus one.
+	ahead uint64
+}
+
+// first says whether no statement was sent ahead yet since this was applied.
+func (s *shape) first(applied uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fresh := s.ahead != applied+1
+	s.ahead = applied + 1
+	return fresh
 }
 
 // sentAs is how many messages go with a head of which n fit.
