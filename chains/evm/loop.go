@@ -10,6 +10,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/crash"
 	"github.com/ethereum/go-ethereum/common"
+	"golang.org/x/sync/errgroup"
 )
 
 // Run sees intents through until ctx ends: it looks at every account each Tick
@@ -95,6 +96,7 @@ func (m *TxManager) step(ctx context.Context, a *account) error {
 		return err
 	}
 	var errs []error
+	var outcomes []func() error
 	ceiling := false
 	for _, in := range live {
 		o, err := m.observation(ctx, a, in, v)
@@ -104,10 +106,14 @@ func (m *TxManager) step(ctx context.Context, a *account) error {
 		}
 		act := decide(in, o, m.policy)
 		ceiling = ceiling || act.why == whyCeiling || act.why == whyCeilingNoOp
-		if err := m.apply(ctx, a, in, act); err != nil {
-			errs = append(errs, fmt.Errorf("%s intent %d: %w", act.verb, in.Nonce, err))
+		if act.verb == doInclude || act.verb == doDecide {
+			// Only the journal is written, and one nonce says nothing of another.
+			outcomes = append(outcomes, func() error { return m.applied(ctx, a, in, act) })
+			continue
 		}
+		errs = append(errs, m.applied(ctx, a, in, act))
 	}
+	errs = append(errs, together(outcomes)...)
 	if err := m.fillHole(ctx, a, live, v); err != nil {
 		errs = append(errs, fmt.Errorf("fill a hole: %w", err))
 	}
@@ -210,6 +216,31 @@ func (m *TxManager) observation(ctx context.Context, a *account, in chains.Inten
 		}
 	}
 	return o, nil
+}
+
+// together runs writes whose order does not matter and says how each ended. A
+// few are not worth it; after a loss there are hundreds.
+func together(writes []func() error) []error {
+	errs := make([]error, len(writes))
+	var group errgroup.Group
+	group.SetLimit(journalWrites)
+	for i, write := range writes {
+		if len(writes) < journalWrites {
+			errs[i] = write()
+			continue
+		}
+		group.Go(func() error { errs[i] = write(); return nil })
+	}
+	_ = group.Wait() // nobody returns one
+	return errs
+}
+
+// applied is apply with a word on what failed.
+func (m *TxManager) applied(ctx context.Context, a *account, in chains.Intent, act action) error {
+	if err := m.apply(ctx, a, in, act); err != nil {
+		return fmt.Errorf("%s intent %d: %w", act.verb, in.Nonce, err)
+	}
+	return nil
 }
 
 // apply carries out one action.

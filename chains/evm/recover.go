@@ -3,6 +3,7 @@ package evm
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/ethereum/go-ethereum/common"
@@ -42,6 +43,9 @@ func (m *TxManager) recover(ctx context.Context) error {
 		if in.Chain != m.client.ChainID() || !ours || in.Nonce+remember < nonce {
 			continue
 		}
+		if in.Nonce < nonce {
+			in = past(in)
+		}
 		at := slot{in.Account, in.Nonce}
 		rows[at] = append(rows[at], in)
 	}
@@ -65,6 +69,18 @@ func (m *TxManager) recover(ctx context.Context) error {
 	}
 	m.recovered.Store(true)
 	return nil
+}
+
+// past leaves out what is only needed until a nonce is used in a final block: the
+// payload and the signed bytes, which a journal drops of what is decided. Most
+// of a long file is past, and what it carries is a hundred times the rest.
+func past(in chains.Intent) chains.Intent {
+	in.Data = nil
+	in.Attempts = slices.Clone(in.Attempts)
+	for i := range in.Attempts {
+		in.Attempts[i].Raw = nil
+	}
+	return in
 }
 
 // slot is one nonce of one account.

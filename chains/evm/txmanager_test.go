@@ -735,6 +735,40 @@ func TestTheFileGivesBackWhatTheJournalForgot(t *testing.T) {
 	require.Equal(t, uint64(3), r.m.file.intents()[0].Nonce)
 }
 
+// Hundreds of rows, most of them long past: each is there again and ends as the
+// chain says, and only what may still be sent carries its payload.
+func TestAJournalThatLostEverythingGetsAllRowsBack(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "intents")
+	r := newRig(t, func(c *TxConfig) { c.IntentsFile = file })
+	for n := range 60 {
+		r.send(fmt.Sprint(n))
+		if n%10 == 9 && n < 50 {
+			r.finish()
+		}
+	}
+	for n := range uint64(60) {
+		r.journal.Forget(testChain, r.from, n)
+	}
+	r.restart()
+	carried := map[bool]int{}
+	r.journal.Before = func(op string, in chains.Intent) error {
+		if op == "replay" {
+			carried[len(in.Data) > 0 && len(in.Attempts[0].Raw) > 0]++
+		}
+		return nil
+	}
+	require.NoError(t, r.m.recover(t.Context()))
+	require.Equal(t, map[bool]int{true: 10, false: 50}, carried)
+	r.finish()
+	all := r.journal.All(testChain, r.from)
+	require.Len(t, all, 60)
+	for n, in := range all {
+		require.Equal(t, fmt.Sprint(n), in.Key)
+		require.Equal(t, chains.IntentSucceeded, in.State)
+		require.Equal(t, 1, r.node.Mined([]byte(in.Key)))
+	}
+}
+
 func TestTheFileGivesBackAnAttemptTheJournalForgot(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "intents")
 	r := newRig(t, func(c *TxConfig) { c.IntentsFile = file })
