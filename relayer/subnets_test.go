@@ -21,6 +21,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// funding is the message of a deposit of FLT into a subnet.
+func (b *bridge) funding(subnet int, nonce uint64, wei int64) ipc.IpcEnvelope {
+	user := common.Address{0x51}
+	return ipc.IpcEnvelope{
+		Kind: ipc.KindTransfer, LocalNonce: nonce, OriginalNonce: nonce, Value: big.NewInt(wei),
+		From: ipc.NewAddress(ipc.NewSubnetID(fakeRoot), user), To: ipc.NewAddress(b.deps[subnet].Root.Subnet(), user),
+	}
+}
+
 // funded is the root gateway's event of a deposit of FLT into a subnet.
 func (b *bridge) funded(t *testing.T, subnet int, nonce uint64, wei int64) *types.Log {
 	t.Helper()
@@ -28,25 +37,21 @@ func (b *bridge) funded(t *testing.T, subnet int, nonce uint64, wei int64) *type
 	parsed, err := bindings.GatewayMetaData.ParseABI()
 	require.NoError(t, err)
 	ev := parsed.Events["NewTopDownMessage"]
-	user := common.Address{0x51}
-	env := ipc.IpcEnvelope{
-		Kind: ipc.KindTransfer, LocalNonce: nonce, OriginalNonce: nonce, Value: big.NewInt(wei),
-		From: ipc.NewAddress(ipc.NewSubnetID(fakeRoot), user), To: ipc.NewAddress(d.Root.Subnet(), user),
-	}
+	env := b.funding(subnet, nonce, wei)
 	data, err := ev.Inputs.NonIndexed().Pack(env)
 	require.NoError(t, err)
 	return &types.Log{Address: d.Root.Gateway, Topics: []common.Hash{ev.ID, common.BytesToHash(d.Root.Actor[:]), env.TracingID()}, Data: data}
 }
 
-// applied is the subnet gateway's event of a delivered message.
-func (b *bridge) applied(t *testing.T, subnet int, nonce uint64) *types.Log {
+// applied is the subnet gateway's event of a delivered deposit.
+func (b *bridge) applied(t *testing.T, subnet int, nonce uint64, wei int64) *types.Log {
 	t.Helper()
 	parsed, err := bindings.SubnetGatewayMetaData.ParseABI()
 	require.NoError(t, err)
 	ev := parsed.Events["TopDownMessageApplied"]
 	data, err := ev.Inputs.NonIndexed().Pack(uint8(ipc.OutcomeOk), uint8(0), []byte{})
 	require.NoError(t, err)
-	return &types.Log{Address: b.deps[subnet].Subnet.Gateway, Topics: []common.Hash{ev.ID, common.BigToHash(new(big.Int).SetUint64(nonce)), {1}}, Data: data}
+	return &types.Log{Address: b.deps[subnet].Subnet.Gateway, Topics: []common.Hash{ev.ID, common.BigToHash(new(big.Int).SetUint64(nonce)), b.funding(subnet, nonce, wei).TracingID()}, Data: data}
 }
 
 // running starts the instance and returns its listeners.
@@ -107,7 +112,7 @@ func TestOneRelayerServesTwoSubnetsApart(t *testing.T) {
 	require.Equal(t, "100", transfers()[one].Amount.String())
 	require.Equal(t, "200", transfers()[two].Amount.String())
 
-	b.subs[1].MineLogs(b.applied(t, 1, 0))
+	b.subs[1].MineLogs(b.applied(t, 1, 0, 200))
 	b.subs[1].Mine()
 	require.Eventually(t, func() bool { return transfers()[two].Status == tokens.Done }, 30*time.Second, 50*time.Millisecond)
 	b.subs[0].MineN(3)
@@ -118,7 +123,7 @@ func TestOneRelayerServesTwoSubnetsApart(t *testing.T) {
 		return len(s.Chains) == 3 && s.Chains[1].Cursor >= 5
 	}, 30*time.Second, 50*time.Millisecond)
 	require.Equal(t, tokens.Pending, transfers()[one].Status, "the other subnet's message is another one")
-	b.subs[0].MineLogs(b.applied(t, 0, 0))
+	b.subs[0].MineLogs(b.applied(t, 0, 0, 100))
 	require.Eventually(t, func() bool { return transfers()[one].Status == tokens.Done }, 30*time.Second, 50*time.Millisecond)
 
 	// Every chain by its name, the root first, in both statuses.

@@ -16,7 +16,7 @@ func FLTDeposit(s Subnet, search SearchFunc) Flow {
 	f := Flow{Name: "flt_deposit", Subnet: s.Actor, Chain: Root, Chains: s.chains(), Decode: s.decodeFunding}
 	deliver := Step{
 		Name: "deliver",
-		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce) }, Effect: s.deliverEffect,
+		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce, t.Ref) }, Effect: s.deliverEffect,
 		Next: map[Kind]string{Ok: string(tokens.Done), Failed: "refund"},
 		Lane: s.loose(f.Name, "deliver"), Poll: waitPoll,
 	}

@@ -115,7 +115,7 @@ const countPoll = 3 * time.Second
 func (s Subnet) consumed(flow string, done func(context.Context, []tokens.Transfer) ([]Outcome, error)) Step {
 	return Step{
 		Name: "deliver",
-		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce) }, Effect: s.deliverEffect, Done: done,
+		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce, t.Ref) }, Effect: s.deliverEffect, Done: done,
 		Next: map[Kind]string{Ok: "answer"},
 		Lane: s.loose(flow, "deliver"), Poll: countPoll,
 	}

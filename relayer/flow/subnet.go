@@ -110,9 +110,11 @@ func wordUint(w []byte) (uint64, bool) {
 
 func topicAddress(h common.Hash) common.Address { return common.BytesToAddress(h[12:]) }
 
-// deliverKey names the application of a top-down message in the subnet.
-func (s Subnet) deliverKey(nonce uint64) Key {
-	return Key(fmt.Sprintf("td/%s/%d", s.Actor.Hex(), nonce))
+// deliverKey names the application of a top-down message in the subnet. Its
+// nonce alone does not: after a recovery the root sends another message under
+// one that was applied before (PROTOCOL 10).
+func (s Subnet) deliverKey(nonce uint64, id common.Hash) Key {
+	return Key(fmt.Sprintf("td/%s/%d/%s", s.Actor.Hex(), nonce, id.Hex()))
 }
 
 // deliverEffect reads the application of a top-down message. A message that
@@ -126,9 +128,9 @@ func (s Subnet) deliverEffect(e chains.Event) (Key, Outcome, bool) {
 		return "", Outcome{}, false
 	}
 	if outcome, ok := wordUint(word(e.Data, 0)); !ok || outcome != uint64(ipc.OutcomeOk) {
-		return s.deliverKey(nonce), Outcome{Failed, ReasonRecipientFailed}, true
+		return s.deliverKey(nonce, e.Topics[2]), Outcome{Failed, ReasonRecipientFailed}, true
 	}
-	return s.deliverKey(nonce), Outcome{Kind: Ok}, true
+	return s.deliverKey(nonce, e.Topics[2]), Outcome{Kind: Ok}, true
 }
 
 // Search asks a chain for final events of one contract with one of the first

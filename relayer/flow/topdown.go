@@ -68,7 +68,7 @@ func TopDown(s Subnet, d DeliverDeps) Flow {
 	f := Flow{Name: "topdown", Subnet: s.Actor, Chain: Root, Chains: s.chains(), Decode: s.decodeMessage}
 	f.Steps = []Step{{
 		Name: "deliver",
-		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce) }, Effect: s.deliverEffect,
+		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce, t.Ref) }, Effect: s.deliverEffect,
 		Done: d.done,
 		Do:   d.deliver("deliver", s.Actor),
 		// A message that failed in its recipient is delivered: what it carried is

@@ -21,7 +21,7 @@ func USDCDeposit(s Subnet, search SearchFunc) Flow {
 	f := Flow{Name: "usdc_deposit", Subnet: s.Actor, Chain: Root, Chains: s.chains(), Decode: s.decodeTokensSent}
 	deliver := Step{
 		Name: "deliver",
-		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce) }, Effect: s.deliverEffect,
+		Key:  func(t tokens.Transfer) Key { return s.deliverKey(t.Nonce, t.Ref) }, Effect: s.deliverEffect,
 		Next: map[Kind]string{Ok: string(tokens.Done), Failed: "refund"},
 		Lane: s.loose(f.Name, "deliver"), Poll: waitPoll,
 	}

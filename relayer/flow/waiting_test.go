@@ -158,12 +158,13 @@ func TestTheNetUnderADepositSeesDeliveryAndRefund(t *testing.T) {
 	} {
 		x := &exit{events: []chains.Event{
 			emit(subGatewayABI, "TopDownMessageApplied", subID, addr(7), uint64(4), hash(1), uint8(0), uint8(0), []byte{}),
+			emit(subGatewayABI, "TopDownMessageApplied", subID, addr(7), uint64(5), hash(9), uint8(0), uint8(0), []byte{}), // of a branch of the root that is gone
 			emit(subGatewayABI, "TopDownMessageApplied", subID, addr(7), uint64(5), hash(2), uint8(2), uint8(2), []byte{}),
 			emit(subGatewayABI, "TopDownMessageApplied", subID, addr(7), uint64(5), hash(2), uint8(0), uint8(0), []byte{}), // the first counts
 			emit(subGatewayABI, "TopDownMessageApplied", subID, addr(7), uint64(8), hash(3), uint8(0), uint8(0), []byte{}),
 		}}
 		f := c.make(sub(), x.search)
-		ts := []tokens.Transfer{{Nonce: 4, At: 50}, {Nonce: 5, At: 40}, {Nonce: 6, At: 60}}
+		ts := []tokens.Transfer{{Nonce: 4, Ref: hash(1), At: 50}, {Nonce: 5, Ref: hash(2), At: 40}, {Nonce: 6, Ref: hash(4), At: 60}}
 		out, err := f.Steps[0].Done(ctx, ts)
 		require.NoError(t, err)
 		require.Equal(t, []flow.Outcome{{Kind: flow.Ok}, {Kind: flow.Failed, Reason: flow.ReasonRecipientFailed}, {}}, out)
