@@ -20,7 +20,7 @@ var (
 	// ErrNoFork says that nothing is known to have changed on the chain.
 	ErrNoFork = errors.New("no changed block of this chain is recorded")
 	// ErrHeld says that a transfer rests on a block that has changed.
-	ErrHeld = errors.New("transfer rests on a block that has changed: `causeway rescan --accept-fork` first; one whose beginning is gone waits for it to come back")
+	ErrHeld = errors.New("transfer rests on a block that has changed: `causeway rescan --accept-fork` first; one whose beginning is gone waits for it to come back, or for `causeway queue discard`")
 )
 
 // Fork is a chain whose final blocks have changed. From is the first height that

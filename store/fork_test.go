@@ -268,10 +268,16 @@ func TestWhatDoesNotComeBackIsOpenAgainOrLeftToAPerson(t *testing.T) {
 	require.Equal(t, "done await", describe(t, db, 2), "the chain says how far it is")
 	// Who never began waits for its beginning, whoever asks.
 	require.ErrorIs(t, db.Retry(ctx, hash(4), "ann"), store.ErrHeld)
+	// Unless somebody gives it up: then nobody is asked about it any more, and its
+	// beginning counts all the same.
+	require.NoError(t, db.Discard(ctx, hash(4), "ann", "spent otherwise"))
+	require.True(t, get(t, db, 4).Discarded)
+	require.ErrorIs(t, db.Retry(ctx, hash(4), "ann"), store.ErrHeld)
 	late := carried(4, 112)
 	late.Transfer.Origin.Tx = hash(777)
 	require.NoError(t, db.Ingest(ctx, "root", after(111, 1), after(112, 1), []store.NewJob{late, carried(5, 112)}, nil))
 	require.Equal(t, "pending send", describe(t, db, 4))
+	require.False(t, get(t, db, 4).Discarded)
 	require.Equal(t, late.Transfer, get(t, db, 4).Transfer)
 	require.Equal(t, "parked send", describe(t, db, 5), "something was sent for it")
 	require.NoError(t, db.Retry(ctx, hash(5), "ann"))

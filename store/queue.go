@@ -182,7 +182,8 @@ func (db *DB) Retry(ctx context.Context, id common.Hash, who string) error {
 }
 
 // Discard gives a parked transfer up: it stays stored as parked, and Retry
-// undoes it. ErrNotParked, ErrHeld, ErrUnknown.
+// undoes it. One whose beginning a fork took away is undone by its beginning
+// alone. ErrNotParked, ErrHeld while a fork is not accepted, ErrUnknown.
 func (db *DB) Discard(ctx context.Context, id common.Hash, who, why string) error {
 	return db.byID(ctx, scriptDiscard, id, short(who), short(why))
 }

@@ -1,5 +1,7 @@
 #!lua flags=allow-oom
 -- discard: an operator gives a parked job up. Its row stays, and retry undoes it.
+-- One that no fork is open for any more and whose beginning is gone may be given
+-- up, too: it stays held, and is at work again when it begins again.
 -- keys: epoch ops ops_old journal jobs ledger index held
 -- args: 1 id  2 who  3 why
 -- reply: OK | UNKNOWN | NOTPARKED | HELD
@@ -10,7 +12,8 @@ local id, who = args(1), args(2)
 local j = get(id)
 if not j then return {'UNKNOWN'} end
 if j.st ~= 'parked' then return {'NOTPARKED'} end
-if call('HEXISTS', K.held, id) == 1 then return {'HELD'} end
+local held = call('HGET', K.held, id)
+if held and next(cjson.decode(held).c) then return {'HELD'} end
 local old = worksheet(id, j)
 j.d, j.re, j.e = true, 'operator', args(3)
 write(id, j.s, '', 'operator', args(3), who)

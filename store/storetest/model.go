@@ -649,9 +649,6 @@ func (m *Model) parked(id common.Hash) (*modelJob, error) {
 	if j.Status != tokens.Parked {
 		return nil, store.ErrNotParked
 	}
-	if m.held[id] != nil {
-		return nil, store.ErrHeld
-	}
 	return j, nil
 }
 
@@ -660,6 +657,9 @@ func (m *Model) Retry(_ context.Context, id common.Hash, who string) error {
 	j, err := m.parked(id)
 	if err != nil {
 		return err
+	}
+	if m.held[id] != nil {
+		return store.ErrHeld
 	}
 	j.Status, j.Discarded, j.Reason, j.Err, j.Attempts, j.Crashes = tokens.Pending, false, "", "", 0, 0
 	m.enter(j, j.StepIndex)
@@ -676,6 +676,9 @@ func (m *Model) Discard(_ context.Context, id common.Hash, who, why string) erro
 	j, err := m.parked(id)
 	if err != nil {
 		return err
+	}
+	if h := m.held[id]; h != nil && len(h.chains) > 0 {
+		return store.ErrHeld
 	}
 	j.Discarded, j.Reason, j.Err, j.UpdatedAt = true, "operator", why, m.now()
 	m.write(j, store.Entry{Step: j.Step, Reason: "operator", Note: why, By: who}, nil)
