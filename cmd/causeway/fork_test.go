@@ -89,7 +89,7 @@ subnets: [{name: subnet, deployment: d.json, url: %q, chain_id: 2718281, account
 	require.NoError(t, err)
 
 	// What an operator sees.
-	out, _, err = cli(t, home, "queue", "ls", "--all", "--status", "parked")
+	out, _, err = cli(t, home, "queue", "ls", "--status", "parked")
 	require.NoError(t, err)
 	require.Equal(t, 2, strings.Count(out, "finality_regress"))
 	out, _, err = cli(t, home, "queue", "quarantine")

@@ -77,6 +77,8 @@ func newQueue(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// What waits for a person is his, whoever began it.
+			hidden = hidden || all || st == tokens.Parked
 			db, err := g.journal(c.Context(), config)
 			if err != nil {
 				return err
@@ -84,7 +86,7 @@ func newQueue(g *globals) *cobra.Command {
 			defer db.Close()
 			rows, text, cursor := []row{}, "", ""
 			for len(rows) < limit {
-				jobs, next, err := db.List(c.Context(), store.Filter{Status: st, Route: route, Hidden: all || hidden, Limit: min(limit-len(rows), 200), Cursor: cursor})
+				jobs, next, err := db.List(c.Context(), store.Filter{Status: st, Route: route, Hidden: hidden, Limit: min(limit-len(rows), 200), Cursor: cursor})
 				if err != nil {
 					return err
 				}
@@ -107,7 +109,7 @@ func newQueue(g *globals) *cobra.Command {
 	ls.Flags().StringVar(&status, "status", "", "only this status")
 	ls.Flags().StringVar(&route, "route", "", "only this route or flow")
 	ls.Flags().IntVar(&limit, "limit", 50, "how many at most")
-	ls.Flags().BoolVar(&all, "all", false, "the relayer's own transfers too (checkpoints, deliveries)")
+	ls.Flags().BoolVar(&all, "all", false, "the relayer's own transfers too (checkpoints, deliveries); of what is parked, they are always there")
 
 	show := &cobra.Command{
 		Use: "show ID", Short: "Show one transfer by its id, message id or a transaction hash", Args: cobra.ExactArgs(1),
