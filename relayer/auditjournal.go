@@ -56,7 +56,7 @@ func (j auditJournal) Newest(ctx context.Context, subnet common.Address, max int
 			t := job.Transfer
 			// What began in a block that is no more is known to be wrong, and is
 			// told of by an alert of its own.
-			if job.Status == tokens.Parked && job.Reason == string(flow.ReasonFinalityRegress) {
+			if regressed(job) {
 				continue
 			}
 			if t.Subnet == subnet && len(out) < max {
@@ -71,6 +71,10 @@ func (j auditJournal) Newest(ctx context.Context, subnet common.Address, max int
 	return out, nil
 }
 
+func regressed(j store.Job) bool {
+	return j.Status == tokens.Parked && j.Reason == string(flow.ReasonFinalityRegress)
+}
+
 // Each implements audit.Ledger.
 func (j auditJournal) Each(ctx context.Context, subnet common.Address, f func(audit.Standing)) error {
 	for filter := (store.Filter{Hidden: true, Limit: 500}); ; {
@@ -82,7 +86,7 @@ func (j auditJournal) Each(ctx context.Context, subnet common.Address, f func(au
 			if t := job.Transfer; t.Subnet == subnet {
 				f(audit.Standing{
 					Entry:  audit.Entry{ID: t.ID, Route: t.Route, Chain: t.Origin.Chain, Height: t.Height},
-					Status: job.Status,
+					Status: job.Status, Gone: regressed(job),
 				})
 			}
 		}

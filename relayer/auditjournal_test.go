@@ -47,6 +47,16 @@ func TestTheAuditReadsTheJournalAsItIs(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, tokens.Parked, gone.Status)
 
+	// Nor is it once somebody has given it up.
+	require.NoError(t, db.Discard(ctx, common.Hash{8}, "ann", "spent otherwise"))
+	var marked []common.Hash
+	require.NoError(t, j.Each(ctx, ours, func(s audit.Standing) {
+		if s.Gone {
+			marked = append(marked, s.ID)
+		}
+	}))
+	require.Equal(t, []common.Hash{{8}}, marked)
+
 	cur, ok, err := j.Cursor(ctx, "root")
 	require.NoError(t, err)
 	require.True(t, ok)

@@ -272,6 +272,7 @@ func TestWhatDoesNotComeBackIsOpenAgainOrLeftToAPerson(t *testing.T) {
 	// beginning counts all the same.
 	require.NoError(t, db.Discard(ctx, hash(4), "ann", "spent otherwise"))
 	require.True(t, get(t, db, 4).Discarded)
+	require.Equal(t, "finality_regress", get(t, db, 4).Reason, "that its beginning is gone is still known")
 	require.ErrorIs(t, db.Retry(ctx, hash(4), "ann"), store.ErrHeld)
 	late := carried(4, 112)
 	late.Transfer.Origin.Tx = hash(777)

@@ -16,6 +16,9 @@ import (
 type Standing struct {
 	Entry
 	Status tokens.Status
+	// Gone says that a fork took away what it rests on, as the journal knows: it
+	// may have begun nowhere.
+	Gone bool
 }
 
 // Ledger is the whole journal as Reconcile compares it with the chains.
@@ -215,8 +218,9 @@ func (a *Auditor) judgeLater(out *Reconciliation, report Report, later []Standin
 			height = report.SubnetBlock.Number
 		}
 		switch {
-		case !known && s.Height > height:
-			// An endpoint that has fallen behind: nothing can be said.
+		case !known && (s.Gone || s.Height > height):
+			// Known to be so, or an endpoint that has fallen behind: nothing can be
+			// said.
 		case !known:
 			out.differ(s.ID, s.Route, Unfounded, s.Status, "")
 		default:

@@ -15,6 +15,7 @@ import (
 type shelf struct {
 	*book
 	status map[common.Hash]tokens.Status
+	gone   map[common.Hash]bool
 	before func() // runs ahead of Each
 	fails  error
 }
@@ -27,7 +28,7 @@ func (s *shelf) Each(_ context.Context, subnet common.Address, f func(Standing))
 		return errors.New("another subnet")
 	}
 	for _, e := range s.rows {
-		f(Standing{e, s.status[e.ID]})
+		f(Standing{e, s.status[e.ID], s.gone[e.ID]})
 	}
 	return s.fails
 }
@@ -81,6 +82,20 @@ func TestAJournalThatSaysWhatTheChainsSayIsReconciled(t *testing.T) {
 	require.True(t, r.OK, "%+v", r)
 	require.Equal(t, 12, r.Transfers) // checkpoints are due without an event
 	require.Equal(t, 14, r.Compared)
+}
+
+func TestWhatAForkTookAwayIsNotUnfounded(t *testing.T) {
+	w := busy()
+	s := kept(w)
+	// One whose beginning is gone, and one that is there again.
+	s.rows = append(s.rows, Entry{ID: idOf("flt_deposit", 77), Route: "flt_deposit", Chain: rootChain, Height: 1})
+	s.gone = map[common.Hash]bool{idOf("flt_deposit", 77): true, idOf("flt_deposit", 0): true}
+	s.status[idOf("flt_deposit", 77)], s.status[idOf("flt_deposit", 0)] = tokens.Parked, tokens.Parked
+	r := reconcile(t, w, s)
+	require.Empty(t, r.Counts, "%+v", r.Differences)
+	require.Equal(t, 1, r.Parked, "what ended all the same")
+	s.gone = nil
+	require.Equal(t, map[string]int{Unfounded: 1}, reconcile(t, w, s).Counts)
 }
 
 func TestEachWayOfDisagreeingIsNamedOnce(t *testing.T) {

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- discard: an operator gives a parked job up. Its row stays, and retry undoes it.
 -- One that no fork is open for any more and whose beginning is gone may be given
--- up, too: it stays held, and is at work again when it begins again.
+-- up, too: it stays held, keeps its reason, and is at work again when it begins
+-- again.
 -- keys: epoch ops ops_old journal jobs ledger index held
 -- args: 1 id  2 who  3 why
 -- reply: OK | UNKNOWN | NOTPARKED | HELD
@@ -15,7 +16,7 @@ if j.st ~= 'parked' then return {'NOTPARKED'} end
 local held = call('HGET', K.held, id)
 if held and next(cjson.decode(held).c) then return {'HELD'} end
 local old = worksheet(id, j)
-j.d, j.re, j.e = true, 'operator', args(3)
+j.d, j.re, j.e = true, held and j.re or 'operator', args(3)
 write(id, j.s, '', 'operator', args(3), who)
 call('ZREM', K.index, old)
 call('ZADD', K.index, 0, worksheet(id, j))

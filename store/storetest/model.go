@@ -677,10 +677,14 @@ func (m *Model) Discard(_ context.Context, id common.Hash, who, why string) erro
 	if err != nil {
 		return err
 	}
-	if h := m.held[id]; h != nil && len(h.chains) > 0 {
+	h := m.held[id]
+	if h != nil && len(h.chains) > 0 {
 		return store.ErrHeld
 	}
-	j.Discarded, j.Reason, j.Err, j.UpdatedAt = true, "operator", why, m.now()
+	if h == nil {
+		j.Reason = "operator"
+	}
+	j.Discarded, j.Err, j.UpdatedAt = true, why, m.now()
 	m.write(j, store.Entry{Step: j.Step, Reason: "operator", Note: why, By: who}, nil)
 	return nil
 }
