@@ -26,6 +26,7 @@ import (
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/store"
@@ -257,10 +258,15 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldOf(t, devnet.Settings())
+}
+
+func newWorldOf(t *testing.T, settings deploy.Settings) *world {
+	t.Helper()
 	w := &world{redis: storetest.StartRedis(t), bulk: map[common.Hash]map[string]int{}}
 	dir := home.Dir(t.TempDir())
 	net, err := devnet.Start(t.Context(), devnet.Options{
-		Home: dir, Program: binary, Redis: w.redis.URL(), Settings: devnet.Settings(), LogLevel: "info", Log: slog.New(slog.DiscardHandler),
+		Home: dir, Program: binary, Redis: w.redis.URL(), Settings: settings, LogLevel: "info", Log: slog.New(slog.DiscardHandler),
 		Say: func(format string, args ...any) { t.Logf(format, args...) },
 	})
 	require.NoError(t, err)
