@@ -53,8 +53,9 @@ func (p *Pool) wait(lease store.Lease, verdicts []store.Verdict, seen uint64) {
 	p.mu.Lock()
 	delete(p.waiting, lane)
 	for _, v := range verdicts {
-		// One that fails backs off, whatever its chain does.
-		if !decides(v) && !v.CountAttempt && v.RetryAt > 0 {
+		// One that fails backs off, whatever its chain does, and what is sent is
+		// moved on by its own event.
+		if !decides(v) && !v.CountAttempt && v.Cause != "" {
 			p.waiting[lane] = v.ID
 		}
 	}

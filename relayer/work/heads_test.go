@@ -24,7 +24,7 @@ func TestAHeadWakesWhatWaitsForAChain(t *testing.T) {
 		woken  []common.Hash
 	}{
 		"a strict lane that waits":       {true, flow.Pending, notYet, []common.Hash{hash(1)}},
-		"one that has sent":              {true, flow.Pending, nil, []common.Hash{hash(1)}},
+		"one that has sent has an event": {true, flow.Pending, nil, nil},
 		"one that is busy":               {true, flow.Pending, chains.ErrBusy, []common.Hash{hash(1)}},
 		"one that fails backs off":       {true, flow.Pending, chains.ErrUnavailable, nil},
 		"one that is through":            {true, flow.Ok, nil, nil},

@@ -66,6 +66,7 @@ type Pool struct {
 	flows map[route]flow.Flow
 	wake  chan struct{}
 	heads chan struct{}
+	asks  chan struct{} // held by the worker that asks for all that rest
 
 	mu sync.Mutex
 	// waiting is the head of each strict lane that waits for a chain to go on, as
@@ -82,7 +83,7 @@ type route struct {
 
 // New checks the configuration.
 func New(cfg Config) (*Pool, error) {
-	p := &Pool{cfg: cfg, flows: map[route]flow.Flow{}, wake: make(chan struct{}, 1), heads: make(chan struct{}, 1), waiting: map[string]common.Hash{}}
+	p := &Pool{cfg: cfg, flows: map[route]flow.Flow{}, wake: make(chan struct{}, 1), heads: make(chan struct{}, 1), asks: make(chan struct{}, 1), waiting: map[string]common.Hash{}}
 	if cfg.Queue == nil || cfg.Log == nil || cfg.Workers < 1 || cfg.Batch < 1 || cfg.Idle <= 0 || cfg.LookTime <= 0 {
 		return nil, errors.New("workers: queue, log and positive workers, batch, idle and look time are required")
 	}
@@ -134,10 +135,25 @@ func (p *Pool) loop(ctx context.Context, name string) {
 			p.Wake() // there may be more: let an idle worker share it
 		default:
 			failures = 0
-			sleep(ctx, p.wake, p.cfg.Idle)
+			p.rest(ctx)
 		}
 	}
 }
+
+// rest pauses a worker for which nothing is due. One of them asks often, for all:
+// when it finds something it wakes the next.
+func (p *Pool) rest(ctx context.Context) {
+	select {
+	case p.asks <- struct{}{}:
+		defer func() { <-p.asks }()
+		sleep(ctx, p.wake, p.cfg.Idle)
+	default:
+		sleep(ctx, p.wake, seldom*p.cfg.Idle)
+	}
+}
+
+// seldom is how much longer the others pause. They would be woken anyway.
+const seldom = 10
 
 func sleep(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 	t := time.NewTimer(d)
