@@ -12,8 +12,9 @@ TRIALS ?= 50
 SEED ?=
 CHAOS ?= chaos
 INSTANCES ?= 0
+ONLY ?=
 
-.PHONY: help setup build demo test lint bench contracts bindings chaos sim
+.PHONY: help setup build demo test lint bench contracts bindings chaos sim guards
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -55,3 +56,6 @@ chaos: setup ## break it on purpose, FAULTS=F1,F5 TRIALS=50 each (SEED, KILLS, R
 
 sim: ## run the whole relayer against SEEDS random worlds, on a clock of its own
 	go test -count=1 -timeout 120m -v ./test/sim -seeds $(SEEDS)
+
+guards: setup ## take every guard out, one place at a time, and see a test fail; ONLY='batch freeze' some of them
+	go run ./test/guards -only '$(ONLY)'

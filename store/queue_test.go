@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"math/big"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -389,6 +391,36 @@ func TestAZombieWritesNothing(t *testing.T) {
 		}
 	}
 	require.Equal(t, []any{"settle", "reserve", "settle", "settle"}, refused)
+}
+
+// Between a claim whose reply was lost and its repetition the lease may run out
+// and the lane go to another.
+func TestALaneThatWentToAnotherWhileAReplyWasLostIsTheOthers(t *testing.T) {
+	s := redisFor(t)
+	other, c := open(t, s)
+	noClaim(t, other) // from here on the server knows the script
+	fill(t, other, job(1))
+	lossy, over := &storetest.Lossy{}, false
+	var theirs store.Lease
+	db, _ := open(t, s, func(o *store.Options) {
+		o.Clock, o.Instance = c.now, "b"
+		o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if lossy.Lost() > 0 && !over {
+				over = true
+				c.advance(time.Minute)
+				if n, err := other.Reap(ctx); err != nil || n != 1 {
+					return nil, fmt.Errorf("%d lanes were taken: %w", n, err)
+				}
+				c.advance(time.Minute)
+				theirs, _, _ = other.Claim(ctx, "other", 1)
+			}
+			return lossy.Dial(ctx, network, addr)
+		}
+	})
+	lossy.Lose(1)
+	noClaim(t, db)
+	require.Equal(t, "other", theirs.Worker)
+	require.NoError(t, other.Settle(ctx, theirs, []store.Verdict{{ID: hash(1), Step: "send", Advance: store.OK}}))
 }
 
 func TestAVerdictOnAStrangerIsRefused(t *testing.T) {

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -15,14 +17,14 @@ import (
 // a source file, given by its path in the module or, absolute, in the standard
 // library: a variant of the program that no source tree holds.
 func Build(ctx context.Context, dir, name string, edits ...Edit) (string, error) {
-	module, err := moduleRoot(ctx)
+	module, err := ModuleRoot(ctx)
 	if err != nil {
 		return "", err
 	}
 	program := filepath.Join(dir, name)
 	args := []string{"build", "-tags", "crash", "-o", program}
 	if len(edits) > 0 {
-		overlay, err := writeOverlay(dir, name, module, edits)
+		overlay, err := Overlay(filepath.Join(dir, name+".edits"), module, edits)
 		if err != nil {
 			return "", err
 		}
@@ -75,40 +77,69 @@ var skew = func() (n int64) {
 }()
 `
 
-func writeOverlay(dir, name, module string, edits []Edit) (string, error) {
+// Overlay writes the edited files into a folder and returns the file there that
+// tells the go command, by its flag -overlay, to take them for the originals in
+// a module. Embedded files may be edited too.
+func Overlay(dir, module string, edits []Edit) (string, error) {
+	texts, err := Apply(module, edits)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("overlay: %w", err)
+	}
 	replace := map[string]string{}
-	for i, e := range edits {
+	for i, path := range slices.Sorted(maps.Keys(texts)) {
+		text := texts[path]
+		if filepath.Base(path) == "time.go" {
+			text = strings.Replace(text, "import (\n", "import (\n\t\"syscall\"\n", 1) + skew
+		}
+		changed := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(path)))
+		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
+			return "", fmt.Errorf("overlay: %w", err)
+		}
+		replace[path] = changed
+	}
+	return WriteOverlay(dir, replace)
+}
+
+// WriteOverlay says which file the go command takes for which.
+func WriteOverlay(dir string, replace map[string]string) (string, error) {
+	raw, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", fmt.Errorf("overlay: %w", err)
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, raw, 0o600)
+}
+
+// Apply is the text of each edited file, by its absolute path. A text to
+// replace that is not there exactly once is an error: the sources have moved on.
+func Apply(module string, edits []Edit) (map[string]string, error) {
+	texts := map[string]string{}
+	for _, e := range edits {
 		path := e.File
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(module, path)
 		}
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return "", fmt.Errorf("variant %s: %w", name, err)
+		text, ok := texts[path]
+		if !ok {
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				return nil, fmt.Errorf("edit: %w", err)
+			}
+			text = string(raw)
 		}
-		text := string(raw)
-		if strings.Count(text, e.Old) != 1 {
-			return "", fmt.Errorf("variant %s: %s does not hold the text to replace once", name, e.File)
+		if n := strings.Count(text, e.Old); n != 1 {
+			return nil, fmt.Errorf("edit: %s holds the text to replace %d times, not once: %q", e.File, n, e.Old)
 		}
-		text = strings.Replace(text, e.Old, e.New, 1)
-		if filepath.Base(path) == "time.go" {
-			text = strings.Replace(text, "import (\n", "import (\n\t\"syscall\"\n", 1) + skew
-		}
-		changed := filepath.Join(dir, fmt.Sprintf("%s-%d.go", name, i))
-		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
-			return "", fmt.Errorf("variant %s: %w", name, err)
-		}
-		replace[path] = changed
+		texts[path] = strings.Replace(text, e.Old, e.New, 1)
 	}
-	raw, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		return "", fmt.Errorf("variant %s: %w", name, err)
-	}
-	overlay := filepath.Join(dir, name+".overlay.json")
-	return overlay, os.WriteFile(overlay, raw, 0o600)
+	return texts, nil
 }
 
-func moduleRoot(ctx context.Context) (string, error) {
+// ModuleRoot is the folder of the module that the working folder is in.
+func ModuleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
