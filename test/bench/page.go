@@ -145,16 +145,16 @@ func pageLines() []line {
 const (
 	limitQueue = "Redis runs scripts on one core, three of them a cycle, and all that wait share an fsync; more transfers a script lift it " +
 		"(watchers bring up to 256), or a second namespace on a second Redis"
-	limitDeposits = "the lane goes in steps of three blocks: one look's messages (`work.batch`, 512) in one block, what the statement still covered in the next, then the next statement; " +
-		"bigger looks and a statement sent ahead, with the messages before it, would lift it to what a block's gas holds, some 900"
-	limitWithdrawals = "a block's gas, of which a third stays free: a transaction of 50 executions asks for 20 M, uses 4.5 M and enters only where 20 M are left, so nine a block; and each sending " +
-		"reads all undecided transactions with what they carry. A limit nearer to what the first one used lifts the one to 650/s, reading them without their data the other"
-	limitBroadcast = "a message's lane looks every 300 ms whether its statement is there, which alone is 150 on average, and an answer is a simulation, a signature and three fsyncs; " +
-		"waking a lane at each new head would lift it"
+	limitDeposits = "a look takes at most 512 messages (`work.batch`) and sends the next statement with them, so 512 go into a block at best; bigger looks would lift it to what a " +
+		"block's gas holds, some 900"
+	limitWithdrawals = "a block's gas, of which a third stays free: a transaction of 50 executions asks for 20 M, uses 4.5 M and enters only where 20 M are left, so nine a block; " +
+		"a limit nearer to what the first one used lifts it to 650/s"
+	limitBroadcast = "a new head is looked for a fifth of a tick apart around the time it is due (50 ms here), it wakes the lane that waits for it, and an answer is a simulation, a " +
+		"signature and three fsyncs; a head by subscription would lift it"
 	limitCheckpoints = "three quarters of `fees.max_pending` at once, each undecided until its block is final, which takes three blocks of a second; more of them, or a shorter finality, lift it"
 	limitCatchup     = "the node's answers to `eth_getLogs` over 2,000 blocks and the journal's fsyncs, one range after another; asking for the next range meanwhile would lift it"
 	limitSubnetCatch = "the same, and a checkpoint to journal in every 10th block"
-	limitIdle        = "a head is looked for two or three times a block on each side, an empty checkpoint's signatures every 300 ms until they are there; a longer checkpoint period lowers it"
+	limitIdle        = "a head is looked for two or three times a block on each side, each wakes the lanes that wait, such as an empty checkpoint's for its signatures; a longer checkpoint period lowers it"
 	limitMemory      = "the Go runtime and its libraries, and the audit's books: 1.6 kB for each transfer that the chains know, for ever; folding what is settled into sums would lift it"
 	limitHistory     = "nothing of the journal is held in memory, and its own check walks it in pages at a fiftieth of the time; these transfers are in the journal alone, so the audit's books of them " +
 		"(1.6 kB each, see above: 1.6 GB for a million) are not in the figure"
