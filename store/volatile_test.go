@@ -68,6 +68,7 @@ func TestTheStandInBehavesAsRedisDoes(t *testing.T) {
 		TestPoisonIsParkedAloneInALooseLane,
 		TestAStrictHeadBacksOffAndIsNeverParked,
 		TestAZombieWritesNothing,
+		TestALaneThatWentToAnotherWhileAReplyWasLostIsTheOthers,
 		TestAVerdictOnAStrangerIsRefused,
 		TestLostRepliesChangeNothing,
 		TestAParkedTransferStaysUntilSomebodySaysOtherwise,
