@@ -287,6 +287,7 @@ func (r *run) check() {
 	r.checkJobs()
 	r.checkTransactions()
 	r.checkMoney()
+	r.checkStarved()
 	if r.seed%4 == 0 {
 		r.checkAudit()
 	}

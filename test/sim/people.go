@@ -85,8 +85,15 @@ func (r *run) withdrawSoon(s *scenario, at time.Duration, k *ecdsa.PrivateKey, t
 
 // send is a transaction of a person; one that cannot be sent was not sent.
 func (r *run) send(c *chain, k *ecdsa.PrivateKey, to common.Address, data []byte, value *big.Int) {
-	if err := c.do(k, to, data, value); err != nil {
+	if err := c.do(k, to, data, value, plenty); err != nil {
 		r.note("not sent: %v", err)
+	}
+}
+
+// carry is a transaction of the stranger.
+func (r *run) carry(c *chain, to common.Address, data []byte, gas uint64) {
+	if err := c.do(key("stranger"), to, data, nil, gas); err != nil {
+		r.note("not carried: %v", err)
 	}
 }
 
@@ -170,20 +177,20 @@ func (r *run) forge(c *chain, pick int) {
 
 // stranger is another relayer: it carries a prefix of what is due, each way,
 // from what the chains themselves say.
-func (r *run) stranger(n int) {
-	r.strangerDown(n)
-	r.strangerUp(n)
+func (r *run) stranger(n int, gas uint64) {
+	r.strangerDown(n, gas)
+	r.strangerUp(n, gas)
 }
 
-func (r *run) strangerDown(n int) {
+func (r *run) strangerDown(n int, gas uint64) {
 	g := r.deployment.Subnet.Gateway
 	top := r.child.newest()
 	latest := look(r.child, top, g, insideABI.PackLatestParentFinality(), insideABI.UnpackLatestParentFinality)
 	applied := look(r.child, top, g, insideABI.PackAppliedTopDown(), insideABI.UnpackAppliedTopDown)
 	if statements := r.validators.after(latest.ParentHeight, 64); len(statements) > 0 && latest.TopDownNonce == applied.Nonce {
 		s := statements[len(statements)-1]
-		r.send(r.child, key("stranger"), g, insideABI.PackCommitParentFinality(
-			bindings.ParentFinality(s.ParentFinality), []common.Address{addressOf(r.validators.key)}, [][]byte{s.signature}), nil)
+		r.carry(r.child, g, insideABI.PackCommitParentFinality(
+			bindings.ParentFinality(s.ParentFinality), []common.Address{addressOf(r.validators.key)}, [][]byte{s.signature}), plenty)
 		return
 	}
 	if latest.TopDownNonce == applied.Nonce {
@@ -205,11 +212,11 @@ func (r *run) strangerDown(n int) {
 	}
 	if len(msgs) > 0 {
 		r.note("the stranger delivers %d messages from %d", len(msgs), msgs[0].LocalNonce)
-		r.send(r.child, key("stranger"), g, insideABI.PackDeliver(msgs, tail), nil)
+		r.carry(r.child, g, insideABI.PackDeliver(msgs, tail), gas)
 	}
 }
 
-func (r *run) strangerUp(n int) {
+func (r *run) strangerUp(n int, gas uint64) {
 	actor := r.deployment.Root.Actor
 	top := r.root.newest()
 	last := look(r.root, top, actor, actorABI.PackLastBottomUpCheckpointHeight(), actorABI.UnpackLastBottomUpCheckpointHeight).Uint64()
@@ -235,13 +242,13 @@ func (r *run) strangerUp(n int) {
 		}
 		if len(some) > 0 {
 			r.note("the stranger executes %d messages of %d", len(some), height)
-			r.send(r.root, key("stranger"), actor, actorABI.PackExecBottomUpMsgBatch(new(big.Int).SetUint64(height), some), nil)
+			r.carry(r.root, actor, actorABI.PackExecBottomUpMsgBatch(new(big.Int).SetUint64(height), some), gas)
 		}
 	}
 	if cp := r.validators.at(last + period); cp != nil {
 		r.note("the stranger submits checkpoint %d", last+period)
-		r.send(r.root, key("stranger"), actor, actorABI.PackSubmitCheckpoint(bindingCheckpoint(cp.BottomUpCheckpoint),
-			[]common.Address{addressOf(r.validators.key)}, [][]byte{cp.signature}), nil)
+		r.carry(r.root, actor, actorABI.PackSubmitCheckpoint(bindingCheckpoint(cp.BottomUpCheckpoint),
+			[]common.Address{addressOf(r.validators.key)}, [][]byte{cp.signature}), plenty)
 	}
 }
 

@@ -103,7 +103,7 @@ var faults = []func(*run, *scenario, time.Duration){
 	// Chains.
 	(*run).drawReorg, (*run).drawReorg, (*run).drawReorg, (*run).drawForget, (*run).drawSwallow, (*run).drawSpike, (*run).drawSilence,
 	// Others.
-	(*run).drawStranger, (*run).drawRace, (*run).drawRace, (*run).drawThief, (*run).drawForgery,
+	(*run).drawStranger, (*run).drawRace, (*run).drawRace, (*run).drawUndone, (*run).drawMiser, (*run).drawThief, (*run).drawForgery,
 	// Tokens and contracts.
 	(*run).drawBlocked, (*run).drawStub,
 }
@@ -365,7 +365,7 @@ func (r *run) drawSilence(s *scenario, at time.Duration) {
 func (r *run) drawStranger(s *scenario, at time.Duration) {
 	for range 1 + r.rng.IntN(5) {
 		n := 1 + r.rng.IntN(4)
-		s.add(at, func(r *run) { r.stranger(n) }, "a stranger carries up to %d messages each way", n)
+		s.add(at, func(r *run) { r.stranger(n, plenty) }, "a stranger carries up to %d messages each way", n)
 		at += r.between(300*time.Millisecond, 3*time.Second)
 	}
 }
@@ -396,7 +396,7 @@ func (r *run) drawRace(s *scenario, at time.Duration) {
 	s.during(at+500*time.Millisecond, r.between(6*time.Second, 14*time.Second), set(true), set(false), "the %s accepts our transactions and forgets them", name)
 	for t := at + 2*time.Second; t < at+16*time.Second; t += r.between(400*time.Millisecond, 2*time.Second) {
 		n := 1 + r.rng.IntN(3)
-		s.add(t, func(r *run) { r.stranger(n) }, "a stranger carries up to %d messages each way", n)
+		s.add(t, func(r *run) { r.stranger(n, plenty) }, "a stranger carries up to %d messages each way", n)
 	}
 }
 

@@ -148,7 +148,7 @@ func deployAll(root *chain) (deploy.Deployment, *core.Genesis, error) {
 	token := bindings.NewDevUsdc()
 	for i := range users {
 		for spender, asset := range map[common.Address]common.Address{set.Controller: set.Usdc, set.Gateway: set.Flt} {
-			if err := root.do(key(user(i)), asset, token.PackApprove(spender, ether(1_000_000)), nil); err != nil {
+			if err := root.do(key(user(i)), asset, token.PackApprove(spender, ether(1_000_000)), nil, plenty); err != nil {
 				return deploy.Deployment{}, nil, err
 			}
 			root.mine(root.top().time + 1)
@@ -183,6 +183,7 @@ func newSubnet(g *core.Genesis) (*chain, error) {
 		}
 	}
 	db.SetCode(refuser, refusing, tracing.CodeChangeUnspecified)
+	db.SetCode(hungry, appetite, tracing.CodeChangeUnspecified)
 	for n, at := range echoes {
 		db.SetCode(at, echo(byte(n)), tracing.CodeChangeUnspecified)
 	}
@@ -192,9 +193,12 @@ func newSubnet(g *core.Genesis) (*chain, error) {
 
 func ether(n int64) *big.Int { return new(big.Int).Mul(big.NewInt(n), big.NewInt(1e18)) }
 
+// plenty is gas for whatever a person does.
+const plenty = 5_000_000
+
 // do puts a transaction of a person into the pool, behind what is there of
 // theirs. It pays more than a relayer would.
-func (c *chain) do(k *ecdsa.PrivateKey, to common.Address, data []byte, value *big.Int) error {
+func (c *chain) do(k *ecdsa.PrivateKey, to common.Address, data []byte, value *big.Int, gas uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	from := addressOf(k)
@@ -202,7 +206,7 @@ func (c *chain) do(k *ecdsa.PrivateKey, to common.Address, data []byte, value *b
 	for c.pool[from][nonce] != nil {
 		nonce++
 	}
-	return c.doAt(k, nonce, to, data, value, 5_000_000)
+	return c.doAt(k, nonce, to, data, value, gas)
 }
 
 func (c *chain) doAt(k *ecdsa.PrivateKey, nonce uint64, to common.Address, data []byte, value *big.Int, gas uint64) error {
