@@ -2,6 +2,7 @@ package relayer
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/chains/subnet"
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/relayer/watch"
@@ -17,6 +19,7 @@ import (
 	"github.com/causeway-bridge/causeway/test/fake"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/stretchr/testify/require"
 )
@@ -58,6 +61,42 @@ func TestAFinalBlockBehindTheCursorSaysNothing(t *testing.T) {
 	fails = chains.ErrReorg
 	_, err = read(ctx)
 	require.ErrorIs(t, err, chains.ErrReorg)
+}
+
+// What decides is asked at the final block that was read; the newest one says
+// only what is not worth sending again.
+func TestWhatIsAppliedIsAskedAtTheFinalBlock(t *testing.T) {
+	const id = 2718281
+	ctx := t.Context()
+	n := fake.NewNode(t, id)
+	n.MineN(9)
+	n.SetFinal(3)
+	var at []string
+	n.On("eth_call", func(c *fake.Call, _ func()) {
+		at = append(at, string(c.Params[1]))
+		c.Result = hexutil.Encode(make([]byte, 64))
+	})
+	client, err := evm.Dial(ctx, evm.Config{Name: "subnet", URL: n.URL(), ChainID: id, Finality: "finalized"}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	inside, err := subnet.New(client, subnet.Config{Gateway: common.Address{7}, Outbox: common.Address{8}, Period: 10})
+	require.NoError(t, err)
+	db, err := store.Open(ctx, store.Options{URL: storetest.StartRedis(t).URL(), Namespace: "final"})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	l := &link{sub: flow.Subnet{Name: "subnet", ID: id}, client: inside, db: db, toChild: noSender{}, outbox: bindings.NewWithdrawalOutbox()}
+
+	for _, q := range []subnet.Queue{subnet.Messages, subnet.PowerChanges} {
+		d := l.deliver(q)
+		_, err = d.AppliedFinal(ctx)
+		require.NoError(t, err)
+		_, err = d.AppliedLatest(ctx)
+		require.NoError(t, err)
+	}
+	_, err = l.returned(ctx, []common.Hash{{1}})
+	require.NoError(t, err)
+	pinned := fmt.Sprintf(`{"blockHash":"%s"}`, n.Hash(6))
+	require.Equal(t, []string{pinned, `"latest"`, pinned, `"latest"`, pinned}, at)
 }
 
 // TestTheNetDealsOutTheEventsOfASharedID has two identical deposits that
