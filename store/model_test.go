@@ -326,16 +326,24 @@ func (p *pair) step(t *rapid.T) {
 			}
 		}
 		account, chainNonce, most := scope.Accounts[pick("account", 2)], uint64(pick("nonce", 5)), pick("in flight", 5)
-		p.both(t, fmt.Sprintf("reserve %s %v", tx.Key, tx.Members), func(s storetest.Store) (string, error) {
-			in, existing, err := s.Reserve(p.ctx, 1, account, tx, chainNonce, most)
-			if err != nil {
-				return "", err
-			}
-			if s == storetest.Store(p.db) && !existing {
-				p.made = append(p.made, in)
-			}
-			return fmt.Sprint(existing, storetest.DescribeIntent(in)), nil
-		})
+		reserve := func() {
+			p.both(t, fmt.Sprintf("reserve %s %v", tx.Key, tx.Members), func(s storetest.Store) (string, error) {
+				in, existing, err := s.Reserve(p.ctx, 1, account, tx, chainNonce, most)
+				if err != nil {
+					return "", err
+				}
+				if s == storetest.Store(p.db) && !existing {
+					p.made = append(p.made, in)
+				}
+				return fmt.Sprint(existing, storetest.DescribeIntent(in)), nil
+			})
+		}
+		reserve()
+		if len(tx.Members) > 0 && coin("once more") {
+			// the same members in another transaction
+			tx.Key += "'"
+			reserve()
+		}
 	case "attempt":
 		if in, ok := intent(); ok {
 			a := chains.Attempt{Hash: hash(100 + pick("hash", 3)), Raw: []byte{0, 10, byte(pick("raw", 3))}, TipWei: big.NewInt(1), FeeCapWei: new(big.Int).Lsh(big.NewInt(1), 90), SentAt: p.c.now()}

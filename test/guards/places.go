@@ -195,12 +195,12 @@ var places = []place{
 	{
 		guard: final, where: "what the root has accepted",
 		edits: edit("relayer/wire.go", "return state(ctx, l.read(flow.Root, l.root.Head))", "return state(ctx, l.root.Latest)"),
-		held:  []check{sim(200, "")},
+		held:  []check{sim(1000, "stuck: ")},
 	},
 	{
 		guard: final, where: "what the subnet has applied",
 		edits: edit("relayer/wire.go", "\t\t\tat, err := l.final(ctx)\n\t\t\tif err != nil {\n\t\t\t\treturn flow.Applied{}, err\n\t\t\t}\n\t\t\treturn applied(ctx, at)", "\t\t\treturn applied(ctx, evm.AtLatest)"),
-		held:  []check{sim(200, "")},
+		held:  []check{test("./relayer", "TestWhatIsAppliedIsAskedAtTheFinalBlock", "")},
 	},
 	{
 		guard: final, where: "a receipt",
@@ -278,11 +278,18 @@ var places = []place{
 	{
 		guard: freeze, where: "what it means",
 		edits: edit(meaning+"model_intents.go", "if m.ride(id) != nil {\n\t\t\t\treturn", "if false {\n\t\t\t\treturn"),
-		held:  []check{sim(400, ": members: "), model("")},
+		held:  []check{model("")},
+	},
+	{
+		guard: freeze, where: "what it means, and before a transaction is simulated",
+		edits: both(
+			edit(meaning+"model_intents.go", "if m.ride(id) != nil {\n\t\t\t\treturn", "if false {\n\t\t\t\treturn"),
+			edit("chains/evm/txmanager.go", "slices.Contains(in.Members, member)", "slices.Contains([]common.Hash{}, member)")),
+		held: []check{sim(400, ": members: ")},
 	},
 	{
 		guard: freeze, where: "before a transaction is simulated",
-		edits: edit("chains/evm/txmanager.go", "if slices.Contains(in.Members, member) {", "if false {"),
+		edits: edit("chains/evm/txmanager.go", "slices.Contains(in.Members, member)", "slices.Contains([]common.Hash{}, member)"),
 		held:  []check{test("./chains/evm", "TestInFlightAndMembersAreBounded", "")},
 	},
 	{
@@ -310,7 +317,7 @@ var places = []place{
 	{
 		guard: skip, where: "messages, in the subnet",
 		edits: edit(contracts+"subnet/SubnetGateway.sol", "while (first < messages.length && messages[first].localNonce < nonce) ++first;", ""),
-		held:  []check{test("test/subnet/Delivery.t.sol", "test_rule12_twoHonestRelayersDoNotSpoilEachOther", ""), sim(400, ": PROTOCOL 12: ")},
+		held:  []check{test("test/subnet/Delivery.t.sol", "test_rule12_twoHonestRelayersDoNotSpoilEachOther", ""), sim(1000, ": PROTOCOL 12: ")},
 	},
 	{
 		guard: skip, where: "changes of power, in the subnet",
@@ -320,34 +327,34 @@ var places = []place{
 	{
 		guard: skip, where: "messages, on the root",
 		edits: edit(contracts+"root/Checkpoints.sol", "while (skip < inclusions.length && inclusions[skip].msg.localNonce < l.nonce) skip++;", ""),
-		held:  []check{test("test/root/Checkpoints.t.sol", "test_twoRelayersDoNotSpoilEachOther", ""), sim(400, ": PROTOCOL 12: ")},
+		held:  []check{test("test/root/Checkpoints.t.sol", "test_twoRelayersDoNotSpoilEachOther", ""), sim(1000, ": PROTOCOL 12: ")},
 	},
 	{
 		guard: skip, where: "messages, before they are sent",
 		edits: edit("relayer/flow/topdown.go", "for first < len(b.Transfers) && b.Transfers[first].Nonce < now.Nonce {", "for false {"),
-		held:  []check{test("./relayer/flow", "TestWhatIsAppliedAtTheNewestBlockIsOnlyWaitedFor", ""), sim(200, "")},
+		held:  []check{test("./relayer/flow", "TestWhatIsAppliedAtTheNewestBlockIsOnlyWaitedFor", "")},
 	},
 	{
 		guard: skip, where: "checkpoints, before they are sent",
 		edits: edit("relayer/flow/checkpoint.go", "if t.Nonce <= now.LastHeight {", "if false {"),
-		held:  []check{test("./relayer/flow", "TestACheckpointAcceptedAtTheNewestBlockIsOnlyWaitedFor", ""), sim(200, "")},
+		held:  []check{test("./relayer/flow", "TestACheckpointAcceptedAtTheNewestBlockIsOnlyWaitedFor", "")},
 	},
 	{
 		guard: skip, where: "messages upwards, before they are sent",
 		edits: edit("relayer/flow/checkpoint.go", "for len(messages) > 0 && messages[0].Msg.LocalNonce < next {", "for false {"),
-		held:  []check{test("./relayer/flow", "TestWhateverTheRootAnswersCheckpointsAndMessagesGoUpInOrder", ""), sim(200, "")},
+		held:  []check{test("./relayer/flow", "TestMessagesAreExecutedInOrderAcrossBatches", ""), sim(1000, "stuck: ")},
 	},
 
 	// Nobody can starve a good message into a failure.
 	{
 		guard: stipend, where: "messages, in the subnet",
 		edits: edit(contracts+"subnet/SubnetGateway.sol", "if (gasleft() * 63 / 64 < MESSAGE_GAS + BOOKKEEPING) revert NotEnoughGas();", ""),
-		held:  []check{test("test/subnet/Delivery.t.sol", "test_rule14_aLargeStipendCannotBeStarvedEither", ""), test("test/subnet/Delivery.t.sol", "test_rule14_tooLittleGasRevertsWhole", "")},
+		held:  []check{test("test/subnet/Delivery.t.sol", "test_rule14_aLargeStipendCannotBeStarvedEither", ""), test("test/subnet/Delivery.t.sol", "test_rule14_tooLittleGasRevertsWhole", ""), sim(400, ": PROTOCOL 14: ")},
 	},
 	{
 		guard: stipend, where: "messages, on the root",
 		edits: edit(contracts+"root/BottomUp.sol", "if (gasleft() * 63 / 64 < required) revert InsufficientGas(required);", ""),
-		held:  []check{test("test/root/BottomUp.t.sol", "test_rule14_noCallerStarvesAGoodMessage", ""), test("test/review/Starve.t.sol", "test_rule14_noGasLimitTurnsAPayoutIntoAnythingElse", "")},
+		held:  []check{test("test/root/BottomUp.t.sol", "test_rule14_tooLittleGasSaysSo", ""), test("test/review/Starve.t.sol", "test_rule14_noGasLimitTurnsAPayoutIntoAnythingElse", ""), sim(400, ": PROTOCOL 14: ")},
 	},
 	{
 		guard: stipend, where: "payouts",
@@ -396,7 +403,7 @@ var places = []place{
 	{
 		guard: loss, where: "a nonce: what it means",
 		edits: edit(meaning+"model_intents.go", "\tif m.lost != nil {\n\t\treturn chains.Intent{}, false, chains.ErrBusy\n\t}\n\tfor name", "\tfor name"),
-		held:  []check{sim(400, ": I10: a nonce")},
+		held:  []check{sim(1000, ": I10: a nonce")},
 	},
 	{
 		guard: loss, where: "a loss is seen when the journal is opened",
