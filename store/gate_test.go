@@ -474,3 +474,14 @@ func TestAnEpochThatWentBackIsNoticedByTheNextScript(t *testing.T) {
 	_, _, err = db.Claim(ctx, "w", 1)
 	require.ErrorIs(t, err, store.ErrForgot)
 }
+
+// Another history may have been opened more often than this one.
+func TestAnotherHistoryIsNoticedByTheNextScript(t *testing.T) {
+	s := storetest.StartRedis(t)
+	r := s.Client()
+	defer r.Close()
+	db, _ := open(t, s)
+	require.NoError(t, r.Set(ctx, "{test}:epoch", fmt.Sprintf("%d %032x", db.Epoch()+5, 1), 0).Err())
+	_, _, err := db.Claim(ctx, "w", 1)
+	require.ErrorIs(t, err, store.ErrForgot)
+}

@@ -31,7 +31,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("guards", flag.ContinueOnError)
-	only := f.String("only", "", "only the places whose guard, file or test this text is part of")
+	only := f.String("only", "", "only the places whose name, file or test this text is part of")
 	whole := f.Bool("whole", true, "first see that the tests pass while nothing is taken out")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 // choose lists the places that a text names, in the order of the table.
 func choose(text string) (out []place) {
 	for _, p := range places {
-		words := []string{p.guard, p.where}
+		words := []string{p.guard + ", " + p.where}
 		for _, e := range p.edits {
 			words = append(words, e.File)
 		}

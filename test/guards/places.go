@@ -107,7 +107,7 @@ var places = []place{
 	{
 		guard: fence, where: "the lineage that the server must have",
 		edits: edit(lua+"lib.lua", "or l ~= ARGV[2] or", "or"),
-		held:  []check{test("./store", "TestAnEmptiedServerIsNoticedByTheNextScript", "")},
+		held:  []check{test("./store", "TestAnotherHistoryIsNoticedByTheNextScript", "")},
 	},
 	{
 		guard: fence, where: "what it means: every write",
@@ -214,7 +214,7 @@ var places = []place{
 	},
 	{
 		guard: final, where: "a receipt in a block that lost",
-		edits: edit("chains/evm/decide.go", "case canonical != receipt.BlockHash:", "case false:"),
+		edits: edit("chains/evm/decide.go", "case canonical != receipt.BlockHash:", "case canonical == common.Hash{}:"),
 		held:  []check{test("./chains/evm", "TestDecisionTable", "")},
 	},
 	{
@@ -281,16 +281,11 @@ var places = []place{
 		held:  []check{model("")},
 	},
 	{
-		guard: freeze, where: "what it means, and before a transaction is simulated",
+		guard: freeze, where: "what it means, and before a nonce is asked for",
 		edits: both(
 			edit(meaning+"model_intents.go", "if m.ride(id) != nil {\n\t\t\t\treturn", "if false {\n\t\t\t\treturn"),
 			edit("chains/evm/txmanager.go", "slices.Contains(in.Members, member)", "slices.Contains([]common.Hash{}, member)")),
 		held: []check{sim(400, ": members: ")},
-	},
-	{
-		guard: freeze, where: "before a transaction is simulated",
-		edits: edit("chains/evm/txmanager.go", "slices.Contains(in.Members, member)", "slices.Contains([]common.Hash{}, member)"),
-		held:  []check{test("./chains/evm", "TestInFlightAndMembersAreBounded", "")},
 	},
 	{
 		guard: freeze, where: "a key has one undecided transaction",
