@@ -45,7 +45,7 @@ func TestBadInputAndFailingSurroundingsLoseNothing(t *testing.T) {
 	w.step("endpoints that babble or turn into another chain", w.lyingEndpoints)
 	w.step("a node whose root has forked below what the subnet committed", w.rootForked)
 	w.step("a Redis that becomes a replica, and one that is full", w.brokenRedis)
-	w.step("a handler that dies three times parks its transfer", w.parked)
+	w.step("a transfer of which six processes in a row die is parked", w.parked)
 	w.step("a second signal ends the relayer at once", w.impatience)
 	w.step("a Redis that comes back as it was is waited for, and everything goes on", w.rolledBack)
 	w.step("a Redis that forgot everything is rebuilt from the chains", w.amnesia)
@@ -659,7 +659,7 @@ func (w *world) parked() {
 	db, err := store.Open(ctx, store.Options{URL: w.redis.URL(), Namespace: "causeway", Instance: "doomed", LeaseTime: 50 * time.Millisecond})
 	require.NoError(w.t, err)
 	defer db.Close()
-	for deaths := 0; deaths < 3; {
+	for deaths := 0; deaths < 6; {
 		require.NoError(w.t, db.Wake(ctx, id))
 		lease, ok, err := db.Claim(ctx, "doomed", 1)
 		require.NoError(w.t, err)
