@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -340,11 +341,22 @@ func (m *TxManager) signAgain(ctx context.Context, a *account, seen chains.Inten
 			return fmt.Errorf("simulate: %w", err)
 		}
 	}
+	if !in.Abandoned && payloadLost(in) {
+		return m.abandon(ctx, in)
+	}
 	if act.verb == doBump {
 		m.cfg.Metrics.Bumps.WithLabelValues(m.client.Name()).Inc()
 		m.log.InfoContext(ctx, "fees raised", "account", a.address, "nonce", in.Nonce, "attempt", len(in.Attempts)+1, "tip_wei", act.fees.tip, "fee_cap_wei", act.fees.feeCap)
 	}
 	return m.attempt(ctx, a, in, act.fees, in.Abandoned)
+}
+
+// payloadLost says that nothing is left of what was signed but its hash: after a
+// loss, what a final block had used came back bare, and then that block went
+// away, or was never there. Signed again it would be another call, so the nonce
+// goes to a no-op, unless the first one lands.
+func payloadLost(in chains.Intent) bool {
+	return len(in.Attempts) > 0 && len(in.Data) == 0 && !slices.ContainsFunc(in.Attempts, func(a chains.Attempt) bool { return len(a.Raw) > 0 })
 }
 
 func (m *TxManager) abandon(ctx context.Context, in chains.Intent) error {

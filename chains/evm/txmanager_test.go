@@ -769,6 +769,25 @@ func TestAJournalThatLostEverythingGetsAllRowsBack(t *testing.T) {
 	}
 }
 
+// An endpoint that calls nonces final which are not makes their rows come back
+// bare. Without its payload nothing is signed for them but a no-op.
+func TestARowThatCameBackBareIsNeverSignedAsAnotherCall(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "intents")
+	r := newRig(t, func(c *TxConfig) { c.IntentsFile = file })
+	r.node.AcceptAndDrop(true)
+	r.send("a")
+	r.journal.Forget(testChain, r.from, 0)
+	r.node.On("eth_getTransactionCount", func(c *fake.Call, _ func()) { c.Result = "0x1" })
+	r.restart()
+	require.NoError(t, r.m.recover(t.Context()))
+	require.Empty(t, r.intent(0).Data)
+	r.node.On("eth_getTransactionCount", nil)
+	r.node.AcceptAndDrop(false)
+	r.finish()
+	require.Equal(t, chains.IntentReplaced, r.state(0))
+	require.Equal(t, []uint64{0}, r.node.Nonces(r.from))
+}
+
 func TestTheFileGivesBackAnAttemptTheJournalForgot(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "intents")
 	r := newRig(t, func(c *TxConfig) { c.IntentsFile = file })
