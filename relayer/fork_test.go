@@ -244,6 +244,84 @@ func TestAForkBelowTheCursor(t *testing.T) {
 	}
 }
 
+// emptied loses the whole journal right before a cursor is moved.
+type emptied struct {
+	Journal
+	lose func()
+}
+
+func (l emptied) Ingest(ctx context.Context, chain string, from, to chains.Cursor, jobs []store.NewJob, facts []store.Fact) error {
+	if l.lose != nil {
+		l.lose()
+	}
+	return l.Journal.Ingest(ctx, chain, from, to, jobs, facts)
+}
+
+func TestARescanOfAChainThatNobodyHasReadLeavesItsCursorBehindIt(t *testing.T) {
+	const height = 20
+	own := func(next uint64) *chains.Cursor { return &chains.Cursor{Chain: forkChain, Next: next} }
+	for name, c := range map[string]struct {
+		there   *chains.Cursor // before it
+		options RescanOptions
+		lost    bool
+		want    uint64 // next block; 0: no cursor
+	}{
+		"from the beginning":         {want: height + 1},
+		"where a watcher has begun":  {there: own(7), want: 7},
+		"a part":                     {options: RescanOptions{From: map[string]uint64{flow.Root: 5}}},
+		"not to the end":             {options: RescanOptions{To: map[string]uint64{flow.Root: 12}}},
+		"after a death on the way":   {there: own(1), want: 1},
+		"the journal is lost on end": {lost: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := t.Context()
+			server := storetest.StartRedis(t)
+			b := &forkBridge{t: t, n: fake.NewNode(t, forkChain), alerts: alerts.New(slog.New(slog.DiscardHandler), time.Hour)}
+			var err error
+			b.db, err = store.Open(ctx, store.Options{URL: server.URL(), Namespace: "rescan"})
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = b.db.Close() })
+			b.n.MineN(9)
+			b.n.MineLogs(note(beginTopic, 1)...)
+			b.n.MineN(height)
+			b.n.PinFinal(height)
+			b.connect()
+			if c.there != nil {
+				require.NoError(t, b.db.InitCursor(ctx, flow.Root, *c.there))
+			}
+			journal := emptied{Journal: b.db}
+			if c.lost {
+				journal.lose = func() {
+					r := server.Client()
+					defer r.Close()
+					require.NoError(t, r.FlushAll(ctx).Err())
+				}
+			}
+			err = b.scan.all(ctx, journal, c.options)
+			if c.lost {
+				require.ErrorIs(t, err, store.ErrForgot, "an emptied journal gets no cursor")
+				r := server.Client()
+				defer r.Close()
+				require.Zero(t, r.DBSize(ctx).Val())
+				return
+			}
+			require.NoError(t, err)
+			cur, ok, err := b.db.Cursor(ctx, flow.Root)
+			require.NoError(t, err)
+			require.Equal(t, c.want > 0, ok)
+			require.Equal(t, c.want, cur.Next)
+			if c.want == height+1 {
+				require.Equal(t, b.n.Hash(height), cur.Parent)
+				require.Equal(t, map[uint64]string{1: "pending send"}, b.states())
+				b.n.MineLogs(note(sent, 1)...)
+				b.n.SetFinal(0)
+				b.follow(b.n.Height())
+				require.Equal(t, map[uint64]string{1: "pending await"}, b.states(), "the watcher goes on from there")
+			}
+		})
+	}
+}
+
 func TestAForkAboveTheCursor(t *testing.T) {
 	ctx := t.Context()
 	b := &forkBridge{t: t, n: fake.NewNode(t, forkChain), alerts: alerts.New(slog.New(slog.DiscardHandler), time.Hour)}

@@ -412,7 +412,10 @@ func TestALaneThatWentToAnotherWhileAReplyWasLostIsTheOthers(t *testing.T) {
 					return nil, fmt.Errorf("%d lanes were taken: %w", n, err)
 				}
 				c.advance(time.Minute)
-				theirs, _, _ = other.Claim(ctx, "other", 1)
+				var err error
+				if theirs, _, err = other.Claim(ctx, "other", 1); err != nil {
+					return nil, err
+				}
 			}
 			return lossy.Dial(ctx, network, addr)
 		}
