@@ -111,12 +111,12 @@ var places = []place{
 	},
 	{
 		guard: fence, where: "what it means: every write",
-		edits: edit(meaning+"model.go", "l != nil && l.fence == f", "l != nil"),
+		edits: edit(meaning+"model_queue.go", "l != nil && l.fence == f", "l != nil"),
 		held:  []check{sim(400, ": I9: "), model("")},
 	},
 	{
 		guard: fence, where: "what it means: settle",
-		edits: edit(meaning+"model.go", "\th := m.owner(l.Fence)\n\tif h == nil {\n\t\treturn store.ErrStale\n\t}\n\tfor _, v", "\th := m.owner(l.Fence)\n\tif h == nil {\n\t\th = &modelLease{}\n\t}\n\tfor _, v"),
+		edits: edit(meaning+"model_queue.go", "\th := m.owner(l.Fence)\n\tif h == nil {\n\t\treturn store.ErrStale\n\t}\n\tfor _, v", "\th := m.owner(l.Fence)\n\tif h == nil {\n\t\th = &modelLease{}\n\t}\n\tfor _, v"),
 		held:  []check{sim(400, ": I9: ")},
 	},
 	{
@@ -126,7 +126,7 @@ var places = []place{
 	},
 	{
 		guard: fence, where: "what it means: extend",
-		edits: edit(meaning+"model.go", "\tif h == nil {\n\t\treturn l, store.ErrStale\n\t}", "\tif h == nil {\n\t\th = &modelLease{}\n\t}"),
+		edits: edit(meaning+"model_queue.go", "\tif h == nil {\n\t\treturn l, store.ErrStale\n\t}", "\tif h == nil {\n\t\th = &modelLease{}\n\t}"),
 		held:  []check{sim(400, ": I9: ")},
 	},
 	{
@@ -370,7 +370,7 @@ var places = []place{
 	},
 	{
 		guard: order, where: "a lease of another: what it means",
-		edits: edit(meaning+"model.go", "len(q) == 0 || m.leases[lane] != nil ||", "len(q) == 0 ||"),
+		edits: edit(meaning+"model_queue.go", "len(q) == 0 || m.leases[lane] != nil ||", "len(q) == 0 ||"),
 		held:  []check{sim(50, ": I9: ")},
 	},
 	{
@@ -380,6 +380,16 @@ var places = []place{
 	},
 
 	// While the end of the journal is missing.
+	{
+		guard: loss, where: "what came back bare is not signed",
+		edits: edit("chains/evm/loop.go", "if !in.Abandoned && payloadLost(in) {", "if false && payloadLost(in) {"),
+		held:  []check{test("./chains/evm", "TestARowThatCameBackBareIsNeverSignedAsAnotherCall", "")},
+	},
+	{
+		guard: loss, where: "no cursor for a journal that was lost during a rescan",
+		edits: edit("relayer/rescan.go", "if err := db.InitCursor(ctx, s.name, first); err != nil {\n\t\treturn err\n\t}", "if err := db.InitCursor(ctx, s.name, cur); err != nil {\n\t\treturn err\n\t}"),
+		held:  []check{test("./relayer", "TestARescanOfAChainThatNobodyHasReadLeavesItsCursorBehindIt", "")},
+	},
 	{
 		guard: loss, where: "a lease",
 		edits: edit(lua+"claim.lua", "if recovering() then return {'NONE'} end", ""),
@@ -392,7 +402,7 @@ var places = []place{
 	},
 	{
 		guard: loss, where: "a lease: what it means",
-		edits: edit(meaning+"model.go", "\tif m.lost != nil {\n\t\treturn store.Lease{}, false, nil\n\t}\n", ""),
+		edits: edit(meaning+"model_queue.go", "\tif m.lost != nil {\n\t\treturn store.Lease{}, false, nil\n\t}\n", ""),
 		held:  []check{sim(200, ": I10: lane")},
 	},
 	{
