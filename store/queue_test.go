@@ -309,6 +309,15 @@ func TestPoisonIsParkedAloneInALooseLane(t *testing.T) {
 	require.Equal(t, tokens.Pending, get(t, db, 1).Status)
 }
 
+func TestNobodyPassesWhoWaitsInTheMiddleOfAStrictLane(t *testing.T) {
+	db, _ := open(t, redisFor(t))
+	fill(t, db, job(1), job(2), job(3))
+	l := claim(t, db, 10)
+	require.Equal(t, []int{1, 2, 3}, ids(l.Jobs))
+	require.NoError(t, db.Settle(ctx, l, []store.Verdict{{ID: hash(2), Step: l.Step, RetryAt: time.Hour}}))
+	require.Equal(t, []int{1}, ids(claim(t, db, 10).Jobs))
+}
+
 func TestAStrictHeadBacksOffAndIsNeverParked(t *testing.T) {
 	db, c := open(t, redisFor(t))
 	fill(t, db, job(1), job(2))

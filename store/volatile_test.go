@@ -66,6 +66,7 @@ func TestTheStandInBehavesAsRedisDoes(t *testing.T) {
 		TestABatchIsOfOneRouteAndStep,
 		TestALooseLaneStepsRoundWhoIsNotDue,
 		TestPoisonIsParkedAloneInALooseLane,
+		TestNobodyPassesWhoWaitsInTheMiddleOfAStrictLane,
 		TestAStrictHeadBacksOffAndIsNeverParked,
 		TestAZombieWritesNothing,
 		TestALaneThatWentToAnotherWhileAReplyWasLostIsTheOthers,
