@@ -111,15 +111,30 @@ func (k *keeper) mend(ctx context.Context) error {
 }
 
 // audit checks the money invariants. It has its own loop, since it reads long
-// stretches of the chains.
+// stretches of the chains. Each check adds up the whole history, so the longer it
+// is the longer they rest.
 func (k *keeper) audit(ctx context.Context) error {
-	return every(ctx, cmp.Or(k.AuditEvery, auditEvery), func() error {
+	for {
+		messages := 0
 		for name, a := range k.auditors {
 			k.invariants(ctx, name, a)
+			messages += a.Messages()
 		}
-		return nil
-	})
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(max(cmp.Or(k.AuditEvery, auditEvery), min(time.Duration(messages)*auditEach, auditAtLeast))):
+		}
+	}
 }
+
+// A check takes some three microseconds for each message of the history, and
+// rests auditEach for each, so that it takes a third of a percent of a core;
+// auditAtLeast is the longest time between two of them.
+const (
+	auditEach    = time.Millisecond
+	auditAtLeast = 5 * time.Minute
+)
 
 // parents asks each subnet's node whether its root is still the one that the
 // subnet has committed (PROTOCOL 10). It has its own loop, since a node that

@@ -949,3 +949,45 @@ func BenchmarkSend(b *testing.B) {
 		}
 	}
 }
+
+// countingClient counts the receipts asked for.
+type countingClient struct {
+	ChainClient
+	receipts *int
+}
+
+func (c countingClient) Receipts(ctx context.Context, hashes []common.Hash) ([]*Receipt, error) {
+	*c.receipts += len(hashes)
+	return c.ChainClient.Receipts(ctx, hashes)
+}
+
+// TestAReceiptIsReadTwice: when it comes and when its block is final. Between the
+// two a header tells whether it is still there; a receipt carries the logs of
+// everything that rode in the transaction.
+func TestAReceiptIsReadTwice(t *testing.T) {
+	r, asked := newRig(t), 0
+	r.wrapClient = func(c ChainClient) ChainClient { return countingClient{c, &asked} }
+	r.restart()
+	r.send("a")
+	r.node.Mine()
+	r.look()
+	require.Equal(t, chains.IntentIncluded, r.state(0))
+	require.Equal(t, 1, asked)
+	r.node.Mine()
+	r.looks(5)
+	require.Equal(t, chains.IntentIncluded, r.state(0))
+	require.Equal(t, 1, asked)
+
+	// Its block goes away, and it comes back in another one.
+	r.node.Reorg(2, false)
+	r.look()
+	require.Equal(t, chains.IntentSigned, r.state(0))
+	require.Equal(t, 2, asked)
+	r.node.Mine()
+	r.look()
+	require.Equal(t, chains.IntentIncluded, r.state(0))
+	r.node.MineN(3)
+	r.look()
+	require.Equal(t, chains.IntentSucceeded, r.state(0))
+	require.Equal(t, 4, asked)
+}

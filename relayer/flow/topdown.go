@@ -196,7 +196,7 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 			return nil, err
 		}
 		if pair.Nonce == 0 {
-			return fill(out, first, d.commit(ctx, b.Fence, reachOf(verb, actor, rest[len(rest)-1].Nonce+1), now.Nonce)), nil
+			return fill(out, first, d.cover(ctx, b.Fence, reachOf(verb, actor, rest[len(rest)-1].Nonce+1), now.Nonce)), nil
 		}
 		if out, err = q.send(ctx, b, out, first); err == nil {
 			q.ahead(ctx, b, out, now.Nonce)
@@ -205,9 +205,12 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 	}
 }
 
-// ahead sends the statement for what comes behind a batch together with it, so
-// that the lane need not wait a block for one between two batches. It is not
-// needed for anything but speed: what fails here is done by a later look.
+// ahead sends statements for what comes behind a batch together with it, so that
+// the lane need not wait a block for one between two batches. They stand behind
+// the batch's transactions on the same account, so the gateway sees them when the
+// batch is applied, and may let them reach that much further: what reaches too
+// far for it now is not simulated. It is not needed for anything but speed: what
+// fails here is done by a later look.
 func (q queue) ahead(ctx context.Context, b Batch, out []error, applied uint64) {
 	next := b.Transfers[len(b.Transfers)-1].Nonce + 1
 	for i, err := range out {
@@ -224,19 +227,52 @@ func (q queue) ahead(ctx context.Context, b Batch, out []error, applied uint64) 
 		return
 	}
 	limits := reachOf(q.verb, q.actor, 0)
-	if limits.ahead = min(limits.ahead, applied+limits.most-next); next >= applied+limits.most {
+	most := next + limits.most
+	known, err := q.knownTo(ctx, b, next, most)
+	if err != nil {
 		return
 	}
-	if pair, err := q.CommittedAt(ctx, next+1); err != nil || pair.Nonce != 0 {
-		return
+	limits.known, limits.bound = known, min(known, most)
+	after := uint64(0)
+	for sent := 0; sent < statementsAhead && next < known; {
+		pair, err := q.CommittedAt(ctx, next+1)
+		if err != nil {
+			return
+		}
+		if pair.Nonce > next {
+			next = pair.Nonce
+			continue
+		}
+		if sent++; after == 0 {
+			if after, err = q.LatestStatement(ctx); err != nil {
+				return
+			}
+		}
+		st, err := q.commit(ctx, b.Fence, limits, after, next, applied+limits.most)
+		if err != nil {
+			return
+		}
+		after, next = st.ParentHeight, limits.own(st)
 	}
-	bodies, err := q.Bodies(ctx, b.Fence.Lane, next, next+limits.ahead)
-	if err != nil || len(bodies) == 0 {
-		return
+}
+
+// statementsAhead is how many are sent with one batch at most: what they cover
+// together is more than a block holds.
+const statementsAhead = 3
+
+// knownTo is up to where the lane's messages are known from a nonce on, at most
+// to a limit.
+func (q queue) knownTo(ctx context.Context, b Batch, from, limit uint64) (uint64, error) {
+	for _, t := range b.Transfers {
+		if t.Nonce == from && from < limit {
+			from++
+		}
 	}
-	limits.known = next + uint64(len(bodies))
-	limits.bound = min(limits.known, applied+limits.most)
-	_ = q.commit(ctx, b.Fence, limits, next)
+	if from >= limit {
+		return from, nil
+	}
+	bodies, err := q.Bodies(ctx, b.Fence.Lane, from, limit)
+	return from + uint64(len(bodies)), err
 }
 
 // queue is one of the two lanes into a subnet.
@@ -315,7 +351,7 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 			return 0, err
 		}
 	}
-	tail, err := q.tail(ctx, b.Fence.Lane, head+uint64(len(chunk)), pair.Nonce)
+	tail, err := q.tail(ctx, b, head+uint64(len(chunk)), pair.Nonce)
 	if err != nil {
 		return 0, err
 	}
@@ -451,21 +487,30 @@ func (d DeliverDeps) cut(ts []tokens.Transfer) []tokens.Transfer {
 	return ts
 }
 
-// tail hashes what the statement covers beyond the chunk.
-func (d DeliverDeps) tail(ctx context.Context, lane string, from, to uint64) ([]common.Hash, error) {
+// tail hashes what the statement covers beyond the chunk: first what the batch
+// itself has, then what the journal has behind it.
+func (d DeliverDeps) tail(ctx context.Context, b Batch, from, to uint64) ([]common.Hash, error) {
 	if from >= to {
 		return nil, nil
 	}
-	bodies, err := d.Bodies(ctx, lane, from, to)
-	if err != nil {
-		return nil, err
+	leaves := make([]common.Hash, 0, to-from)
+	next := from
+	for _, t := range b.Transfers {
+		if t.Nonce == next && next < to {
+			leaves, next = append(leaves, crypto.Keccak256Hash(t.Payload)), next+1
+		}
 	}
-	if uint64(len(bodies)) != to-from {
-		return nil, fmt.Errorf("%w: the statement covers up to %d, read so far are %d of %d", ErrNotYet, to, len(bodies), to-from)
+	if next < to {
+		bodies, err := d.Bodies(ctx, b.Fence.Lane, next, to)
+		if err != nil {
+			return nil, err
+		}
+		for _, body := range bodies {
+			leaves = append(leaves, crypto.Keccak256Hash(body))
+		}
 	}
-	leaves := make([]common.Hash, len(bodies))
-	for i, body := range bodies {
-		leaves[i] = crypto.Keccak256Hash(body)
+	if uint64(len(leaves)) != to-from {
+		return nil, fmt.Errorf("%w: the statement covers up to %d, read so far are %d of %d", ErrNotYet, to, len(leaves), to-from)
 	}
 	return leaves, nil
 }
