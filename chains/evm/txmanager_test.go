@@ -983,11 +983,13 @@ func TestAReceiptIsReadTwice(t *testing.T) {
 	r.look()
 	require.Equal(t, chains.IntentSigned, r.state(0))
 	require.Equal(t, 2, asked)
+	r.look() // sends it again
+	require.Equal(t, 3, asked)
 	r.node.Mine()
 	r.look()
 	require.Equal(t, chains.IntentIncluded, r.state(0))
 	r.node.MineN(3)
 	r.look()
 	require.Equal(t, chains.IntentSucceeded, r.state(0))
-	require.Equal(t, 4, asked)
+	require.Equal(t, 5, asked)
 }

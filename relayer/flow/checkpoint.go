@@ -298,6 +298,11 @@ func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error,
 			}
 			for len(messages) > 0 {
 				if sent == min(d.MaxSend, maxExecute) {
+					// What was sent keeps the root busy for a while: time to read what comes
+					// after this batch.
+					if p, ok := behind(now.Pending, p.Height); ok && len(messages) <= maxExecute*d.MaxCount {
+						read.ahead(p, func() ([]ipc.Inclusion, error) { return d.proven(ctx, p) })
+					}
 					return fill(out, i, ErrNotYet), nil
 				}
 				chunk := d.cut(messages)
@@ -306,14 +311,14 @@ func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error,
 				}
 				gas := uint64(0)
 				if sent > 0 {
-					gas = min(uint64(len(chunk)+1)*executeGas, maxBatchGas)
+					gas = shape.gas(len(chunk), executeGas, min(uint64(len(chunk)+1)*executeGas, maxBatchGas))
 				}
-				err := d.executeChunk(ctx, s, b, p.Height, chunk, gas)
+				err := d.executeChunk(ctx, s, b, p.Height, chunk, gas, shape)
 				// As in the other direction: handlers may burn what they are promised.
 				for len(chunk) > 1 && gas == 0 && tooDear(err) {
 					chunk = chunk[:len(chunk)/2]
 					shape.keep(next, len(chunk))
-					err = d.executeChunk(ctx, s, b, p.Height, chunk, gas)
+					err = d.executeChunk(ctx, s, b, p.Height, chunk, gas, shape)
 				}
 				if err != nil {
 					return fill(out, i, err), nil
@@ -331,13 +336,13 @@ func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error,
 // executeChunk sends one transaction. Its key is the first nonce, and cutting
 // from one nonce always gives the same chunk: an undecided chunk is never sent
 // in another shape.
-func (d CheckpointDeps) executeChunk(ctx context.Context, s Subnet, b Batch, height uint64, chunk []ipc.Inclusion, gas uint64) error {
+func (d CheckpointDeps) executeChunk(ctx context.Context, s Subnet, b Batch, height uint64, chunk []ipc.Inclusion, gas uint64, shape *shape) error {
 	tx, err := d.ExecuteTx(height, chunk)
 	if err != nil {
 		return err
 	}
 	tx.Key, tx.Group, tx.Fence = string(s.heightKey("message", chunk[0].Msg.LocalNonce)), "up/"+s.Actor.Hex(), b.Fence
-	tx.Gas = gas
+	tx.Gas, tx.Estimated = gas, shape.measured(len(chunk))
 	if s.Traits.Burning {
 		tx.GasCap = maxTxGas
 	}
@@ -408,6 +413,30 @@ func (c *proofs) of(p PendingBatch, read func() ([]ipc.Inclusion, error)) ([]ipc
 	}
 	c.all[rootOf(p)] = messages
 	return messages, nil
+}
+
+// ahead reads a batch before it is needed, where it can be remembered beside the
+// others. It is not needed for anything but speed.
+func (c *proofs) ahead(p PendingBatch, read func() ([]ipc.Inclusion, error)) {
+	c.mu.Lock()
+	sum := int(min(p.Commitment.TotalNumMsgs, maxProofs))
+	for _, m := range c.all {
+		sum += len(m)
+	}
+	c.mu.Unlock()
+	if sum <= maxProofs {
+		_, _ = c.of(p, read)
+	}
+}
+
+// behind is the batch after one, where it is pending too.
+func behind(pending []PendingBatch, height uint64) (PendingBatch, bool) {
+	for _, p := range pending {
+		if p.Height > height {
+			return p, true
+		}
+	}
+	return PendingBatch{}, false
 }
 
 func find(pending []PendingBatch, height uint64) (PendingBatch, bool) {

@@ -224,6 +224,17 @@ func TestABatchIsReadOnceWhileItIsExecuted(t *testing.T) {
 	require.Equal(t, []string{"execute 10 [0 1]", "execute 10 [2 3]", "execute 10 [4 5]", "execute 20 [6 7]"}, u.sent)
 	require.Equal(t, map[uint64]int{10: 2, 20: 1}, reads)
 
+	// The next one is read while the last of this one are on their way.
+	u.latest.Applied, d.MaxSend = 0, 2
+	reads = map[uint64]int{}
+	do = flow.Checkpoint(sub(), d).Steps[1].Do
+	look()
+	require.Equal(t, map[uint64]int{10: 1, 20: 1}, reads)
+	u.latest.Applied, u.sent = 4, nil
+	look()
+	require.Equal(t, map[uint64]int{10: 1, 20: 1}, reads)
+	reads = map[uint64]int{10: 2, 20: 1}
+
 	// Executed, it is forgotten; at its height comes another one after a fork.
 	u.latest.Pending, u.latest.Applied = u.latest.Pending[1:], 6
 	look()

@@ -16,18 +16,18 @@ func (d DeliverDeps) cover(ctx context.Context, fence chains.Fence, q reach, non
 	if err != nil {
 		return err
 	}
-	st, err := d.commit(ctx, fence, q, after, nonce, math.MaxUint64)
+	st, err := d.next(ctx, q, after, nonce)
+	if err == nil {
+		err = d.commit(ctx, fence, q, st, true)
+	}
 	if err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: the statement on parent %d is on its way", ErrNotYet, st.ParentHeight)
 }
 
-// commit sends the next statement above a parent height that helps message
-// nonce. It goes under the lane's fence, since it is part of the delivery. One
-// that reaches beyond simulable can only be right behind transactions that are
-// not in a block yet.
-func (d DeliverDeps) commit(ctx context.Context, fence chains.Fence, q reach, after, nonce, simulable uint64) (Statement, error) {
+// next is the statement above a parent height that helps message nonce.
+func (d DeliverDeps) next(ctx context.Context, q reach, after, nonce uint64) (Statement, error) {
 	// The first one that reaches the message is at most the gateway's limit
 	// ahead of what is applied; a later one may be further.
 	st, ok, err := d.firstReaching(ctx, after, q, nonce)
@@ -37,20 +37,26 @@ func (d DeliverDeps) commit(ctx context.Context, fence chains.Fence, q reach, af
 	if !ok || q.bound > 0 && q.own(st) > q.bound {
 		return Statement{}, fmt.Errorf("%w: no statement with a quorum covers %d", ErrNotYet, nonce)
 	}
+	return st, nil
+}
+
+// commit sends a statement. It goes under the lane's fence, since it is part of
+// the delivery.
+func (d DeliverDeps) commit(ctx context.Context, fence chains.Fence, q reach, st Statement, simulate bool) error {
 	tx, err := st.Commit()
 	if err != nil {
-		return Statement{}, err
+		return err
 	}
-	if q.own(st) > simulable {
+	if !simulate {
 		tx.Gas = commitGas + commitGasPerByte*uint64(len(tx.Data))
 	}
 	// Another relayer's newer one makes ours revert at the simulation, which the
 	// next look sees.
 	tx.Key, tx.Group, tx.Fence = fmt.Sprintf("finality/%s/%d", q.actor.Hex(), st.ParentHeight), "into/"+q.actor.Hex(), fence
 	if err := d.Send(ctx, tx); err != nil {
-		return Statement{}, fmt.Errorf("commit parent %d: %w", st.ParentHeight, classify(err))
+		return fmt.Errorf("commit parent %d: %w", st.ParentHeight, classify(err))
 	}
-	return st, nil
+	return nil
 }
 
 // A statement costs 142,000 gas with one signature, and less than 10,000 for

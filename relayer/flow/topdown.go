@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"sync"
 	"time"
 
@@ -198,67 +199,88 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 		if pair.Nonce == 0 {
 			return fill(out, first, d.cover(ctx, b.Fence, reachOf(verb, actor, rest[len(rest)-1].Nonce+1), now.Nonce)), nil
 		}
-		if out, err = q.send(ctx, b, out, first); err == nil {
-			q.ahead(ctx, b, out, now.Nonce)
-		}
-		return out, err
+		return q.send(ctx, b, out, first, q.ahead(ctx, b, now.Nonce, pair.Nonce))
 	}
 }
 
-// ahead sends statements for what comes behind a batch together with it, so that
-// the lane need not wait a block for one between two batches. They stand behind
-// the batch's transactions on the same account, so the gateway sees them when the
-// batch is applied, and may let them reach that much further: what reaches too
-// far for it now is not simulated. It is not needed for anything but speed: what
-// fails here is done by a later look.
-func (q queue) ahead(ctx context.Context, b Batch, out []error, applied uint64) {
-	next := b.Transfers[len(b.Transfers)-1].Nonce + 1
-	for i, err := range out {
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, errUncovered) {
-			return
-		}
-		next = b.Transfers[i].Nonce
-		break
-	}
+// convoy is the statements that go with a batch, for what comes behind it, so that
+// the lane need not wait a block for one between two batches. Each goes behind the
+// transaction that lets it reach so far, on the same account: the gateway sees it
+// when what stands before it is applied. One that reaches too far for what is
+// applied now cannot be simulated. A convoy is not needed for anything but speed:
+// what fails here is done by a later look.
+type convoy struct {
+	statements []Statement
+	limits     reach
+	applied    uint64
+}
+
+// ahead finds the statements behind what is covered, up to a nonce, by what is
+// committed.
+func (q queue) ahead(ctx context.Context, b Batch, applied, covered uint64) convoy {
+	c := convoy{limits: reachOf(q.verb, q.actor, 0), applied: applied}
 	if !q.shape.first(applied) {
-		return
+		return c
 	}
-	limits := reachOf(q.verb, q.actor, 0)
-	most := next + limits.most
-	known, err := q.knownTo(ctx, b, next, most)
+	last := b.Transfers[len(b.Transfers)-1].Nonce + 1
+	covered, err := q.end(ctx, covered, last)
 	if err != nil {
-		return
+		return c
 	}
-	limits.known, limits.bound = known, min(known, most)
-	after := uint64(0)
-	for sent := 0; sent < statementsAhead && next < known; {
-		pair, err := q.CommittedAt(ctx, next+1)
-		if err != nil {
-			return
-		}
-		if pair.Nonce > next {
-			next = pair.Nonce
-			continue
-		}
-		if sent++; after == 0 {
-			if after, err = q.LatestStatement(ctx); err != nil {
-				return
-			}
-		}
-		st, err := q.commit(ctx, b.Fence, limits, after, next, applied+limits.most)
-		if err != nil {
-			return
-		}
-		after, next = st.ParentHeight, limits.own(st)
+	// What is delivered now ends at last or where the cover ends.
+	most := min(covered, last) + c.limits.most
+	known, err := q.knownTo(ctx, b, covered, most)
+	if err != nil || known <= covered {
+		return c
 	}
+	c.limits.known, c.limits.bound = known, min(known, most)
+	after, err := q.LatestStatement(ctx)
+	if err != nil {
+		return c
+	}
+	for len(c.statements) < statementsAhead && covered < known {
+		st, err := q.next(ctx, c.limits, after, covered)
+		if err != nil {
+			return c
+		}
+		c.statements = append(c.statements, st)
+		after, covered = st.ParentHeight, c.limits.own(st)
+	}
+	return c
 }
 
-// statementsAhead is how many are sent with one batch at most: what they cover
-// together is more than a block holds.
+// end is up to where the lane is covered from a nonce on that is, at least to last
+// if it is that far.
+func (q queue) end(ctx context.Context, covered, last uint64) (uint64, error) {
+	// Nothing at or above beyond is committed, as far as is known.
+	for probe, beyond := last, uint64(math.MaxUint64); covered < last && covered+1 < beyond; probe = covered + (beyond-covered)/2 {
+		pair, err := q.CommittedAt(ctx, probe)
+		switch {
+		case err != nil:
+			return 0, err
+		case pair.Nonce >= probe:
+			covered = pair.Nonce
+		default:
+			beyond = probe
+		}
+	}
+	return covered, nil
+}
+
+// statementsAhead is how many go with one batch at most: what they cover together
+// is more than a block holds.
 const statementsAhead = 3
+
+// join sends those that may go once messages up to a nonce are applied.
+func (c *convoy) join(ctx context.Context, d DeliverDeps, fence chains.Fence, applied uint64) {
+	for len(c.statements) > 0 && c.limits.own(c.statements[0]) <= applied+c.limits.most {
+		st := c.statements[0]
+		c.statements = c.statements[1:]
+		if err := d.commit(ctx, fence, c.limits, st, c.limits.own(st) <= c.applied+c.limits.most); err != nil {
+			c.statements = nil
+		}
+	}
+}
 
 // knownTo is up to where the lane's messages are known from a nonce on, at most
 // to a limit.
@@ -286,7 +308,7 @@ type queue struct {
 // send cuts the batch into transactions. Their nonces ascend on one key, so
 // they are applied in order; behind one that fails the later ones revert at
 // the gap and are sent again.
-func (q queue) send(ctx context.Context, b Batch, out []error, first int) ([]error, error) {
+func (q queue) send(ctx context.Context, b Batch, out []error, first int, with convoy) ([]error, error) {
 	gasEach := uint64(0)
 	for first < len(b.Transfers) {
 		rest := b.Transfers[first:]
@@ -312,13 +334,14 @@ func (q queue) send(ctx context.Context, b Batch, out []error, first int) ([]err
 		}
 		first += n
 		q.shape.sent(head, n)
+		with.join(ctx, q.DeliverDeps, b.Fence, head+uint64(n))
 		if _, dear := q.shape.of(head); dear {
 			// Its neighbours are likely as dear, and only a head is simulated.
 			return fill(out, first, fmt.Errorf("%w: behind a batch cut short at message %d", ErrNotYet, head)), nil
 		}
 		// The first transaction was simulated; those behind it cannot be until it
-		// is in a block, so they get a generous fixed limit. Unused gas costs
-		// nothing here.
+		// is in a block. Unused gas costs nothing, but a block that must keep it
+		// free for one transaction holds fewer of them.
 		gasEach = maxMessageGas
 	}
 	return out, nil
@@ -363,7 +386,10 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 	for _, t := range chunk {
 		tx.Members = append(tx.Members, t.ID)
 	}
-	tx.Gas = min(gasEach*uint64(len(chunk)), maxBatchGas)
+	tx.Estimated = q.shape.measured(len(chunk))
+	if gasEach > 0 {
+		tx.Gas = q.shape.gas(len(chunk), maxMessageGas, min(gasEach*uint64(len(chunk)), maxBatchGas))
+	}
 	return len(chunk), classify(q.Send(ctx, tx))
 }
 
@@ -408,6 +434,7 @@ type shape struct {
 	head uint64
 	n    int
 	cuts map[uint64]int // first message to count, of what is not applied yet
+	each uint64         // gas of a message by the newest simulation; 0: none yet
 	// ahead is what was applied when a statement was last sent ahead, plus one.
 	ahead uint64
 }
@@ -429,6 +456,28 @@ func (s *shape) sentAs(head uint64, n int) int {
 		return min(before, n)
 	}
 	return n
+}
+
+// measured takes note of what a simulation of n messages gave.
+func (s *shape) measured(n int) func(gas uint64) {
+	return func(gas uint64) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.each = gas / uint64(n)
+	}
+}
+
+// gas is what n messages get that cannot be simulated because they stand behind
+// others: by the measure of the newest that could, and half as much again, but
+// never more than most. Where that is too little the transaction reverts as a
+// whole, and what is then the head is measured.
+func (s *shape) gas(n int, least, most uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.each == 0 {
+		return most
+	}
+	return min(most, least+s.each*uint64(n)*3/2)
 }
 
 func (s *shape) sent(head uint64, n int) {
