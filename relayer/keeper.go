@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	gauges "runtime/metrics"
 	"time"
 
 	"github.com/causeway-bridge/causeway/alerts"
@@ -128,12 +130,37 @@ func (k *keeper) audit(ctx context.Context) error {
 	}
 }
 
-// A check takes some three microseconds for each message of the history, and
-// rests auditEach for each, so that it takes a third of a percent of a core;
+// A check takes some twenty microseconds for each message of the history and
+// rests auditEach for each, so that it takes half a percent of a core;
 // auditAtLeast is the longest time between two of them.
 const (
-	auditEach    = time.Millisecond
-	auditAtLeast = 5 * time.Minute
+	auditEach    = 5 * time.Millisecond
+	auditAtLeast = 10 * time.Minute
+)
+
+// thrift gives back what the runtime holds after a burst. It keeps freed memory
+// for the next one, which may be days away. Two looks in a row must find it
+// free, so that nothing is given back in the middle of one.
+func (k *keeper) thrift(ctx context.Context) error {
+	idle := 0
+	return every(ctx, thriftEvery, func() error {
+		free := []gauges.Sample{{Name: "/memory/classes/heap/free:bytes"}}
+		gauges.Read(free)
+		if free[0].Value.Kind() != gauges.KindUint64 || free[0].Value.Uint64() < thriftAbove {
+			idle = 0
+			return nil
+		}
+		if idle++; idle == 2 {
+			idle = 0
+			debug.FreeOSMemory()
+		}
+		return nil
+	})
+}
+
+const (
+	thriftEvery = 5 * time.Second
+	thriftAbove = 24 << 20
 )
 
 // parents asks each subnet's node whether its root is still the one that the

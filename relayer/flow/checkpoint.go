@@ -342,7 +342,7 @@ func (d CheckpointDeps) executeChunk(ctx context.Context, s Subnet, b Batch, hei
 		return err
 	}
 	tx.Key, tx.Group, tx.Fence = string(s.heightKey("message", chunk[0].Msg.LocalNonce)), "up/"+s.Actor.Hex(), b.Fence
-	tx.Gas, tx.Estimated = gas, shape.measured(len(chunk))
+	tx.Gas, tx.Estimated = gas, shape.measured(len(chunk), executeGas)
 	if s.Traits.Burning {
 		tx.GasCap = maxTxGas
 	}

@@ -386,7 +386,7 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 	for _, t := range chunk {
 		tx.Members = append(tx.Members, t.ID)
 	}
-	tx.Estimated = q.shape.measured(len(chunk))
+	tx.Estimated = q.shape.measured(len(chunk), maxMessageGas)
 	if gasEach > 0 {
 		tx.Gas = q.shape.gas(len(chunk), maxMessageGas, min(gasEach*uint64(len(chunk)), maxBatchGas))
 	}
@@ -458,14 +458,18 @@ func (s *shape) sentAs(head uint64, n int) int {
 	return n
 }
 
-// measured takes note of what a simulation of n messages gave.
-func (s *shape) measured(n int) func(gas uint64) {
+// measured takes note of what a simulation of n messages gave, of which least is
+// what the last of them must find left over.
+func (s *shape) measured(n int, least uint64) func(gas uint64) {
 	return func(gas uint64) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.each = gas / uint64(n)
+		s.each = max(leastEach, (max(gas, least)-least)/uint64(n))
 	}
 }
+
+// leastEach is what the cheapest message costs.
+const leastEach = 50_000
 
 // gas is what n messages get that cannot be simulated because they stand behind
 // others: by the measure of the newest that could, and half as much again, but
