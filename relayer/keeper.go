@@ -139,21 +139,21 @@ const (
 )
 
 // thrift gives back what the runtime holds after a burst. It keeps freed memory
-// for the next one, which may be days away. Two looks in a row must find it
-// free, so that nothing is given back in the middle of one.
+// for the next one, which may be days away. Nothing is given back while much is
+// allocated, which would only fetch it again.
 func (k *keeper) thrift(ctx context.Context) error {
-	idle := 0
+	var before uint64
 	return every(ctx, thriftEvery, func() error {
-		free := []gauges.Sample{{Name: "/memory/classes/heap/free:bytes"}}
-		gauges.Read(free)
-		if free[0].Value.Kind() != gauges.KindUint64 || free[0].Value.Uint64() < thriftAbove {
-			idle = 0
-			return nil
+		at := []gauges.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
+		gauges.Read(at)
+		if at[0].Value.Kind() != gauges.KindUint64 || at[1].Value.Kind() != gauges.KindUint64 {
+			return nil // a runtime that has no such figures
 		}
-		if idle++; idle == 2 {
-			idle = 0
+		free, allocated := at[0].Value.Uint64(), at[1].Value.Uint64()
+		if free > thriftAbove && before > 0 && allocated-before < thriftAbove {
 			debug.FreeOSMemory()
 		}
+		before = allocated
 		return nil
 	})
 }

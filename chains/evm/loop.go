@@ -210,7 +210,7 @@ func (m *TxManager) stillIncluded(ctx context.Context, live []chains.Intent, fin
 		hash, asked := blocks[in.Block]
 		if !asked {
 			b, err := m.client.BlockByNumber(ctx, in.Block)
-			if err != nil && !errors.Is(err, chains.ErrUnavailable) {
+			if err != nil && !errors.Is(err, chains.ErrUnavailable) && !errors.Is(err, ErrNullRound) {
 				return nil, fmt.Errorf("block of a receipt: %w", err)
 			}
 			hash = b.Hash // zero where there is none

@@ -950,10 +950,19 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
-// countingClient counts the receipts asked for.
+// countingClient counts the receipts asked for; where null is set no height has
+// a block.
 type countingClient struct {
 	ChainClient
 	receipts *int
+	null     *bool
+}
+
+func (c countingClient) BlockByNumber(ctx context.Context, n uint64) (chains.Block, error) {
+	if *c.null {
+		return chains.Block{}, fmt.Errorf("block %d: %w", n, ErrNullRound)
+	}
+	return c.ChainClient.BlockByNumber(ctx, n)
 }
 
 func (c countingClient) Receipts(ctx context.Context, hashes []common.Hash) ([]*Receipt, error) {
@@ -965,8 +974,8 @@ func (c countingClient) Receipts(ctx context.Context, hashes []common.Hash) ([]*
 // two a header tells whether it is still there; a receipt carries the logs of
 // everything that rode in the transaction.
 func TestAReceiptIsReadTwice(t *testing.T) {
-	r, asked := newRig(t), 0
-	r.wrapClient = func(c ChainClient) ChainClient { return countingClient{c, &asked} }
+	r, asked, null := newRig(t), 0, false
+	r.wrapClient = func(c ChainClient) ChainClient { return countingClient{c, &asked, &null} }
 	r.restart()
 	r.send("a")
 	r.node.Mine()
@@ -977,6 +986,13 @@ func TestAReceiptIsReadTwice(t *testing.T) {
 	r.looks(5)
 	require.Equal(t, chains.IntentIncluded, r.state(0))
 	require.Equal(t, 1, asked)
+
+	// Where the header says nothing the receipt does.
+	null = true
+	r.look()
+	require.Equal(t, chains.IntentIncluded, r.state(0))
+	require.Equal(t, 2, asked)
+	null, asked = false, 1
 
 	// Its block goes away, and it comes back in another one.
 	r.node.Reorg(2, false)
