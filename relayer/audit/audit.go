@@ -71,6 +71,10 @@ type Source struct {
 	// Treasury is what the subnet gateway held at genesis, wei. nil: 2^100, the
 	// least the protocol allows (PROTOCOL 31).
 	Treasury *big.Int
+	// Rest is how many times as long as it read an auditor pauses before it reads
+	// on, while it has far to go: after a burst there is better use for the
+	// machine. 0: it reads as fast as it can.
+	Rest int
 	// Wait is the time between two looks while the two blocks do not fit
 	// together; 0 is 250 ms.
 	Wait time.Duration
@@ -214,13 +218,18 @@ func (a *Auditor) Check(ctx context.Context) (Report, error) {
 }
 
 func (a *Auditor) check(ctx context.Context) (Report, error) {
+	// Most of the way before anything is pinned: nodes keep the state of a block
+	// for a while only.
+	if err := a.approach(ctx); err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
 	r, s, err := a.pin(ctx)
 	if err != nil {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
-	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), r.block, a.hist.rootEvent)
+	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), r.block, 0, a.hist.rootEvent)
 	if err == nil {
-		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), s.block, a.hist.childEvent)
+		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), s.block, 0, a.hist.childEvent)
 	}
 	if errors.Is(err, chains.ErrReorg) {
 		// What was read is no longer the chain: the next Check reads it anew.
@@ -254,6 +263,31 @@ func (a *Auditor) check(ctx context.Context) (Report, error) {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
 	return report, nil
+}
+
+// approach reads both chains up to their final blocks, with its rests: what is
+// pinned afterwards is no older. A subnet block that still waits for the root may
+// be.
+func (a *Auditor) approach(ctx context.Context) error {
+	if a.src.Rest == 0 || a.waiting != nil {
+		return nil
+	}
+	root, err := a.src.Root.Head(ctx)
+	if err != nil {
+		return err
+	}
+	child, err := a.src.Child.Head(ctx)
+	if err != nil {
+		return err
+	}
+	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), root, a.src.Rest, a.hist.rootEvent)
+	if err == nil {
+		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), child, a.src.Rest, a.hist.childEvent)
+	}
+	if errors.Is(err, chains.ErrReorg) {
+		a.reset()
+	}
+	return err
 }
 
 func (r *Report) add(i Invariant) {

@@ -679,3 +679,35 @@ func TestAResultTheSubnetCannotPlaceIsClaimedAsStranded(t *testing.T) {
 	drifts(t, r, nil)
 	require.Equal(t, "100", find(t, r, "I1", "FLT").Terms["stranded"])
 }
+
+// TestAnAuditorThatRestsReadsInSmallPages, and comes to the same.
+func TestAnAuditorThatRestsReadsInSmallPages(t *testing.T) {
+	w := newWorld(1 << 40)
+	for range 120 {
+		w.rootBlock(func(s *rootBooks, e *emitter) {
+			for range 100 {
+				w.depositIn(s, e, 100, addr(40))
+			}
+		})
+	}
+	w.deliver(12_000, alwaysGood)
+	for range 300 {
+		w.childBlock(func(*childBooks, *emitter) {})
+	}
+	at := check(t, auditorOf(t, w))
+	require.True(t, at.OK, at.String())
+	whole := w.root.most
+	w.root.most, w.root.reads = 0, 0
+	a := auditorOf(t, w, func(s *Source) { s.Rest = 1 })
+	require.Equal(t, at, check(t, a))
+	require.Less(t, w.root.most, whole/3)
+	require.Greater(t, w.root.reads, 5)
+	require.Equal(t, at, check(t, a), "nothing is new")
+
+	w.rootBlock(func(s *rootBooks, e *emitter) { w.depositIn(s, e, 100, addr(40)) })
+	require.True(t, check(t, a).OK)
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err := auditorOf(t, w, func(s *Source) { s.Rest = 1 }).Check(done)
+	require.ErrorIs(t, err, context.Canceled)
+}

@@ -91,6 +91,7 @@ type fakeChain[S any] struct {
 	answer func(S, common.Address, *abi.Method, []any) ([]any, error)
 	abis   map[common.Address]abi.ABI
 	reads  int
+	most   int // events of one answer
 }
 
 func (c *fakeChain[S]) tip() *fakeBlock[S] { return &c.blocks[len(c.blocks)-1] }
@@ -128,6 +129,7 @@ func (c *fakeChain[S]) Events(_ context.Context, q chains.Query) (chains.Block, 
 			}
 		}
 	}
+	c.most = max(c.most, len(out))
 	return c.block(int(to)), out, nil
 }
 

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/ipc"
@@ -92,15 +93,32 @@ func (c *contracts) childFilter(s flow.Subnet) chains.Filter {
 type tape struct {
 	cursor chains.Cursor
 	read   bool
+	span   uint64 // blocks of the next page where pages have rests between them
 }
+
+// A page that rests follow holds some thousand events, however many blocks that
+// are.
+const (
+	firstSpan  = 16
+	maxSpan    = 2000
+	fewEvents  = 500
+	manyEvents = 2000
+)
 
 // scan reads on up to a final block, every event in order. Each page continues
 // the one before by its parent hash, so that what was read is one chain; the
 // cursor moves with the events taken, so that a failed page is read again and
-// none twice.
-func (t *tape) scan(ctx context.Context, c chains.Source, f chains.Filter, to chains.Block, take func(chains.Event)) error {
+// none twice. After a page it pauses rest times as long as that took.
+func (t *tape) scan(ctx context.Context, c chains.Source, f chains.Filter, to chains.Block, rest int, take func(chains.Event)) error {
 	for t.cursor.Next <= to.Number {
-		last, events, err := c.Events(ctx, chains.Query{From: t.cursor, To: to.Number, Filter: f})
+		began, upto := time.Now(), to.Number
+		if rest > 0 {
+			if t.span == 0 {
+				t.span = firstSpan
+			}
+			upto = min(upto, t.cursor.Next+t.span-1)
+		}
+		last, events, err := c.Events(ctx, chains.Query{From: t.cursor, To: upto, Filter: f})
 		if err != nil {
 			return fmt.Errorf("read events from %d: %w", t.cursor.Next, err)
 		}
@@ -111,6 +129,20 @@ func (t *tape) scan(ctx context.Context, c chains.Source, f chains.Filter, to ch
 			take(e)
 		}
 		t.cursor.Next, t.cursor.Parent, t.read = last.Number+1, last.Hash, true
+		if rest == 0 || t.cursor.Next > to.Number {
+			continue
+		}
+		switch {
+		case len(events) < fewEvents:
+			t.span = min(2*t.span, maxSpan)
+		case len(events) > manyEvents:
+			t.span = max(1, t.span/2)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(rest) * time.Since(began)):
+		}
 	}
 	if t.cursor.Next == to.Number+1 && t.cursor.Parent != to.Hash && t.cursor.Parent != (common.Hash{}) {
 		return fmt.Errorf("final block %d was %s and is %s: %w", to.Number, t.cursor.Parent, to.Hash, chains.ErrReorg)

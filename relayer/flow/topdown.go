@@ -199,7 +199,7 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 		if pair.Nonce == 0 {
 			return fill(out, first, d.cover(ctx, b.Fence, reachOf(verb, actor, rest[len(rest)-1].Nonce+1), now.Nonce)), nil
 		}
-		return q.send(ctx, b, out, first, q.ahead(ctx, b, now.Nonce, pair.Nonce))
+		return q.send(ctx, b, out, first, &convoy{queue: q, applied: now.Nonce, covered: pair.Nonce})
 	}
 }
 
@@ -208,45 +208,62 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 // transaction that lets it reach so far, on the same account: the gateway sees it
 // when what stands before it is applied. One that reaches too far for what is
 // applied now cannot be simulated. A convoy is not needed for anything but speed:
-// what fails here is done by a later look.
+// what fails here is done by a later look. They are looked for once the batch has
+// begun to go out, which does not wait for them.
 type convoy struct {
-	statements []Statement
+	queue
+	applied    uint64 // up to where messages are
+	covered    uint64 // up to where a statement is known to reach
 	limits     reach
-	applied    uint64
+	statements []Statement
+	sought     bool
 }
 
-// ahead finds the statements behind what is covered, up to a nonce, by what is
-// committed.
-func (q queue) ahead(ctx context.Context, b Batch, applied, covered uint64) convoy {
-	c := convoy{limits: reachOf(q.verb, q.actor, 0), applied: applied}
-	if !q.shape.first(applied) {
-		return c
+// join sends those that may go once messages up to a nonce are applied.
+func (c *convoy) join(ctx context.Context, b Batch, applied uint64) {
+	if !c.sought {
+		c.sought = true
+		c.seek(ctx, b)
 	}
+	for len(c.statements) > 0 && c.limits.own(c.statements[0]) <= applied+c.limits.most {
+		st := c.statements[0]
+		c.statements = c.statements[1:]
+		if err := c.commit(ctx, b.Fence, c.limits, st, c.limits.own(st) <= c.applied+c.limits.most); err != nil {
+			c.statements = nil
+		}
+	}
+}
+
+// seek finds the statements behind what is covered.
+func (c *convoy) seek(ctx context.Context, b Batch) {
+	if !c.shape.first(c.applied) {
+		return
+	}
+	c.limits = reachOf(c.verb, c.actor, 0)
 	last := b.Transfers[len(b.Transfers)-1].Nonce + 1
-	covered, err := q.end(ctx, covered, last)
+	covered, err := c.end(ctx, c.covered, last)
 	if err != nil {
-		return c
+		return
 	}
 	// What is delivered now ends at last or where the cover ends.
 	most := min(covered, last) + c.limits.most
-	known, err := q.knownTo(ctx, b, covered, most)
+	known, err := c.knownTo(ctx, b, covered, most)
 	if err != nil || known <= covered {
-		return c
+		return
 	}
 	c.limits.known, c.limits.bound = known, min(known, most)
-	after, err := q.LatestStatement(ctx)
+	after, err := c.LatestStatement(ctx)
 	if err != nil {
-		return c
+		return
 	}
 	for len(c.statements) < statementsAhead && covered < known {
-		st, err := q.next(ctx, c.limits, after, covered)
+		st, err := c.next(ctx, c.limits, after, covered)
 		if err != nil {
-			return c
+			return
 		}
 		c.statements = append(c.statements, st)
 		after, covered = st.ParentHeight, c.limits.own(st)
 	}
-	return c
 }
 
 // end is up to where the lane is covered from a nonce on that is, at least to last
@@ -270,17 +287,6 @@ func (q queue) end(ctx context.Context, covered, last uint64) (uint64, error) {
 // statementsAhead is how many go with one batch at most: what they cover together
 // is more than a block holds.
 const statementsAhead = 3
-
-// join sends those that may go once messages up to a nonce are applied.
-func (c *convoy) join(ctx context.Context, d DeliverDeps, fence chains.Fence, applied uint64) {
-	for len(c.statements) > 0 && c.limits.own(c.statements[0]) <= applied+c.limits.most {
-		st := c.statements[0]
-		c.statements = c.statements[1:]
-		if err := d.commit(ctx, fence, c.limits, st, c.limits.own(st) <= c.applied+c.limits.most); err != nil {
-			c.statements = nil
-		}
-	}
-}
 
 // knownTo is up to where the lane's messages are known from a nonce on, at most
 // to a limit.
@@ -308,7 +314,7 @@ type queue struct {
 // send cuts the batch into transactions. Their nonces ascend on one key, so
 // they are applied in order; behind one that fails the later ones revert at
 // the gap and are sent again.
-func (q queue) send(ctx context.Context, b Batch, out []error, first int, with convoy) ([]error, error) {
+func (q queue) send(ctx context.Context, b Batch, out []error, first int, with *convoy) ([]error, error) {
 	gasEach := uint64(0)
 	for first < len(b.Transfers) {
 		rest := b.Transfers[first:]
@@ -334,7 +340,7 @@ func (q queue) send(ctx context.Context, b Batch, out []error, first int, with c
 		}
 		first += n
 		q.shape.sent(head, n)
-		with.join(ctx, q.DeliverDeps, b.Fence, head+uint64(n))
+		with.join(ctx, b, head+uint64(n))
 		if _, dear := q.shape.of(head); dear {
 			// Its neighbours are likely as dear, and only a head is simulated.
 			return fill(out, first, fmt.Errorf("%w: behind a batch cut short at message %d", ErrNotYet, head)), nil
