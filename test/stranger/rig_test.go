@@ -97,8 +97,10 @@ func newChain(t *testing.T, id chains.ID, depth uint64, made map[string]artifact
 	return &chain{t: t, net: net, c: c, made: made}
 }
 
-// try sends and waits for the receipt, whatever it says. Estimation is skipped
-// where gas is given.
+// try sends and waits for the receipt, whatever it says, and for the head that
+// holds it: a node tells a receipt a moment before its newest state is that of the
+// receipt's block, and the next nonce is read there. Estimation is skipped where
+// gas is given.
 func (c *chain) try(ctx context.Context, key *ecdsa.PrivateKey, to *common.Address, value *big.Int, gas uint64, data []byte) (*types.Receipt, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,7 +132,10 @@ func (c *chain) try(ctx context.Context, key *ecdsa.PrivateKey, to *common.Addre
 	for {
 		receipt, err := c.c.TransactionReceipt(ctx, tx.Hash())
 		if err == nil {
-			return receipt, nil
+			var head uint64
+			if head, err = c.c.BlockNumber(ctx); err == nil && head >= receipt.BlockNumber.Uint64() {
+				return receipt, nil
+			}
 		}
 		select {
 		case <-ctx.Done():
