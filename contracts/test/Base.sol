@@ -53,6 +53,7 @@ interface Vm {
     function mockCall(address callee, bytes calldata data, bytes calldata ret) external;
     function mockCallRevert(address callee, bytes calldata data, bytes calldata ret) external;
     function clearMockedCalls() external;
+    function getCode(string calldata artifact) external view returns (bytes memory creation);
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function getNonce(address account) external view returns (uint64);
     function setNonce(address account, uint64 nonce) external;
