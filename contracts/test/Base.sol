@@ -96,6 +96,19 @@ interface Vm {
     function assertGe(uint256 a, uint256 b, string calldata message) external pure;
 }
 
+/// @dev Gas of the last call, one transaction of its own in isolation.
+interface GasMeter {
+    struct Gas {
+        uint64 gasLimit;
+        uint64 gasTotalUsed;
+        uint64 gasMemoryUsed;
+        int64 gasRefunded;
+        uint64 gasRemaining;
+    }
+
+    function lastCallGas() external view returns (Gas memory);
+}
+
 /// @notice What every test contract inherits; forge 1.7.1 brings assertions as
 /// cheatcodes.
 abstract contract Base {

@@ -224,6 +224,7 @@ contract FltInvariantsTest is Base {
     /// forge-config: default.invariant.runs = 12
     /// forge-config: default.invariant.depth = 64
     /// forge-config: default.invariant.fail-on-revert = true
+    /// forge-config: default.invariant.shrink-run-limit = 50
     function invariant_rule32_noUnitIsMadeOrLost() public {
         actions.check();
     }
