@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {FltPortal, FltPortalParams} from "../../src/flt/FltPortal.sol";
 import {FltWithdrawal} from "../../src/interfaces/IFlt.sol";
 import {IIpcHandler} from "../../src/interfaces/IIpcHandler.sol";
+import {ISubnetGateway} from "../../src/interfaces/ISubnetGateway.sol";
 import {Envelopes} from "../../src/ipc/Envelopes.sol";
 import "../../src/ipc/Types.sol";
 import {AxelarWorld} from "./AxelarWorld.sol";
@@ -128,6 +129,21 @@ contract FltPortalTest is AxelarWorld {
         vm.stopPrank();
         vm.assertEq(portal.inflight(tracingId), 0);
         vm.assertEq(portal.returnedOf(id), 0);
+    }
+
+    /// @dev Or the second would be forgotten.
+    function test_aGatewayWhoseIdsRepeatIsRefused() public {
+        IpcEnvelope memory same;
+        vm.mockCall(
+            GATEWAY_AT,
+            abi.encodeWithSelector(ISubnetGateway.sendContractXnetMessage.selector),
+            abi.encode(same)
+        );
+        leave(bob, carol, address(0), 1 ether);
+        bytes32 tracingId = Envelopes.tracingId(same);
+        vm.prank(bob);
+        vm.expectRevert(abi.encodeWithSelector(FltPortal.DuplicateMessage.selector, tracingId));
+        portal.withdrawToL1{value: 1 ether + FEE}(carol);
     }
 
     /// forge-config: default.fuzz.runs = 16
