@@ -29,8 +29,9 @@ type Block struct {
 }
 
 // Event is one log of a final block. Index is the position of the log within
-// its block; TxIndex within its transaction's own receipt is not kept, since
-// every event of ours carries a protocol nonce.
+// its block, Position the one within its transaction's own receipt, which is how
+// Axelar names messages; only sources that read receipts know it, the others
+// leave it 0.
 type Event struct {
 	Chain     ID             `json:"chain"`
 	Block     uint64         `json:"block"`
@@ -38,6 +39,7 @@ type Event struct {
 	BlockTime uint64         `json:"block_time"`
 	Tx        common.Hash    `json:"tx"`
 	Index     uint           `json:"index"`
+	Position  uint           `json:"position,omitempty"`
 	Address   common.Address `json:"address"`
 	Topics    []common.Hash  `json:"topics"`
 	Data      []byte         `json:"data"`
