@@ -79,6 +79,9 @@ type Query struct {
 	From   Cursor
 	To     uint64
 	Filter Filter
+	// Counted says that the asker finds out by itself whether an event was left
+	// out, so that nothing need be asked twice for it.
+	Counted bool
 }
 
 // Source reads final blocks only.
@@ -114,9 +117,11 @@ type Tx struct {
 	Gas   uint64   // 0: estimated at the pending block, which is also the simulation
 	// GasCap bounds what an estimate may give besides the sender's own limit; 0:
 	// only by that.
-	GasCap  uint64
-	Members []common.Hash
-	Fence   Fence
+	GasCap uint64
+	// Estimated is told the gas that a simulation gave; nil: nobody is.
+	Estimated func(gas uint64) `json:"-"`
+	Members   []common.Hash
+	Fence     Fence
 }
 
 // Sender writes to a chain.

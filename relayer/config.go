@@ -106,7 +106,7 @@ type Alerts struct {
 // Work sizes the pool.
 type Work struct {
 	Workers int      `yaml:"workers"`
-	Batch   int      `yaml:"batch"`
+	Batch   int      `yaml:"batch"` // transfers per look; four times as many of a strict lane
 	Idle    Duration `yaml:"idle"`
 	Lease   Duration `yaml:"lease"`
 }

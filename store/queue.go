@@ -16,8 +16,9 @@ import (
 const maxClaim = 1000
 
 // Claim leases the lane that has been ready longest to worker, with at most
-// most jobs (one at least) of one route and step: of a strict lane the due ones at its head in
-// order, of a loose one those due. false when nothing is due, and while the store
+// most jobs (one at least) of one route and step: of a loose lane those due; of a
+// strict one the due ones at its head in order, four times as many, since what it
+// has sent already stands there. false when nothing is due, and while the store
 // is Recovering. A job whose last lease ran out comes alone.
 func (db *DB) Claim(ctx context.Context, worker string, most int) (Lease, bool, error) {
 	crash.At("store.before_claim")

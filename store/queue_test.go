@@ -216,8 +216,8 @@ func TestEightFactsAreKeptPerKey(t *testing.T) {
 func TestAStrictLaneGoesInOrderAndItsHeadBlocks(t *testing.T) {
 	db, c := open(t, redisFor(t))
 	fill(t, db, job(3), job(1), job(2), job(10))
-	l := claim(t, db, 3)
-	require.Equal(t, []int{1, 2, 3}, ids(l.Jobs))
+	l := claim(t, db, 1)
+	require.Equal(t, []int{1, 2, 3, 10}, ids(l.Jobs), "four times as many as of a loose lane")
 	// 1 and 3 go on, 2 stays: nobody passes it
 	require.NoError(t, db.Settle(ctx, l, []store.Verdict{
 		{ID: hash(1), Step: "send", Advance: store.OK},
@@ -552,7 +552,7 @@ func TestWorkersNeverShareALaneNorPassItsHead(t *testing.T) {
 	s := redisFor(t)
 	real := func(o *store.Options) { o.Clock, o.LeaseTime = nil, 60*time.Millisecond }
 	db, _ := open(t, s, real)
-	const lanes, each = 5, 20
+	const lanes, each = 5, 80
 	var jobs []store.NewJob
 	for lane := range lanes {
 		for n := range each {

@@ -29,17 +29,16 @@ type wireLog struct {
 // [from, to], filtered again by address and first topic, without removed ones
 // and without repetitions, in chain order. total is how many the node sent.
 func decodeLogs(raw json.RawMessage, f chains.Filter, from, to uint64, limit int) (events []chains.Event, total int, err error) {
-	var wire []json.RawMessage
+	var wire []*wireLog
 	if err := json.Unmarshal(raw, &wire); err != nil || wire == nil {
-		return nil, 0, fmt.Errorf("%w: logs are not a list", errBadAnswer)
+		return nil, 0, fmt.Errorf("%w: not a list of logs", errBadAnswer)
 	}
 	if len(wire) > limit {
 		return nil, len(wire), fmt.Errorf("%w: %d", errTooMany, len(wire))
 	}
-	for _, one := range wire {
-		var w wireLog
-		if err := json.Unmarshal(one, &w); err != nil {
-			return nil, 0, fmt.Errorf("%w: log does not decode", errBadAnswer)
+	for _, w := range wire {
+		if w == nil {
+			return nil, 0, fmt.Errorf("%w: log is null", errBadAnswer)
 		}
 		if w.Removed {
 			continue

@@ -155,8 +155,16 @@ func (m *TxManager) observe(ctx context.Context, a *account, live []chains.Inten
 		return v, nil
 	}
 
+	still, err := m.stillIncluded(ctx, live, v.head.Number)
+	if err != nil {
+		return v, err
+	}
 	var hashes []common.Hash
 	for _, in := range live {
+		if still[in.Nonce] {
+			v.receipts[in.TxHash] = &Receipt{TxHash: in.TxHash, Block: in.Block, BlockHash: in.BlockHash, GasUsed: in.GasUsed}
+			continue
+		}
 		for _, at := range in.Attempts {
 			hashes = append(hashes, at.Hash)
 		}
@@ -187,6 +195,30 @@ func (m *TxManager) observe(ctx context.Context, a *account, live []chains.Inten
 		m.log.DebugContext(ctx, "fees unknown", "error", err)
 	}
 	return v, nil
+}
+
+// stillIncluded lists the nonces of intents whose receipt was seen in a block that
+// is not final yet and that is the chain's as before: a header says so, where
+// their receipts, with the logs of all they carried, are a hundred times its size.
+// Once the block is final the receipt itself is asked again, and that decides.
+func (m *TxManager) stillIncluded(ctx context.Context, live []chains.Intent, final uint64) (map[uint64]bool, error) {
+	blocks, still := map[uint64]common.Hash{}, map[uint64]bool{}
+	for _, in := range live {
+		if in.State != chains.IntentIncluded || in.Block <= final {
+			continue
+		}
+		hash, asked := blocks[in.Block]
+		if !asked {
+			b, err := m.client.BlockByNumber(ctx, in.Block)
+			if err != nil && !errors.Is(err, chains.ErrUnavailable) && !errors.Is(err, ErrNullRound) {
+				return nil, fmt.Errorf("block of a receipt: %w", err)
+			}
+			hash = b.Hash // zero where there is none
+			blocks[in.Block] = hash
+		}
+		still[in.Nonce] = hash == in.BlockHash
+	}
+	return still, nil
 }
 
 // observation narrows a look to one intent.

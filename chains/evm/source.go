@@ -261,7 +261,7 @@ func (c *Client) scan(ctx context.Context, q chains.Query, to uint64, read readi
 	if err != nil {
 		return fail(err)
 	}
-	if full && !whole {
+	if full && !whole && !q.Counted {
 		if err := c.complete(ctx, q.Filter, before, events); err != nil {
 			return fail(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 )
@@ -110,6 +111,16 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return conn, err
 }
 
+// onThisMachine says whether an endpoint is reached over the loopback.
+func onThisMachine(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // httpClient is the bounded HTTP client of one endpoint: few connections, no
 // redirects (a redirect could lead to another chain).
 func httpClient(cfg Config, d *dialer) (*http.Client, *http.Transport) {
@@ -127,6 +138,7 @@ func httpClient(cfg Config, d *dialer) (*http.Client, *http.Transport) {
 			TLSHandshakeTimeout:    10 * time.Second,
 			ResponseHeaderTimeout:  cfg.Timeout,
 			MaxResponseHeaderBytes: 64 << 10,
+			DisableCompression:     onThisMachine(cfg.URL), // costs both sides more than it saves
 		}
 		through = base
 	}

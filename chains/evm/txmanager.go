@@ -221,6 +221,9 @@ func (m *TxManager) prepare(ctx context.Context, a *account, tx *chains.Tx, live
 		}
 		return price{}, 0, fmt.Errorf("simulate: %w", simulated)
 	}
+	if tx.Gas == 0 && tx.Estimated != nil {
+		tx.Estimated(gas)
+	}
 	tx.Gas = gas
 
 	p, ok := m.policy.first(&fees)

@@ -949,3 +949,63 @@ func BenchmarkSend(b *testing.B) {
 		}
 	}
 }
+
+// countingClient counts the receipts asked for; where null is set no height has
+// a block.
+type countingClient struct {
+	ChainClient
+	receipts *int
+	null     *bool
+}
+
+func (c countingClient) BlockByNumber(ctx context.Context, n uint64) (chains.Block, error) {
+	if *c.null {
+		return chains.Block{}, fmt.Errorf("block %d: %w", n, ErrNullRound)
+	}
+	return c.ChainClient.BlockByNumber(ctx, n)
+}
+
+func (c countingClient) Receipts(ctx context.Context, hashes []common.Hash) ([]*Receipt, error) {
+	*c.receipts += len(hashes)
+	return c.ChainClient.Receipts(ctx, hashes)
+}
+
+// TestAReceiptIsReadTwice: when it comes and when its block is final. Between the
+// two a header tells whether it is still there; a receipt carries the logs of
+// everything that rode in the transaction.
+func TestAReceiptIsReadTwice(t *testing.T) {
+	r, asked, null := newRig(t), 0, false
+	r.wrapClient = func(c ChainClient) ChainClient { return countingClient{c, &asked, &null} }
+	r.restart()
+	r.send("a")
+	r.node.Mine()
+	r.look()
+	require.Equal(t, chains.IntentIncluded, r.state(0))
+	require.Equal(t, 1, asked)
+	r.node.Mine()
+	r.looks(5)
+	require.Equal(t, chains.IntentIncluded, r.state(0))
+	require.Equal(t, 1, asked)
+
+	// Where the header says nothing the receipt does.
+	null = true
+	r.look()
+	require.Equal(t, chains.IntentIncluded, r.state(0))
+	require.Equal(t, 2, asked)
+	null, asked = false, 1
+
+	// Its block goes away, and it comes back in another one.
+	r.node.Reorg(2, false)
+	r.look()
+	require.Equal(t, chains.IntentSigned, r.state(0))
+	require.Equal(t, 2, asked)
+	r.look() // sends it again
+	require.Equal(t, 3, asked)
+	r.node.Mine()
+	r.look()
+	require.Equal(t, chains.IntentIncluded, r.state(0))
+	r.node.MineN(3)
+	r.look()
+	require.Equal(t, chains.IntentSucceeded, r.state(0))
+	require.Equal(t, 5, asked)
+}

@@ -261,7 +261,7 @@ func (c *Client) Batch(ctx context.Context, epoch uint64) ([]ipc.IpcEnvelope, er
 	cur := chains.Cursor{Chain: c.ChainID(), Next: epoch - c.cfg.Period}
 	for cur.Next < epoch {
 		last, events, err := c.Client.Events(ctx, chains.Query{
-			From: cur, To: epoch - 1,
+			From: cur, To: epoch - 1, Counted: true, // the root that was signed counts them
 			Filter: chains.Filter{Addresses: []common.Address{c.cfg.Gateway}, Topics: []common.Hash{topic}},
 		})
 		if err != nil {

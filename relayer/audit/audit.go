@@ -194,6 +194,9 @@ func (a *Auditor) reset() {
 	a.waiting = nil
 }
 
+// Messages is how many messages of either direction the auditor remembers.
+func (a *Auditor) Messages() int { return len(a.hist.down) + len(a.hist.up) }
+
 // Check audits at the newest pair of final blocks that fits together. An error
 // says that the chains could not be read; a broken invariant is a report whose
 // OK is false. What an earlier Check read is not read again, but before a broken

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -225,10 +226,8 @@ func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, 
 // submitGas is enough for a checkpoint that also confirms validator changes.
 const submitGas = 2_000_000
 
-// maxExecute bounds the executions of one look. They carry a hundred times what a
-// checkpoint does, and each sending reads all that are undecided: more of them
-// take longer than a look may. A block holds no more.
-const maxExecute = 12
+// maxExecute bounds the executions of one look: two blocks hold no more.
+const maxExecute = 24
 
 // configure sends the switch and waits. A switch that the gateway refuses for
 // good must not hold the checkpoint back: who signs the next ones is decided by
@@ -273,20 +272,21 @@ func (d CheckpointDeps) executed(ctx context.Context, batch []tokens.Transfer) (
 
 // execute sends the messages of the accepted batches in the order of nonces.
 func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error, error) {
-	shape := &shape{}
+	shape, read := &shape{}, &proofs{}
 	return func(ctx context.Context, b Batch) ([]error, error) {
 		out := make([]error, len(b.Transfers))
 		now, err := d.StateLatest(ctx)
 		if err != nil {
 			return nil, err
 		}
+		read.keep(now.Pending)
 		next, sent := now.Applied, 0
 		for i, t := range b.Transfers {
 			p, ok := find(now.Pending, t.Nonce)
 			if !ok {
 				continue // executed in a block that is not final yet
 			}
-			messages, err := d.proven(ctx, p)
+			messages, err := read.of(p, func() ([]ipc.Inclusion, error) { return d.proven(ctx, p) })
 			if err != nil {
 				return fill(out, i, err), nil
 			}
@@ -298,6 +298,11 @@ func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error,
 			}
 			for len(messages) > 0 {
 				if sent == min(d.MaxSend, maxExecute) {
+					// What was sent keeps the root busy for a while: time to read what comes
+					// after this batch.
+					if p, ok := behind(now.Pending, p.Height); ok && len(messages) <= maxExecute*d.MaxCount {
+						read.ahead(p, func() ([]ipc.Inclusion, error) { return d.proven(ctx, p) })
+					}
 					return fill(out, i, ErrNotYet), nil
 				}
 				chunk := d.cut(messages)
@@ -306,14 +311,14 @@ func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error,
 				}
 				gas := uint64(0)
 				if sent > 0 {
-					gas = min(uint64(len(chunk)+1)*executeGas, maxBatchGas)
+					gas = shape.gas(len(chunk), executeGas, min(uint64(len(chunk)+1)*executeGas, maxBatchGas))
 				}
-				err := d.executeChunk(ctx, s, b, p.Height, chunk, gas)
+				err := d.executeChunk(ctx, s, b, p.Height, chunk, gas, shape)
 				// As in the other direction: handlers may burn what they are promised.
 				for len(chunk) > 1 && gas == 0 && tooDear(err) {
 					chunk = chunk[:len(chunk)/2]
 					shape.keep(next, len(chunk))
-					err = d.executeChunk(ctx, s, b, p.Height, chunk, gas)
+					err = d.executeChunk(ctx, s, b, p.Height, chunk, gas, shape)
 				}
 				if err != nil {
 					return fill(out, i, err), nil
@@ -331,13 +336,13 @@ func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error,
 // executeChunk sends one transaction. Its key is the first nonce, and cutting
 // from one nonce always gives the same chunk: an undecided chunk is never sent
 // in another shape.
-func (d CheckpointDeps) executeChunk(ctx context.Context, s Subnet, b Batch, height uint64, chunk []ipc.Inclusion, gas uint64) error {
+func (d CheckpointDeps) executeChunk(ctx context.Context, s Subnet, b Batch, height uint64, chunk []ipc.Inclusion, gas uint64, shape *shape) error {
 	tx, err := d.ExecuteTx(height, chunk)
 	if err != nil {
 		return err
 	}
 	tx.Key, tx.Group, tx.Fence = string(s.heightKey("message", chunk[0].Msg.LocalNonce)), "up/"+s.Actor.Hex(), b.Fence
-	tx.Gas = gas
+	tx.Gas, tx.Estimated = gas, shape.measured(len(chunk), executeGas)
 	if s.Traits.Burning {
 		tx.GasCap = maxTxGas
 	}
@@ -351,6 +356,88 @@ const maxTxGas = 1 << 24
 
 // executeGas covers the root gateway's stipend and bookkeeping of one message.
 const executeGas = 1_300_000
+
+// proofs remembers the messages of the batches that are being executed, so that
+// a large one is read and proven once and not by every look. What was proven
+// against a root stays so.
+type proofs struct {
+	mu  sync.Mutex
+	all map[batchRoot][]ipc.Inclusion
+}
+
+// batchRoot names the content of a batch.
+type batchRoot struct {
+	height uint64
+	root   common.Hash
+	count  uint64
+}
+
+func rootOf(p PendingBatch) batchRoot {
+	return batchRoot{p.Height, p.Commitment.MsgsRoot, p.Commitment.TotalNumMsgs}
+}
+
+// maxProofs bounds the messages remembered.
+const maxProofs = 20_000
+
+// keep forgets what is executed.
+func (c *proofs) keep(pending []PendingBatch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for have := range c.all {
+		if p, ok := find(pending, have.height); !ok || rootOf(p) != have {
+			delete(c.all, have)
+		}
+	}
+}
+
+// of is what was remembered of a batch, or read.
+func (c *proofs) of(p PendingBatch, read func() ([]ipc.Inclusion, error)) ([]ipc.Inclusion, error) {
+	c.mu.Lock()
+	known, ok := c.all[rootOf(p)]
+	c.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	messages, err := read()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sum := len(messages)
+	for _, m := range c.all {
+		sum += len(m)
+	}
+	if c.all == nil || sum > maxProofs {
+		c.all = map[batchRoot][]ipc.Inclusion{}
+	}
+	c.all[rootOf(p)] = messages
+	return messages, nil
+}
+
+// ahead reads a batch before it is needed, where it can be remembered beside the
+// others. It is not needed for anything but speed.
+func (c *proofs) ahead(p PendingBatch, read func() ([]ipc.Inclusion, error)) {
+	c.mu.Lock()
+	sum := int(min(p.Commitment.TotalNumMsgs, maxProofs))
+	for _, m := range c.all {
+		sum += len(m)
+	}
+	c.mu.Unlock()
+	if sum <= maxProofs {
+		_, _ = c.of(p, read)
+	}
+}
+
+// behind is the batch after one, where it is pending too.
+func behind(pending []PendingBatch, height uint64) (PendingBatch, bool) {
+	for _, p := range pending {
+		if p.Height > height {
+			return p, true
+		}
+	}
+	return PendingBatch{}, false
+}
 
 func find(pending []PendingBatch, height uint64) (PendingBatch, bool) {
 	for _, p := range pending {

@@ -181,17 +181,69 @@ func TestABacklogOfCheckpointsIsSentInParts(t *testing.T) {
 // look that sent as many of them as of checkpoints would not end in time.
 func TestFewerExecutionsThanCheckpointsAreSentInOneLook(t *testing.T) {
 	u := newUp()
-	u.accept(10, 0, 40)
+	u.accept(10, 0, 100)
 	u.maxCount, u.maxSend = 2, 48
 	out, err := u.steps()[1].Do(ctx, heights(10))
 	require.NoError(t, err)
-	require.Len(t, u.sent, 12)
+	require.Len(t, u.sent, 24)
 	require.ErrorIs(t, out[0], flow.ErrNotYet)
 
 	u.sent, u.maxSend = nil, 5
 	_, err = u.steps()[1].Do(ctx, heights(10))
 	require.NoError(t, err)
 	require.Len(t, u.sent, 5, "nor more than the account has room for")
+}
+
+// TestABatchIsReadOnceWhileItIsExecuted: a large one takes many looks, and reading
+// it takes longer than a block.
+func TestABatchIsReadOnceWhileItIsExecuted(t *testing.T) {
+	u := newUp()
+	u.accept(10, 0, 6)
+	u.accept(20, 6, 2)
+	u.maxCount, u.maxSend = 2, 2
+	reads := map[uint64]int{}
+	d := u.deps()
+	read := d.Batch
+	d.Batch = func(ctx context.Context, h uint64) ([]ipc.IpcEnvelope, error) {
+		reads[h]++
+		return read(ctx, h)
+	}
+	do := flow.Checkpoint(sub(), d).Steps[1].Do
+	look := func() {
+		t.Helper()
+		_, err := do(ctx, heights(10, 20))
+		require.NoError(t, err)
+	}
+	u.fail["batch"] = chains.ErrUnavailable
+	look()
+	require.Empty(t, u.sent, "what could not be read is not remembered")
+	u.fail["batch"] = nil
+	look()
+	u.latest.Applied = 4
+	look()
+	require.Equal(t, []string{"execute 10 [0 1]", "execute 10 [2 3]", "execute 10 [4 5]", "execute 20 [6 7]"}, u.sent)
+	require.Equal(t, map[uint64]int{10: 2, 20: 1}, reads)
+
+	// The next one is read while the last of this one are on their way.
+	u.latest.Applied, d.MaxSend = 0, 2
+	reads = map[uint64]int{}
+	do = flow.Checkpoint(sub(), d).Steps[1].Do
+	look()
+	require.Equal(t, map[uint64]int{10: 1, 20: 1}, reads)
+	u.latest.Applied, u.sent = 4, nil
+	look()
+	require.Equal(t, map[uint64]int{10: 1, 20: 1}, reads)
+	reads = map[uint64]int{10: 2, 20: 1}
+
+	// Executed, it is forgotten; at its height comes another one after a fork.
+	u.latest.Pending, u.latest.Applied = u.latest.Pending[1:], 6
+	look()
+	require.Equal(t, map[uint64]int{10: 2, 20: 1}, reads)
+	u.latest.Pending = nil
+	u.accept(20, 6, 3)
+	look()
+	require.Equal(t, map[uint64]int{10: 2, 20: 2}, reads)
+	require.Equal(t, "execute 20 [8]", u.sent[len(u.sent)-1])
 }
 
 func TestANewSetGoesToTheSubnetBeforeItsCheckpointGoesToTheRoot(t *testing.T) {

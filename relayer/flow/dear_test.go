@@ -61,6 +61,8 @@ func TestDeliveriesTooDearForOneTransactionGoInHalves(t *testing.T) {
 				Bodies: func(_ context.Context, _ string, from, to uint64) ([][]byte, error) {
 					return make([][]byte, to-from), nil
 				},
+				LatestStatement: func(context.Context) (uint64, error) { return 0, nil },
+				Statements:      func(context.Context, uint64) ([]Statement, error) { return nil, nil },
 				DeliverTx: func(bodies [][]byte, _ []common.Hash) (chains.Tx, error) {
 					count = len(bodies)
 					return chains.Tx{}, nil
@@ -141,6 +143,8 @@ func TestABacklogUnderOneStatementFitsWithItsHashes(t *testing.T) {
 			Bodies: func(_ context.Context, _ string, from, to uint64) ([][]byte, error) {
 				return make([][]byte, to-from), nil
 			},
+			LatestStatement: func(context.Context) (uint64, error) { return 0, nil },
+			Statements:      func(context.Context, uint64) ([]Statement, error) { return nil, nil },
 			DeliverTx: func(bodies [][]byte, tail []common.Hash) (chains.Tx, error) {
 				count, size = len(bodies), 32*len(tail)
 				for _, b := range bodies {

@@ -43,6 +43,7 @@ type queue struct {
 	maxCount      int
 	fail          map[string]error
 	sendErr       func(n int, tx chains.Tx) error
+	gasEach       uint64 // of a message by a simulation; 0: nobody is told
 
 	sent  []chains.Tx
 	asked int
@@ -93,6 +94,10 @@ func (q *queue) deps() flow.DeliverDeps {
 					return err
 				}
 			}
+			if tx.Gas == 0 && tx.Estimated != nil && q.gasEach > 0 {
+				tx.Estimated(q.gasEach * uint64(len(tx.Members)))
+			}
+			tx.Estimated = nil
 			q.sent = append(q.sent, tx)
 			return nil
 		},
@@ -208,6 +213,30 @@ func TestADeliveryCarriesBodiesTailMembersAndFence(t *testing.T) {
 	_, err = q.run(t, "power", batchOf(2))
 	require.NoError(t, err)
 	require.Equal(t, "power/"+addr(1).Hex()+"/2", q.sent[0].Key, "the two queues share no key")
+}
+
+// TestWhatCannotBeSimulatedGetsGasByTheMeasureOfWhatCould, and a fixed limit where
+// nothing was measured or the measure says more.
+func TestWhatCannotBeSimulatedGetsGasByTheMeasureOfWhatCould(t *testing.T) {
+	for _, c := range []struct {
+		each uint64
+		want []uint64
+	}{
+		{0, []uint64{0, 20_000_000, 20_000_000}},
+		{70_000, []uint64{0, 700_000 + 100*94_500, 700_000 + 50*94_500}},
+		{5_000, []uint64{0, 700_000 + 100*75_000, 700_000 + 50*75_000}},
+		{400_000, []uint64{0, 20_000_000, 20_000_000}},
+	} {
+		q := newQueue()
+		q.pairs, q.gasEach = []uint64{250}, c.each
+		_, err := q.run(t, "topdown", batchOf(upTo(0, 250)...))
+		require.NoError(t, err)
+		var got []uint64
+		for _, tx := range q.sent {
+			got = append(got, tx.Gas)
+		}
+		require.Equal(t, c.want, got)
+	}
 }
 
 func TestAStatementThatEndsInsideTheBatchCutsIt(t *testing.T) {
@@ -395,6 +424,9 @@ func TestOneStatementCoversWhatManyRootBlocksSent(t *testing.T) {
 func TestTheNextStatementGoesWithABatch(t *testing.T) {
 	at := func(tx chains.Tx) string {
 		if s := string(tx.Data); strings.HasPrefix(s, "commit") {
+			if tx.Gas > 0 {
+				s += " unsimulated" // the gateway takes it once the batch before it is applied
+			}
 			return s
 		}
 		return "deliver " + tx.Key[strings.LastIndex(tx.Key, "/")+1:]
@@ -404,10 +436,17 @@ func TestTheNextStatementGoesWithABatch(t *testing.T) {
 		alter func(*queue)
 		want  []string
 	}{
-		"behind the batch":                   {upTo(0, 300), func(*queue) {}, []string{"deliver 0", "deliver 100", "deliver 200", "commit 7"}},
-		"from where a statement ended":       {upTo(0, 250), func(q *queue) { q.pairs = []uint64{200} }, []string{"deliver 0", "deliver 100", "commit 6"}},
-		"not where one covers more already":  {upTo(0, 200), func(*queue) {}, []string{"deliver 0", "deliver 100"}},
-		"no further than what is read":       {upTo(0, 300), func(q *queue) { q.known = 450 }, []string{"deliver 0", "deliver 100", "deliver 200", "commit 3"}},
+		"behind the batch":                   {upTo(0, 300), func(*queue) {}, []string{"deliver 0", "commit 7", "deliver 100", "deliver 200", "commit 9 unsimulated"}},
+		"from where a statement ended":       {upTo(0, 250), func(q *queue) { q.pairs = []uint64{200} }, []string{"deliver 0", "commit 6", "commit 8", "deliver 100"}},
+		"behind one that covers more":        {upTo(0, 200), func(*queue) {}, []string{"deliver 0", "commit 7", "commit 8", "deliver 100"}},
+		"nothing behind one that covers all": {upTo(0, 200), func(q *queue) { q.known = 300 }, []string{"deliver 0", "deliver 100"}},
+		"one after the other": {upTo(0, 300), func(q *queue) {
+			q.statements = nil
+			for h := uint64(10); h < 50; h++ {
+				q.statement(h, 300+40*(h-9), 0)
+			}
+		}, []string{"deliver 0", "commit 21", "deliver 100", "deliver 200", "commit 33 unsimulated", "commit 34 unsimulated"}},
+		"no further than what is read":       {upTo(0, 300), func(q *queue) { q.known = 450 }, []string{"deliver 0", "commit 3", "deliver 100", "deliver 200"}},
 		"not where nothing is behind it":     {upTo(0, 300), func(q *queue) { q.known = 300 }, []string{"deliver 0", "deliver 100", "deliver 200"}},
 		"not further than the gateway takes": {upTo(0, 300), func(q *queue) { q.statements = q.statements[9:] }, []string{"deliver 0", "deliver 100", "deliver 200"}},
 		"not behind what failed": {upTo(0, 300), func(q *queue) {

@@ -65,11 +65,11 @@ func (d CheckpointDeps) executeGently(s Subnet) func(context.Context, Batch) ([]
 				if n, dear := shape.of(final.Applied); dear {
 					chunk = chunk[:min(n, len(chunk))]
 				}
-				err = d.executeChunk(ctx, s, b, p.Height, chunk, 0)
+				err = d.executeChunk(ctx, s, b, p.Height, chunk, 0, shape)
 				for len(chunk) > 1 && tooDear(err) {
 					chunk = chunk[:len(chunk)/2]
 					shape.keep(final.Applied, len(chunk))
-					err = d.executeChunk(ctx, s, b, p.Height, chunk, 0)
+					err = d.executeChunk(ctx, s, b, p.Height, chunk, 0, shape)
 				}
 			}
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"sync"
 	"time"
 
@@ -196,47 +197,104 @@ func (d DeliverDeps) deliver(verb string, actor common.Address) func(context.Con
 			return nil, err
 		}
 		if pair.Nonce == 0 {
-			return fill(out, first, d.commit(ctx, b.Fence, reachOf(verb, actor, rest[len(rest)-1].Nonce+1), now.Nonce)), nil
+			return fill(out, first, d.cover(ctx, b.Fence, reachOf(verb, actor, rest[len(rest)-1].Nonce+1), now.Nonce)), nil
 		}
-		if out, err = q.send(ctx, b, out, first); err == nil {
-			q.ahead(ctx, b, out, now.Nonce)
-		}
-		return out, err
+		return q.send(ctx, b, out, first, q.ahead(ctx, b, now.Nonce, pair.Nonce))
 	}
 }
 
-// ahead sends the statement for what comes behind a batch together with it, so
-// that the lane need not wait a block for one between two batches. It is not
-// needed for anything but speed: what fails here is done by a later look.
-func (q queue) ahead(ctx context.Context, b Batch, out []error, applied uint64) {
-	next := b.Transfers[len(b.Transfers)-1].Nonce + 1
-	for i, err := range out {
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, errUncovered) {
-			return
-		}
-		next = b.Transfers[i].Nonce
-		break
-	}
+// convoy is the statements that go with a batch, for what comes behind it, so that
+// the lane need not wait a block for one between two batches. Each goes behind the
+// transaction that lets it reach so far, on the same account: the gateway sees it
+// when what stands before it is applied. One that reaches too far for what is
+// applied now cannot be simulated. A convoy is not needed for anything but speed:
+// what fails here is done by a later look.
+type convoy struct {
+	statements []Statement
+	limits     reach
+	applied    uint64
+}
+
+// ahead finds the statements behind what is covered, up to a nonce, by what is
+// committed.
+func (q queue) ahead(ctx context.Context, b Batch, applied, covered uint64) convoy {
+	c := convoy{limits: reachOf(q.verb, q.actor, 0), applied: applied}
 	if !q.shape.first(applied) {
-		return
+		return c
 	}
-	limits := reachOf(q.verb, q.actor, 0)
-	if limits.ahead = min(limits.ahead, applied+limits.most-next); next >= applied+limits.most {
-		return
+	last := b.Transfers[len(b.Transfers)-1].Nonce + 1
+	covered, err := q.end(ctx, covered, last)
+	if err != nil {
+		return c
 	}
-	if pair, err := q.CommittedAt(ctx, next+1); err != nil || pair.Nonce != 0 {
-		return
+	// What is delivered now ends at last or where the cover ends.
+	most := min(covered, last) + c.limits.most
+	known, err := q.knownTo(ctx, b, covered, most)
+	if err != nil || known <= covered {
+		return c
 	}
-	bodies, err := q.Bodies(ctx, b.Fence.Lane, next, next+limits.ahead)
-	if err != nil || len(bodies) == 0 {
-		return
+	c.limits.known, c.limits.bound = known, min(known, most)
+	after, err := q.LatestStatement(ctx)
+	if err != nil {
+		return c
 	}
-	limits.known = next + uint64(len(bodies))
-	limits.bound = min(limits.known, applied+limits.most)
-	_ = q.commit(ctx, b.Fence, limits, next)
+	for len(c.statements) < statementsAhead && covered < known {
+		st, err := q.next(ctx, c.limits, after, covered)
+		if err != nil {
+			return c
+		}
+		c.statements = append(c.statements, st)
+		after, covered = st.ParentHeight, c.limits.own(st)
+	}
+	return c
+}
+
+// end is up to where the lane is covered from a nonce on that is, at least to last
+// if it is that far.
+func (q queue) end(ctx context.Context, covered, last uint64) (uint64, error) {
+	// Nothing at or above beyond is committed, as far as is known.
+	for probe, beyond := last, uint64(math.MaxUint64); covered < last && covered+1 < beyond; probe = covered + (beyond-covered)/2 {
+		pair, err := q.CommittedAt(ctx, probe)
+		switch {
+		case err != nil:
+			return 0, err
+		case pair.Nonce >= probe:
+			covered = pair.Nonce
+		default:
+			beyond = probe
+		}
+	}
+	return covered, nil
+}
+
+// statementsAhead is how many go with one batch at most: what they cover together
+// is more than a block holds.
+const statementsAhead = 3
+
+// join sends those that may go once messages up to a nonce are applied.
+func (c *convoy) join(ctx context.Context, d DeliverDeps, fence chains.Fence, applied uint64) {
+	for len(c.statements) > 0 && c.limits.own(c.statements[0]) <= applied+c.limits.most {
+		st := c.statements[0]
+		c.statements = c.statements[1:]
+		if err := d.commit(ctx, fence, c.limits, st, c.limits.own(st) <= c.applied+c.limits.most); err != nil {
+			c.statements = nil
+		}
+	}
+}
+
+// knownTo is up to where the lane's messages are known from a nonce on, at most
+// to a limit.
+func (q queue) knownTo(ctx context.Context, b Batch, from, limit uint64) (uint64, error) {
+	for _, t := range b.Transfers {
+		if t.Nonce == from && from < limit {
+			from++
+		}
+	}
+	if from >= limit {
+		return from, nil
+	}
+	bodies, err := q.Bodies(ctx, b.Fence.Lane, from, limit)
+	return from + uint64(len(bodies)), err
 }
 
 // queue is one of the two lanes into a subnet.
@@ -250,7 +308,7 @@ type queue struct {
 // send cuts the batch into transactions. Their nonces ascend on one key, so
 // they are applied in order; behind one that fails the later ones revert at
 // the gap and are sent again.
-func (q queue) send(ctx context.Context, b Batch, out []error, first int) ([]error, error) {
+func (q queue) send(ctx context.Context, b Batch, out []error, first int, with convoy) ([]error, error) {
 	gasEach := uint64(0)
 	for first < len(b.Transfers) {
 		rest := b.Transfers[first:]
@@ -276,13 +334,14 @@ func (q queue) send(ctx context.Context, b Batch, out []error, first int) ([]err
 		}
 		first += n
 		q.shape.sent(head, n)
+		with.join(ctx, q.DeliverDeps, b.Fence, head+uint64(n))
 		if _, dear := q.shape.of(head); dear {
 			// Its neighbours are likely as dear, and only a head is simulated.
 			return fill(out, first, fmt.Errorf("%w: behind a batch cut short at message %d", ErrNotYet, head)), nil
 		}
 		// The first transaction was simulated; those behind it cannot be until it
-		// is in a block, so they get a generous fixed limit. Unused gas costs
-		// nothing here.
+		// is in a block. Unused gas costs nothing, but a block that must keep it
+		// free for one transaction holds fewer of them.
 		gasEach = maxMessageGas
 	}
 	return out, nil
@@ -315,7 +374,7 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 			return 0, err
 		}
 	}
-	tail, err := q.tail(ctx, b.Fence.Lane, head+uint64(len(chunk)), pair.Nonce)
+	tail, err := q.tail(ctx, b, head+uint64(len(chunk)), pair.Nonce)
 	if err != nil {
 		return 0, err
 	}
@@ -327,7 +386,10 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 	for _, t := range chunk {
 		tx.Members = append(tx.Members, t.ID)
 	}
-	tx.Gas = min(gasEach*uint64(len(chunk)), maxBatchGas)
+	tx.Estimated = q.shape.measured(len(chunk), maxMessageGas)
+	if gasEach > 0 {
+		tx.Gas = q.shape.gas(len(chunk), maxMessageGas, min(gasEach*uint64(len(chunk)), maxBatchGas))
+	}
 	return len(chunk), classify(q.Send(ctx, tx))
 }
 
@@ -372,6 +434,7 @@ type shape struct {
 	head uint64
 	n    int
 	cuts map[uint64]int // first message to count, of what is not applied yet
+	each uint64         // gas of a message by the newest simulation; 0: none yet
 	// ahead is what was applied when a statement was last sent ahead, plus one.
 	ahead uint64
 }
@@ -393,6 +456,32 @@ func (s *shape) sentAs(head uint64, n int) int {
 		return min(before, n)
 	}
 	return n
+}
+
+// measured takes note of what a simulation of n messages gave, of which least is
+// what the last of them must find left over.
+func (s *shape) measured(n int, least uint64) func(gas uint64) {
+	return func(gas uint64) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.each = max(leastEach, (max(gas, least)-least)/uint64(n))
+	}
+}
+
+// leastEach is what the cheapest message costs.
+const leastEach = 50_000
+
+// gas is what n messages get that cannot be simulated because they stand behind
+// others: by the measure of the newest that could, and half as much again, but
+// never more than most. Where that is too little the transaction reverts as a
+// whole, and what is then the head is measured.
+func (s *shape) gas(n int, least, most uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.each == 0 {
+		return most
+	}
+	return min(most, least+s.each*uint64(n)*3/2)
 }
 
 func (s *shape) sent(head uint64, n int) {
@@ -451,21 +540,30 @@ func (d DeliverDeps) cut(ts []tokens.Transfer) []tokens.Transfer {
 	return ts
 }
 
-// tail hashes what the statement covers beyond the chunk.
-func (d DeliverDeps) tail(ctx context.Context, lane string, from, to uint64) ([]common.Hash, error) {
+// tail hashes what the statement covers beyond the chunk: first what the batch
+// itself has, then what the journal has behind it.
+func (d DeliverDeps) tail(ctx context.Context, b Batch, from, to uint64) ([]common.Hash, error) {
 	if from >= to {
 		return nil, nil
 	}
-	bodies, err := d.Bodies(ctx, lane, from, to)
-	if err != nil {
-		return nil, err
+	leaves := make([]common.Hash, 0, to-from)
+	next := from
+	for _, t := range b.Transfers {
+		if t.Nonce == next && next < to {
+			leaves, next = append(leaves, crypto.Keccak256Hash(t.Payload)), next+1
+		}
 	}
-	if uint64(len(bodies)) != to-from {
-		return nil, fmt.Errorf("%w: the statement covers up to %d, read so far are %d of %d", ErrNotYet, to, len(bodies), to-from)
+	if next < to {
+		bodies, err := d.Bodies(ctx, b.Fence.Lane, next, to)
+		if err != nil {
+			return nil, err
+		}
+		for _, body := range bodies {
+			leaves = append(leaves, crypto.Keccak256Hash(body))
+		}
 	}
-	leaves := make([]common.Hash, len(bodies))
-	for i, body := range bodies {
-		leaves[i] = crypto.Keccak256Hash(body)
+	if uint64(len(leaves)) != to-from {
+		return nil, fmt.Errorf("%w: the statement covers up to %d, read so far are %d of %d", ErrNotYet, to, len(leaves), to-from)
 	}
 	return leaves, nil
 }

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- claim: lease the lane that has been ready longest to a worker, with the jobs
 -- of one look: one route, one step. A strict lane gives the due run at its
--- head, in order; a loose one gives whatever is due.
+-- head, in order, and four times as many: what it has sent and is not decided
+-- yet stands at its head. A loose one gives whatever is due.
 -- A job whose worker died is given alone, so that it cannot take others along.
 -- Nobody gets anything while the end of the history is missing.
 -- keys: epoch ops ops_old journal fence
@@ -30,12 +31,13 @@ if before then
   if l then return grant(before[1], l, tonumber(call('ZSCORE', K.leases, before[1]))) end
 end
 
-local most = tonumber(args(2))
 for _, lane in ipairs(call('ZRANGEBYSCORE', K.ready, '-inf', now, 'LIMIT', 0, 16)) do
   local strict = string.sub(call('HGET', K.lanes, lane) or 'l', 1, 1) == 's'
+  local reach = 4 * tonumber(args(2))
+  local most = strict and reach or tonumber(args(2))
   local stop = strict and last(lane) or ('[' .. lane .. '\n' .. ms(now) .. '\011')
   local ids, route, step = {}, nil, nil
-  local rows, found = call('ZRANGEBYLEX', K.queue, first(lane), stop, 'LIMIT', 0, strict and most or most * 4), {}
+  local rows, found = call('ZRANGEBYLEX', K.queue, first(lane), stop, 'LIMIT', 0, reach), {}
   for i, r in ipairs(rows) do found[i] = rowid(r) end
   local jobs = #found > 0 and call('HMGET', K.jobs, unpack(found))
   for i, r in ipairs(rows) do

@@ -32,9 +32,13 @@ func (m *Model) Claim(_ context.Context, worker string, most int) (store.Lease, 
 		return store.Lease{}, false, nil
 	}
 	head, strict := best[0], m.modes[best[0].Lane].strict
+	rows := 4 * most
+	if strict {
+		most = rows
+	}
 	jobs := []store.Job{m.show(head)}
 	if head.Crashes == 0 {
-		for _, j := range best[1:min(len(best), most*4)] {
+		for _, j := range best[1:min(len(best), rows)] {
 			if len(jobs) >= most || j.NotBefore.After(m.now()) {
 				break
 			}

@@ -93,6 +93,7 @@ func (b *bridge) deliverDeps() flow.DeliverDeps {
 	return flow.DeliverDeps{
 		AppliedFinal: applied, AppliedLatest: applied,
 		CommittedAt: func(_ context.Context, nonce uint64) (flow.Pair, error) { return flow.Pair{Nonce: nonce}, nil },
+		Bodies:      func(context.Context, string, uint64, uint64) ([][]byte, error) { return nil, nil }, // nothing is behind
 		DeliverTx: func(bodies [][]byte, _ []common.Hash) (chains.Tx, error) {
 			return call{Verb: "deliver", Bodies: bodies}.tx(b.w.s.SubnetGateway)
 		},

@@ -145,10 +145,10 @@ func pageLines() []line {
 const (
 	limitQueue = "Redis runs scripts on one core, three of them a cycle, and all that wait share an fsync; more transfers a script lift it " +
 		"(watchers bring up to 256), or a second namespace on a second Redis"
-	limitDeposits = "a look takes at most 512 messages (`work.batch`) and sends the next statement with them, so 512 go into a block at best; bigger looks would lift it to what a " +
-		"block's gas holds, some 900"
-	limitWithdrawals = "a block's gas, of which a third stays free: a transaction of 50 executions asks for 20 M, uses 4.5 M and enters only where 20 M are left, so nine a block; " +
-		"a limit nearer to what the first one used lifts it to 650/s"
+	limitDeposits = "a statement may reach 1,024 messages beyond what is applied, which is one full root block of 615, so one of them is delivered in a subnet's block, and what a look sends " +
+		"after the block was begun waits for the next; a wider reach would lift it to what a block's gas holds, some 900"
+	limitWithdrawals = "the root's blocks: a transaction of 50 executions uses 4.5 M gas and enters where the 13 to 15 M it asks for are free, so eleven a block, 550/s, less what it takes to " +
+		"begin and to end; both chains and the relayer share the two cores meanwhile"
 	limitBroadcast = "a new head is looked for a fifth of a tick apart around the time it is due (50 ms here), it wakes the lane that waits for it, and an answer is a simulation, a " +
 		"signature and three fsyncs; a head by subscription would lift it"
 	limitCheckpoints = "three quarters of `fees.max_pending` at once, each undecided until its block is final, which takes three blocks of a second; more of them, or a shorter finality, lift it"
