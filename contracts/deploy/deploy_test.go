@@ -431,3 +431,43 @@ func TestANonceTakenBySomebodyElseIsNamed(t *testing.T) {
 	_, err = deploy.Root(t.Context(), env, r.deployer, r.rootParams())
 	require.ErrorIs(t, err, deploy.ErrNonceTaken)
 }
+
+// lateHead tells of a receipt before its head is the block of it, as a node does
+// for a moment; what stands on that block cannot be simulated until then.
+type lateHead struct {
+	*rigBackend
+	seen   map[common.Hash]bool
+	behind int
+	block  *big.Int
+}
+
+func (l *lateHead) TransactionReceipt(ctx context.Context, h common.Hash) (*types.Receipt, error) {
+	r, err := l.rigBackend.TransactionReceipt(ctx, h)
+	if err == nil && !l.seen[h] {
+		l.seen[h], l.behind, l.block = true, 3, r.BlockNumber
+	}
+	return r, err
+}
+
+func (l *lateHead) HeaderByNumber(ctx context.Context, n *big.Int) (*types.Header, error) {
+	if n == nil && l.behind > 0 {
+		l.behind--
+		return l.rigBackend.HeaderByNumber(ctx, new(big.Int).Sub(l.block, common.Big1))
+	}
+	return l.rigBackend.HeaderByNumber(ctx, n)
+}
+
+func (l *lateHead) EstimateGas(ctx context.Context, msg ethereum.CallMsg) (uint64, error) {
+	if l.behind > 0 {
+		return 0, errors.New("execution reverted")
+	}
+	return l.rigBackend.EstimateGas(ctx, msg)
+}
+
+func TestAReceiptAheadOfItsHeadIsNotBuiltOnYet(t *testing.T) {
+	r := newRig(t, 2)
+	env := r.env(t)
+	env.Backend = &lateHead{rigBackend: &rigBackend{r.client}, seen: map[common.Hash]bool{}}
+	_, err := deploy.Root(t.Context(), env, r.deployer, r.rootParams())
+	require.NoError(t, err)
+}
