@@ -24,12 +24,6 @@ const (
 // hubLength is how long the published service wants the hub's address to be.
 const hubLength = 65
 
-// Weighted is one signer of a gateway's set.
-type Weighted struct {
-	Address common.Address `json:"address"`
-	Weight  uint64         `json:"weight"`
-}
-
 // AxelarParams of one chain's Axelar contracts.
 type AxelarParams struct {
 	Artifacts *Artifacts
@@ -40,8 +34,8 @@ type AxelarParams struct {
 	// Signers approve by at least Threshold of their weight.
 	Signers   []Weighted
 	Threshold uint64
-	// Domain separates the signatures of chains (Amplifier); Nonce tells sets of
-	// the same signers apart.
+	// Domain separates the signatures of chains and Nonce sets of the same signers,
+	// at an Amplifier gateway.
 	Domain, Nonce common.Hash
 	// MinRotationDelay in seconds and Retention, in sets, of an Amplifier gateway.
 	MinRotationDelay, Retention uint64
@@ -59,36 +53,18 @@ func (p AxelarParams) Check() error {
 	must(p.Gateway == GatewayLegacy || p.Gateway == GatewayAmplifier, "gateway is neither legacy nor amplifier")
 	must(p.Chain != "" && !slices.Contains(p.Trusted, p.Chain), "chain has no name, or trusts itself")
 	must(len(p.Hub) == hubLength, "hub address has not 65 bytes")
-	sum := new(big.Int)
-	seen := map[common.Address]bool{}
-	for _, s := range p.Signers {
-		must(s.Address != (common.Address{}) && s.Weight > 0 && !seen[s.Address], "a signer is zero, weightless or there twice")
-		seen[s.Address] = true
-		sum.Add(sum, new(big.Int).SetUint64(s.Weight))
+	return errors.Join(append(errs, p.SignerSet().Check())...)
+}
+
+// SignerSet is the first set of the gateway's signers, ascending by address, as
+// both generations want them.
+func (p AxelarParams) SignerSet() SignerSet {
+	s := SignerSet{Signers: slices.Clone(p.Signers), Threshold: p.Threshold}
+	if p.Gateway == GatewayAmplifier {
+		s.Nonce = p.Nonce
 	}
-	must(p.Threshold > 0 && sum.Cmp(new(big.Int).SetUint64(p.Threshold)) >= 0, "threshold is 0 or above the weight of all signers")
-	return errors.Join(errs...)
-}
-
-// sorted is the signers ascending by address, as both gateways want them.
-func (p AxelarParams) sorted() []Weighted {
-	out := slices.Clone(p.Signers)
-	slices.SortFunc(out, func(a, b Weighted) int { return a.Address.Cmp(b.Address) })
-	return out
-}
-
-// AxelarSet is one chain's Axelar contracts.
-type AxelarSet struct {
-	Generation string         `json:"generation"` // of the gateway
-	Chain      string         `json:"chain"`      // name at Axelar
-	Hub        string         `json:"hub"`
-	ChainID    chains.ID      `json:"chain_id"`
-	Gateway    common.Address `json:"gateway"`
-	GasService common.Address `json:"gas_service"`
-	Service    common.Address `json:"token_service"`
-	Factory    common.Address `json:"token_factory"`
-	// StartBlock is at or below the block of the first contract.
-	StartBlock uint64 `json:"start_block"`
+	slices.SortFunc(s.Signers, func(a, b Weighted) int { return a.Address.Cmp(b.Address) })
+	return s
 }
 
 // axelar is a deployment in progress.
@@ -97,7 +73,6 @@ type axelar struct {
 	j        *journal
 	deployer Signer
 	p        AxelarParams
-	create3  common.Address
 	made     map[string]common.Address // by step
 }
 
@@ -225,9 +200,10 @@ func view[T any](ctx context.Context, b Backend, artifacts *Artifacts, file stri
 	})
 }
 
-// predicted is where Create3 will put what the deployer makes with a salt.
-func (a *axelar) predicted(salt common.Hash) (common.Address, error) {
-	return view[common.Address](a.ctx, a.j.env.Backend, a.p.Artifacts, artCreate3, a.create3, nil, "deployedAddress", []byte{}, a.deployer.Address(), salt)
+// predicted is where Create3 puts what the deployer makes with a salt, whatever
+// that is and whenever: nobody else can take the address.
+func (a *axelar) predicted(create3 common.Address, salt common.Hash) (common.Address, error) {
+	return view[common.Address](a.ctx, a.j.env.Backend, a.p.Artifacts, artCreate3, create3, nil, "deployedAddress", []byte{}, a.deployer.Address(), salt)
 }
 
 func (a *axelar) deploy() (AxelarSet, error) {
@@ -246,11 +222,11 @@ func (a *axelar) deploy() (AxelarSet, error) {
 	if err := a.create(append(first, gateway...)...); err != nil {
 		return set, err
 	}
-	a.create3, set.GasService = a.made[axCreate3], a.made[axGas]
-	if set.Service, err = a.predicted(saltService); err != nil {
+	set.Create3, set.GasService = a.made[axCreate3], a.made[axGas]
+	if set.Service, err = a.predicted(set.Create3, saltService); err != nil {
 		return set, err
 	}
-	if set.Factory, err = a.predicted(saltFactory); err != nil {
+	if set.Factory, err = a.predicted(set.Create3, saltFactory); err != nil {
 		return set, err
 	}
 	if set.Gateway, err = a.gateway(); err != nil {
@@ -274,18 +250,18 @@ func (a *axelar) deploy() (AxelarSet, error) {
 	if err != nil {
 		return set, err
 	}
-	if err := a.face(axService, a.made[axServiceCode], setup, saltService); err != nil {
+	if err := a.face(axService, set.Create3, a.made[axServiceCode], setup, saltService); err != nil {
 		return set, err
 	}
 	// The factory reads the service's chain name when it is made.
 	if err := a.create(publication{axFactoryCode, artFactory, []any{set.Service}}); err != nil {
 		return set, err
 	}
-	return set, a.face(axFactory, a.made[axFactoryCode], []byte{}, saltFactory)
+	return set, a.face(axFactory, set.Create3, a.made[axFactoryCode], []byte{}, saltFactory)
 }
 
 // face puts a proxy at the address that Create3 gives to a salt.
-func (a *axelar) face(step string, code common.Address, setup []byte, salt common.Hash) error {
+func (a *axelar) face(step string, create3, code common.Address, setup []byte, salt common.Hash) error {
 	art, err := a.p.Artifacts.read(artFace)
 	if err != nil {
 		return err
@@ -294,7 +270,12 @@ func (a *axelar) face(step string, code common.Address, setup []byte, salt commo
 	if err != nil {
 		return fmt.Errorf("%s: %w", step, err)
 	}
-	if err := a.call(step, artCreate3, a.create3, "deploy", init, salt); err != nil {
+	return a.place(step, create3, init, salt)
+}
+
+// place makes a contract at the address that Create3 gives to a salt.
+func (a *axelar) place(step string, create3 common.Address, init []byte, salt common.Hash) error {
+	if err := a.call(step, artCreate3, create3, "deploy", init, salt); err != nil {
 		return err
 	}
 	crash.At("deploy.after_contract")
@@ -319,7 +300,7 @@ func (a *axelar) gatewayParts() ([]publication, error) {
 func (p AxelarParams) operators() ([]byte, error) {
 	var addresses []common.Address
 	var weights []*big.Int
-	for _, s := range p.sorted() {
+	for _, s := range p.SignerSet().Signers {
 		addresses, weights = append(addresses, s.Address), append(weights, new(big.Int).SetUint64(s.Weight))
 	}
 	return packed([]string{"address[]", "uint256[]", "uint256"}, addresses, weights, new(big.Int).SetUint64(p.Threshold))
@@ -373,7 +354,7 @@ func (a *axelar) amplifierSetup() ([]byte, error) {
 		return nil, fmt.Errorf("[BUG] %w", err)
 	}
 	s := set{Threshold: new(big.Int).SetUint64(a.p.Threshold), Nonce: a.p.Nonce}
-	for _, w := range a.p.sorted() {
+	for _, w := range a.p.SignerSet().Signers {
 		s.Signers = append(s.Signers, signer{w.Address, new(big.Int).SetUint64(w.Weight)})
 	}
 	return abi.Arguments{{Type: address}, {Type: sets}}.Pack(a.deployer.Address(), []set{s})
@@ -420,65 +401,4 @@ func (a *axelar) check(set AxelarSet) error {
 		}
 	}
 	return nil
-}
-
-// Canonical is a token that the service of its home chain locks, and that exists
-// on another chain as what the service mints there.
-type Canonical struct {
-	Token    common.Address `json:"token"`     // on its home chain
-	ID       common.Hash    `json:"token_id"`  // at the service, on every chain
-	Manager  common.Address `json:"manager"`   // holds what is locked
-	DeployTx common.Hash    `json:"deploy_tx"` // that asked the other chain to make it
-}
-
-const (
-	axRegister = "axelar/register_canonical"
-	axAsk      = "axelar/deploy_remote"
-)
-
-// RegisterCanonical makes a token known to the service of its chain (LOCK_UNLOCK,
-// no operator) and asks the service of another chain to make its interchain
-// token. What it asks for arrives like every message: somebody must approve and
-// execute it there. It returns once both calls are final.
-func RegisterCanonical(ctx context.Context, env Env, deployer Signer, artifacts *Artifacts, home, remote AxelarSet, token common.Address) (Canonical, error) {
-	j, err := openJournal(ctx, env)
-	if err != nil {
-		return Canonical{}, fmt.Errorf("open deployment state: %w", err)
-	}
-	defer j.close()
-	a := &axelar{ctx: ctx, j: j, deployer: deployer, p: AxelarParams{Artifacts: artifacts}}
-	b := env.Backend
-	c := Canonical{Token: token}
-	id, err := view[[32]byte](ctx, b, artifacts, artFactory, home.Factory, nil, "canonicalInterchainTokenId", token)
-	if err != nil {
-		return c, err
-	}
-	c.ID = id
-	if c.Manager, err = view[common.Address](ctx, b, artifacts, artService, home.Service, nil, "tokenManagerAddress", id); err != nil {
-		return c, err
-	}
-	if err := a.call(axRegister, artFactory, home.Factory, "registerCanonicalInterchainToken", token); err != nil {
-		return c, fmt.Errorf("register %s at the token service: %w", token, err)
-	}
-	if err := a.call(axAsk, artFactory, home.Factory, "deployRemoteCanonicalInterchainToken", token, remote.Chain, new(big.Int)); err != nil {
-		return c, fmt.Errorf("ask %s for the interchain token: %w", remote.Chain, err)
-	}
-	if err := j.settle(ctx); err != nil {
-		return c, fmt.Errorf("wait until the token is registered: %w", err)
-	}
-	r, _ := j.find(axAsk)
-	c.DeployTx = r.Hash
-	registered, err := view[common.Address](ctx, b, artifacts, artService, home.Service, finalizedTag, "registeredTokenAddress", id)
-	if err != nil {
-		return c, err
-	}
-	if registered != token {
-		return c, fmt.Errorf("%w: the service knows %s as %s", ErrWrongSet, token, registered)
-	}
-	return c, nil
-}
-
-// InterchainToken is where a service makes the token of an id.
-func InterchainToken(ctx context.Context, b Backend, artifacts *Artifacts, set AxelarSet, id common.Hash) (common.Address, error) {
-	return view[common.Address](ctx, b, artifacts, artService, set.Service, nil, "interchainTokenAddress", id)
 }

@@ -221,9 +221,13 @@ var errDead = errors.New("killed")
 
 // mortal is a backend that dies at the nth call: from then on the process that
 // uses it gets nothing done. Every other one dies after the node has taken the
-// call, when the answer is lost.
+// call, when the answer is lost. A process has one life on all its chains.
 type mortal struct {
 	*rigBackend
+	*life
+}
+
+type life struct {
 	left  int
 	after bool
 	dead  context.CancelFunc
@@ -231,7 +235,7 @@ type mortal struct {
 
 type rigBackend struct{ deploy.Backend }
 
-func (m *mortal) gone() bool {
+func (m *life) gone() bool {
 	m.left--
 	if m.left < 0 || (m.left == 0 && !m.after) {
 		m.dead()
@@ -290,7 +294,7 @@ func TestAKilledDeploymentGoesOnAndMakesOneSet(t *testing.T) {
 	for {
 		ctx, cancel := context.WithCancel(t.Context())
 		mortalEnv := env
-		mortalEnv.Backend = &mortal{rigBackend: &rigBackend{r.client}, left: 4 + kills, after: kills%2 == 0, dead: cancel}
+		mortalEnv.Backend = &mortal{&rigBackend{r.client}, &life{left: 4 + kills, after: kills%2 == 0, dead: cancel}}
 		var err error
 		p, err = r.allIn(ctx, mortalEnv)
 		cancel()
