@@ -236,12 +236,12 @@ var places = []place{
 	// Only our contracts' events count.
 	{
 		guard: filter, where: "the address, of what a node answers",
-		edits: edit("chains/evm/logs.go", "!slices.Contains(f.Addresses, *w.Address) || ", ""),
+		edits: edit("chains/chains.go", "!slices.Contains(f.Addresses, contract) || ", ""),
 		held:  []check{test("./chains/evm", "TestANodeThatIgnoresTheFilterIsFilteredHere", "")},
 	},
 	{
 		guard: filter, where: "the topic, of what a node answers",
-		edits: edit("chains/evm/logs.go", " || !slices.Contains(f.Topics, w.Topics[0])", ""),
+		edits: edit("chains/chains.go", " || !slices.Contains(f.Topics, topics[0])", ""),
 		held:  []check{test("./chains/evm", "TestANodeThatIgnoresTheFilterIsFilteredHere", "")},
 	},
 	{
@@ -257,14 +257,14 @@ var places = []place{
 	{
 		guard: filter, where: "the address, everywhere",
 		edits: both(
-			edit("chains/evm/logs.go", "!slices.Contains(f.Addresses, *w.Address) || ", ""),
+			edit("chains/chains.go", "!slices.Contains(f.Addresses, contract) || ", ""),
 			edit("relayer/flow/subnet.go", "return e.Address == contract && len", "return len")),
 		held: []check{sim(400, "")},
 	},
 	{
 		guard: filter, where: "the topic, everywhere",
 		edits: both(
-			edit("chains/evm/logs.go", " || !slices.Contains(f.Topics, w.Topics[0])", ""),
+			edit("chains/chains.go", " || !slices.Contains(f.Topics, topics[0])", ""),
 			edit("relayer/flow/subnet.go", " && e.Topics[0] == first", "")),
 		held: []check{sim(400, "")},
 	},
