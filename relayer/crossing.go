@@ -80,17 +80,6 @@ type crossLink struct {
 // maxOnward bounds what is remembered of messages on their way to Ethereum.
 const maxOnward = 4096
 
-// caller asks a chain at one block.
-type caller struct {
-	client *evm.Client
-	at     evm.BlockRef
-}
-
-// CallContract implements axelar.Caller.
-func (c caller) CallContract(ctx context.Context, to common.Address, data []byte) ([]byte, error) {
-	return c.client.Call(ctx, to, data, c.at)
-}
-
 // cross asks the contracts of a crossing what they are. An endpoint that does not
 // answer is waited for; contracts that are not the described ones end the start.
 func (s *shared) cross(ctx context.Context, name string, d deploy.Deployment, root *evm.Client, l1 *mainnet) (*crossLink, error) {
@@ -185,7 +174,7 @@ func probeEnds(ctx context.Context, d deploy.Crossing, root, l1 *evm.Client) (e 
 }
 
 func probeEnd(ctx context.Context, client *evm.Client, set deploy.AxelarSet) (axelar.Gateway, axelar.Service, error) {
-	at := caller{client, evm.AtLatest}
+	at := view{client, evm.AtLatest}
 	gateway, err := axelar.Probe(ctx, at, client.ChainID(), set.Gateway)
 	if err != nil {
 		return nil, axelar.Service{}, err
@@ -276,7 +265,7 @@ func circumstances(ctx context.Context, gateway axelar.Gateway, service axelar.S
 		return c, 0, err
 	}
 	at := evm.AtHash(now.Hash)
-	if c.State, err = axelar.Ask(ctx, caller{client, at}, gateway.State(m)); err != nil {
+	if c.State, err = axelar.Ask(ctx, view{client, at}, gateway.State(m)); err != nil {
 		return c, 0, err
 	}
 	if len(t.Destination) == common.AddressLength {
@@ -286,7 +275,7 @@ func circumstances(ctx context.Context, gateway axelar.Gateway, service axelar.S
 		}
 		c.NoCode = len(code) == 0
 	}
-	counted, err := axelar.Ask(ctx, caller{client, at}, service.Flow(t.TokenID))
+	counted, err := axelar.Ask(ctx, view{client, at}, service.Flow(t.TokenID))
 	switch {
 	case err == nil:
 		c.Limit = counted.Limit

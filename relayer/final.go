@@ -9,23 +9,23 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
-// finalView reads contracts at one block. It is an axelar.Caller.
-type finalView struct {
+// view reads contracts at one block. It is an axelar.Caller.
+type view struct {
 	client *evm.Client
 	at     evm.BlockRef
 }
 
 // atFinal is the view of a chain's newest final block.
-func atFinal(ctx context.Context, client *evm.Client) (finalView, error) {
+func atFinal(ctx context.Context, client *evm.Client) (view, error) {
 	head, err := client.Head(ctx)
 	if err != nil {
-		return finalView{}, fmt.Errorf("read head of %s: %w", client.Name(), err)
+		return view{}, fmt.Errorf("read head of %s: %w", client.Name(), err)
 	}
-	return finalView{client, evm.AtHash(head.Hash)}, nil
+	return view{client, evm.AtHash(head.Hash)}, nil
 }
 
 // CallContract implements axelar.Caller.
-func (v finalView) CallContract(ctx context.Context, to common.Address, data []byte) ([]byte, error) {
+func (v view) CallContract(ctx context.Context, to common.Address, data []byte) ([]byte, error) {
 	return v.client.Call(ctx, to, data, v.at)
 }
 
