@@ -169,7 +169,7 @@ func deployCrossing(root, l1 *axelar, p CrossParams) (Crossing, error) {
 	if err != nil {
 		return c, fmt.Errorf("read code of %s: %w", c.Handler, err)
 	}
-	if _, ours := root.j.find(crossHandler); len(code) > 1<<30 && !ours {
+	if _, ours := root.j.find(crossHandler); len(code) > 0 && !ours {
 		return c, fmt.Errorf("%w: this subnet has its handler, %s", ErrOtherState, c.Handler)
 	}
 
