@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -17,7 +18,13 @@ import (
 // TestACrossingThatIsKilledEverywhereLosesAndDoublesNothing sends FLT between
 // Ethereum and the subnet, besides what goes over the other routes, while the
 // relayer and the signers die at the crash points of an approval and at random.
+//
+// It takes minutes, so only `make chaos` runs it; what it meets is met in short by
+// the signers' own crash points and by the tour with a signer down.
 func TestACrossingThatIsKilledEverywhereLosesAndDoublesNothing(t *testing.T) {
+	if os.Getenv("CAUSEWAY_KILLS") == "" {
+		t.Skip("make chaos runs it")
+	}
 	seed := testSeed()
 	t.Logf("seed %d (CAUSEWAY_SEED repeats it)", seed)
 	dir := t.TempDir()

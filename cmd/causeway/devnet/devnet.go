@@ -99,6 +99,13 @@ type keys struct{ deployer, l1, relayer, validator, user *ecdsa.PrivateKey }
 
 // Start brings everything up. What it started is stopped again when it fails.
 func Start(ctx context.Context, o Options) (_ *Net, err error) {
+	// A home that has its bridge keeps it.
+	if dep, err := deploy.ReadDeployment(o.Home.Deployment()); err == nil {
+		o.Axelar = ""
+		if dep.Crossing != nil {
+			o.Axelar = dep.Crossing.L1.Generation
+		}
+	}
 	n := &Net{opt: o}
 	defer func() {
 		if err != nil {
