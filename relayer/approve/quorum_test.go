@@ -3,6 +3,8 @@ package approve
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,11 +30,14 @@ func covers(signed []flow.Signed) (out []int) {
 	return out
 }
 
-// sizes of what is up, by messages.
+// sizes of what is up, by messages, the largest first: what is put up in one
+// millisecond is in no order.
 func (w *world) sizes() (out []int) {
 	for _, p := range w.up(rootName) {
 		out = append(out, len(p.Messages))
 	}
+	slices.Sort(out)
+	slices.Reverse(out)
 	return out
 }
 
@@ -366,4 +371,27 @@ func TestWhatTheOldSetSignedGoesOnThoughTheNewOneIsUnknown(t *testing.T) {
 	require.Equal(t, []int{0}, covers(signed))
 	_, err = q.Approve(ctx, w.wanted(l1Name)[1:])
 	require.ErrorIs(t, err, ErrSigners)
+}
+
+// TestAMessageInTwoBatchesIsCoveredOnce: so it can be where two relayers put them up
+// while Redis was losing something.
+func TestAMessageInTwoBatchesIsCoveredOnce(t *testing.T) {
+	w := newWorld(t, axelar.Amplifier, startRedis(t))
+	q := w.quorum()
+	w.chain[l1Name].mine(direct(1), direct(2))
+	wanted := w.wanted(l1Name)
+	row := rootName + "\n" + l1Name + "\n" + wanted[0].ID.String()
+	raw := w.server.Client()
+	defer raw.Close()
+	key := fmt.Sprintf("{approve%d}:proposing", namespaces)
+	first := w.put(rootName, asProposed(wanted[0]))
+	require.NoError(t, raw.HDel(ctx, key, row).Err())
+	w.put(rootName, asProposed(wanted...))
+	require.NoError(t, raw.HSet(ctx, key, row, first.Digest.Hex()).Err())
+	for i := range 2 {
+		w.signer(i).turn()
+	}
+	signed, err := q.Approve(ctx, wanted)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []int{0, 1}, covers(signed))
 }

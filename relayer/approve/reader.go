@@ -84,9 +84,6 @@ func (r *reader) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if serious(err) {
-			r.fail(err)
-		}
 		told := err
 		if told == nil {
 			told = r.unwell()
@@ -113,8 +110,17 @@ func (r *reader) run(ctx context.Context) error {
 	}
 }
 
-// step reads one range; progress says that there may be more at once.
+// step reads one range; progress says that there may be more at once. After a
+// serious error nothing of the chain is signed.
 func (r *reader) step(ctx context.Context) (progress bool, err error) {
+	progress, err = r.read(ctx)
+	if serious(err) {
+		r.fail(err)
+	}
+	return progress, err
+}
+
+func (r *reader) read(ctx context.Context) (progress bool, err error) {
 	ledger, name := r.s.cfg.Ledger, r.chain.Name
 	from, ok := ledger.Cursor(name, r.routes)
 	if !ok {

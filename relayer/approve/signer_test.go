@@ -175,6 +175,12 @@ func TestADigestIsNotSpoiledByWhoTakesItFirst(t *testing.T) {
 		s.turn()
 		require.Zero(t, w.signatures(bad))
 	}
+	// Nor by the very same at another gateway.
+	require.NoError(t, w.db.DropProposal(ctx, store.Proposal{To: l1Name, Digest: good.Digest}, "test"))
+	same := w.put(l1Name, asProposed(wanted[0]), func(p *store.Proposal) { p.Digest, p.Set, p.Signers = good.Digest, good.Set, good.Signers })
+	require.Equal(t, same.Messages, good.Messages)
+	s.looks()
+	require.Equal(t, ReasonRoute, s.refused[good.Digest].Reason)
 
 	// The relayer sees that something else goes by the name, and puts it right.
 	q := w.quorum()
@@ -362,6 +368,23 @@ func TestAChainThatContradictsTheLedgerIsNotSignedFor(t *testing.T) {
 		s.turn()
 		require.Equal(t, 1, w.signatures(p), what)
 	}
+}
+
+// TestAnImpossiblePositionStopsAReader, though it has nothing to compare it with.
+func TestAnImpossiblePositionStopsAReader(t *testing.T) {
+	w := newWorld(t, axelar.Amplifier, startRedis(t))
+	w.chain[l1Name].mine(direct(1))
+	w.chain[l1Name].lie(func(c *fakeChain) { c.events[0].Position = c.events[0].Index + 1 })
+	s := w.signer(0)
+	require.ErrorIs(t, s.read(), ErrEvent)
+	require.Empty(t, s.cfg.Ledger.Summary().Calls)
+	// One that cannot be read does so too.
+	w = newWorld(t, axelar.Amplifier, startRedis(t))
+	w.chain[l1Name].mine(direct(1))
+	w.chain[l1Name].lie(func(c *fakeChain) { c.events[0].Data = c.events[0].Data[1:] })
+	s = w.signer(0)
+	require.ErrorIs(t, s.read(), ErrEvent)
+	require.ErrorIs(t, s.byName[l1Name].unwell(), ErrEvent)
 }
 
 // TestAnEventThatVanishesIsNotSignedFor: the block of a call is asked for once more.
@@ -638,7 +661,7 @@ func TestARotationInTheMiddle(t *testing.T) {
 			old := w.up(rootName)[0]
 			one.turn()
 
-			_, err = q.ProposeRotation(ctx, newTeam(3, 1, 1).set)
+			stray, err := q.ProposeRotation(ctx, newTeam(3, 1, 1).set)
 			require.NoError(t, err, "anybody may propose")
 			p, err := q.ProposeRotation(ctx, next.set)
 			require.NoError(t, err)
@@ -648,7 +671,9 @@ func TestARotationInTheMiddle(t *testing.T) {
 				require.NoError(t, err)
 				require.Empty(t, got)
 			}
-			require.Equal(t, ReasonRotation, out.refused[p.Digest].Reason)
+			require.Equal(t, ReasonRotation, out.refused[p.Digest].Reason, "it agrees to none")
+			require.Equal(t, ReasonRotation, one.refused[stray.Digest].Reason, "it agrees to another")
+			require.Nil(t, one.refused[p.Digest])
 			two.turn()
 			got, err := q.Rotations(ctx)
 			require.NoError(t, err)
@@ -677,7 +702,10 @@ func TestARotationInTheMiddle(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []int{0}, signed[0].Covers)
 			require.Len(t, w.up(rootName), 2)
-			fresh := w.up(rootName)[1]
+			fresh := w.up(rootName)[0]
+			if fresh.Digest == old.Digest {
+				fresh = w.up(rootName)[1]
+			}
 			require.Equal(t, []common.Address{next.address(0), next.address(1)}, fresh.Signers)
 
 			// The new ones have seen everything, from the beginning.

@@ -362,9 +362,6 @@ func (p *person) read() error {
 	for _, r := range p.chains {
 		for {
 			progress, err := r.step(ctx)
-			if serious(err) {
-				r.fail(err)
-			}
 			if err != nil {
 				failed = err
 			}
