@@ -58,6 +58,15 @@ func (c *Crossing) reset(root Reader) {
 	}}
 }
 
+// inherit takes over what was read of the same crossing.
+func (c *Crossing) inherit(from *Crossing) {
+	if c.L1.ChainID() != from.L1.ChainID() || c.TokenID != from.TokenID || c.L1Token != from.L1Token || c.L1Manager != from.L1Manager ||
+		c.RootToken != from.RootToken || c.Handler != from.Handler || c.L1Service != from.L1Service || c.RootService != from.RootService {
+		return
+	}
+	c.toRoot, c.toL1, c.l1, c.root = from.toRoot, from.toL1, from.l1, from.root
+}
+
 // filter is the calls of a gateway and what a token service gave out.
 func filter(g axelar.Gateway, s axelar.Service) chains.Filter {
 	f, of := g.Filter(), s.Filter()
@@ -123,7 +132,7 @@ func (a *Auditor) crossing(ctx context.Context, r chains.Block) (Invariant, erro
 	if err != nil {
 		return fail(err)
 	}
-	if err := c.l1.scan(ctx, c.L1, filter(c.L1Gateway, c.L1Service), l, a.src.Rest, c.take(c.L1Gateway, c.L1Service, c.RootGateway, c.toRoot, c.toL1)); err != nil {
+	if err := c.l1.scan(ctx, c.L1, filter(c.L1Gateway, c.L1Service), l, a.rest, c.take(c.L1Gateway, c.L1Service, c.RootGateway, c.toRoot, c.toL1)); err != nil {
 		return fail(fmt.Errorf("ethereum: %w", err))
 	}
 	// The root is read on to a head after L: what was sent meanwhile is known.
@@ -131,7 +140,7 @@ func (a *Auditor) crossing(ctx context.Context, r chains.Block) (Invariant, erro
 	if err != nil {
 		return fail(err)
 	}
-	if err := c.root.scan(ctx, a.src.Root, filter(c.RootGateway, c.RootService), now, a.src.Rest, c.take(c.RootGateway, c.RootService, c.L1Gateway, c.toL1, c.toRoot)); err != nil {
+	if err := c.root.scan(ctx, a.src.Root, filter(c.RootGateway, c.RootService), now, a.rest, c.take(c.RootGateway, c.RootService, c.L1Gateway, c.toL1, c.toRoot)); err != nil {
 		return fail(fmt.Errorf("root: %w", err))
 	}
 	var locked, supply, keeps *big.Int
