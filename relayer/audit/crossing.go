@@ -32,15 +32,21 @@ type Crossing struct {
 }
 
 // crossed is one direction: what was sent, by the command id that its
-// destination knows it by, and what was received.
+// destination knows it by, and what was received. What somebody has paid in
+// advance from his own money is fronted: it is received once he is repaid.
 type crossed struct {
-	sent, received map[common.Hash]amount
+	sent, received, fronted map[common.Hash]amount
+}
+
+func newCrossed() crossed {
+	return crossed{sent: map[common.Hash]amount{}, received: map[common.Hash]amount{}, fronted: map[common.Hash]amount{}}
 }
 
 type amount struct {
 	n       *big.Int
 	message string // id of the leg's message
 	block   uint64
+	tx      common.Hash // of what was fronted
 }
 
 // FLTAcross names the FLT of Ethereum and of the root together.
@@ -49,8 +55,7 @@ const FLTAcross = "FLT_ETHEREUM"
 // reset forgets what was read.
 func (c *Crossing) reset(root Reader) {
 	c.handler, c.token = bindings.NewFltHandler(), bindings.NewDevFlt()
-	c.toRoot = crossed{map[common.Hash]amount{}, map[common.Hash]amount{}}
-	c.toL1 = crossed{map[common.Hash]amount{}, map[common.Hash]amount{}}
+	c.toRoot, c.toL1 = newCrossed(), newCrossed()
 	c.l1 = tape{cursor: chains.Cursor{Chain: c.L1.ChainID(), Next: c.L1.StartBlock()}}
 	c.root = tape{cursor: chains.Cursor{Chain: root.ChainID(), Next: root.StartBlock()}}
 	c.hub = axelar.Hub{Address: c.RootService.Hub, Services: map[string]common.Address{
@@ -90,14 +95,37 @@ func (c *Crossing) take(g axelar.Gateway, s axelar.Service, there axelar.Gateway
 				return
 			}
 			if t, isTransfer := r.Inner.(axelar.Transfer); isTransfer && t.TokenID == c.TokenID {
-				sends.sent[there.CommandID(r.Message)] = amount{t.Amount, r.Message.ID, e.Block}
+				sends.sent[there.CommandID(r.Message)] = amount{n: t.Amount, message: r.Message.ID, block: e.Block}
 			}
 			return
 		}
 		if said, ok, err := s.Decode(e); ok && err == nil {
-			if got, isReceived := said.(axelar.Received); isReceived && got.TokenID == c.TokenID {
-				arrives.received[got.CommandID] = amount{got.Amount, "", e.Block}
-			}
+			arrives.take(said, c.TokenID, e)
+		}
+	}
+}
+
+// take reads what a token service says of what arrives. Anybody may pay in
+// advance, even what was never sent: nothing is unlocked or minted for that, and
+// the event of the same transaction that says it was received says no more.
+func (d crossed) take(said axelar.ServiceEvent, token common.Hash, e chains.Event) {
+	switch got := said.(type) {
+	case axelar.Fronted:
+		d.fronted[got.CommandID] = amount{block: e.Block, tx: e.Tx}
+	case axelar.Received:
+		if got.TokenID != token {
+			return
+		}
+		if f, fronted := d.fronted[got.CommandID]; fronted && f.tx == e.Tx {
+			f.n = got.Amount
+			d.fronted[got.CommandID] = f
+			return
+		}
+		d.received[got.CommandID] = amount{n: got.Amount, block: e.Block}
+	case axelar.Repaid:
+		// Of another token there is no amount.
+		if f := d.fronted[got.CommandID]; f.n != nil {
+			d.received[got.CommandID] = amount{n: f.n, block: e.Block}
 		}
 	}
 }
@@ -206,8 +234,9 @@ func (d crossed) between(sentUpTo, receivedUpTo *uint64) (waits flight, early *b
 			early.Add(early, s.n)
 		}
 	}
-	for id := range d.received {
-		if _, known := d.sent[id]; !known {
+	for id, got := range d.received {
+		// What is newer may answer what was sent after the other chain was read.
+		if _, known := d.sent[id]; !known && (receivedUpTo == nil || got.block <= *receivedUpTo) {
 			waits.unknown = append(waits.unknown, id.Hex())
 		}
 	}
