@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains/axelar"
 	"github.com/causeway-bridge/causeway/chains/ethereum"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer/approve"
 	"github.com/causeway-bridge/causeway/relayer/audit"
@@ -71,6 +73,8 @@ type crossLink struct {
 	l1              *mainnet
 	service, l1ITS  axelar.Service
 	in, out         *approve.Quorum // at the root's gateway, and at Ethereum's
+	// executor and l1Executor gather executions; zero where a chain has none.
+	executor, l1Executor common.Address
 	contracts, onL1 map[string]common.Address
 
 	mu     sync.Mutex
@@ -114,6 +118,7 @@ func (s *shared) cross(ctx context.Context, name string, d deploy.Deployment, ro
 
 func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm.Client, l1 *mainnet) (*crossLink, error) {
 	x := &crossLink{
+		executor: d.RootExecutor, l1Executor: d.L1Executor,
 		l1: l1, onward: map[chains.EventID]axelar.Message{},
 		Crossing: flow.Crossing{
 			L1: l1.client.ChainID(), TokenID: d.TokenID, Sender: d.Sender, Handler: d.Handler, Portal: d.Portal, Foreign: s.cfg.Axelar.Foreign,
@@ -233,15 +238,15 @@ func (l *link) crossFlows() []flow.Flow {
 		SendRoot: l.toRoot.Send, SendSubnet: l.toChild.Send,
 	}
 	return []flow.Flow{
-		flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
-		flow.LegOut(l.sub, x.Crossing, l.leg(x.L1Gateway, x.l1ITS, x.l1.client, l.read(flow.Ethereum, x.l1.source.Head), x.out.Approve, x.l1.sender)),
+		flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, x.executor, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
+		flow.LegOut(l.sub, x.Crossing, l.leg(x.L1Gateway, x.l1ITS, x.l1Executor, x.l1.client, l.read(flow.Ethereum, x.l1.source.Head), x.out.Approve, x.l1.sender)),
 		flow.FLTL1Deposit(l.sub, x.Crossing, d),
 		flow.FLTL1Withdraw(l.sub, x.Crossing, d),
 	}
 }
 
 // leg is what carrying messages to one chain needs of it.
-func (l *link) leg(gateway axelar.Gateway, service axelar.Service, client *evm.Client, head func(context.Context) (chains.Block, error), approve flow.ApproveFunc, send chains.Sender) flow.LegDeps {
+func (l *link) leg(gateway axelar.Gateway, service axelar.Service, executor common.Address, client *evm.Client, head func(context.Context) (chains.Block, error), approve flow.ApproveFunc, send chains.Sender) flow.LegDeps {
 	return flow.LegDeps{
 		StatesFinal:  l.states(gateway, client, head),
 		StatesLatest: l.states(gateway, client, client.Latest),
@@ -250,11 +255,58 @@ func (l *link) leg(gateway axelar.Gateway, service axelar.Service, client *evm.C
 			data, err := service.ExecuteCalldata(gateway.CommandID(m), m, payload)
 			return chains.Tx{To: service.Address, Data: data}, err
 		},
+		ExecuteAllTx: executeAll(gateway, service, executor),
+		Simulate: func(ctx context.Context, messages []axelar.Message, payloads [][]byte) ([]error, error) {
+			return simulate(ctx, gateway, service, client, messages, payloads)
+		},
 		Circumstances: func(ctx context.Context, m axelar.Message, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
 			return circumstances(ctx, gateway, service, client, m, t)
 		},
 		Send: send.Send,
 	}
+}
+
+// executeGas is what one message of many may use at most: FltHandler tries a leg
+// with half a message's gas and keeps the amount where that fails.
+const executeGas = 2_000_000
+
+// executeAll gathers executions in the chain's Executor; nil where it has none.
+func executeAll(gateway axelar.Gateway, service axelar.Service, executor common.Address) func([]axelar.Message, [][]byte) (chains.Tx, error) {
+	if executor == (common.Address{}) {
+		return nil
+	}
+	abi := bindings.NewExecutor()
+	return func(messages []axelar.Message, payloads [][]byte) (chains.Tx, error) {
+		list := make([]bindings.Execution, len(messages))
+		for i, m := range messages {
+			if _, err := service.ExecuteCalldata(gateway.CommandID(m), m, payloads[i]); err != nil {
+				return chains.Tx{}, err
+			}
+			list[i] = bindings.Execution{CommandId: gateway.CommandID(m), SourceChain: m.SourceChain, SourceAddress: m.SourceAddress, Payload: payloads[i]}
+		}
+		return chains.Tx{To: executor, Data: abi.PackExecuteAll(service.Address, big.NewInt(executeGas), list)}, nil
+	}
+}
+
+// simulate executes each message by itself at the newest block.
+func simulate(ctx context.Context, gateway axelar.Gateway, service axelar.Service, client *evm.Client, messages []axelar.Message, payloads [][]byte) ([]error, error) {
+	calls := make([]evm.CallArg, len(messages))
+	for i, m := range messages {
+		data, err := service.ExecuteCalldata(gateway.CommandID(m), m, payloads[i])
+		if err != nil {
+			return nil, err
+		}
+		calls[i] = evm.CallArg{To: service.Address, Data: data}
+	}
+	results, err := client.BatchCall(ctx, calls, evm.AtLatest)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]error, len(results))
+	for i, r := range results {
+		out[i] = r.Err
+	}
+	return out, nil
 }
 
 // circumstances asks at the newest block, where the failed call was simulated.
