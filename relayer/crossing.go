@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/big"
 	"sync"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/causeway-bridge/causeway/chains/axelar"
 	"github.com/causeway-bridge/causeway/chains/ethereum"
 	"github.com/causeway-bridge/causeway/chains/evm"
-	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer/approve"
 	"github.com/causeway-bridge/causeway/relayer/audit"
@@ -70,12 +68,11 @@ func (s *shared) openEthereum(ctx context.Context) (_ *mainnet, err error) {
 // crossLink is how FLT crosses between Ethereum and one subnet's root.
 type crossLink struct {
 	flow.Crossing
-	l1              *mainnet
-	service, l1ITS  axelar.Service
-	in, out         *approve.Quorum // at the root's gateway, and at Ethereum's
-	// executor and l1Executor gather executions; zero where a chain has none.
-	executor, l1Executor common.Address
-	contracts, onL1 map[string]common.Address
+	l1                       *mainnet
+	service, l1ITS           axelar.Service
+	in, out                  *approve.Quorum // at the root's gateway, and at Ethereum's
+	rootExecutor, l1Executor executor
+	contracts, onL1          map[string]common.Address
 
 	mu     sync.Mutex
 	onward map[chains.EventID]axelar.Message
@@ -118,7 +115,6 @@ func (s *shared) cross(ctx context.Context, name string, d deploy.Deployment, ro
 
 func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm.Client, l1 *mainnet) (*crossLink, error) {
 	x := &crossLink{
-		executor: d.RootExecutor, l1Executor: d.L1Executor,
 		l1: l1, onward: map[chains.EventID]axelar.Message{},
 		Crossing: flow.Crossing{
 			L1: l1.client.ChainID(), TokenID: d.TokenID, Sender: d.Sender, Handler: d.Handler, Portal: d.Portal, Foreign: s.cfg.Axelar.Foreign,
@@ -131,6 +127,9 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	x.L1Gateway, x.l1ITS, x.RootGateway, x.service = e.l1Gateway, e.l1ITS, e.rootGateway, e.rootITS
 	x.L1Name, x.RootName = x.l1ITS.Chain, x.service.Chain
 	x.Hub = axelar.Hub{Address: x.service.Hub, Services: map[string]common.Address{x.L1Name: x.l1ITS.Address, x.RootName: x.service.Address}}
+	if err := x.probeExecutors(ctx, d.RootExecutor, d.L1Executor, root); err != nil {
+		return nil, err
+	}
 	sets := s.signerSets(d)
 	proposals := s.Proposals
 	if proposals == nil {
@@ -156,6 +155,8 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	}
 	x.contracts = map[string]common.Address{"Axelar gateway": d.Root.Gateway, "token service": d.Root.Service, "FltHandler": d.Handler}
 	x.onL1 = map[string]common.Address{"Axelar gateway": d.L1.Gateway, "token service": d.L1.Service, "FltSender": d.Sender, "FLT": d.L1Flt}
+	x.rootExecutor.name(x.contracts)
+	x.l1Executor.name(x.onL1)
 	return x, nil
 }
 
@@ -238,7 +239,7 @@ func (l *link) crossFlows() []flow.Flow {
 		SendRoot: l.toRoot.Send, SendSubnet: l.toChild.Send,
 	}
 	return []flow.Flow{
-		flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, x.executor, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
+		flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, x.rootExecutor, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
 		flow.LegOut(l.sub, x.Crossing, l.leg(x.L1Gateway, x.l1ITS, x.l1Executor, x.l1.client, l.read(flow.Ethereum, x.l1.source.Head), x.out.Approve, x.l1.sender)),
 		flow.FLTL1Deposit(l.sub, x.Crossing, d),
 		flow.FLTL1Withdraw(l.sub, x.Crossing, d),
@@ -246,7 +247,7 @@ func (l *link) crossFlows() []flow.Flow {
 }
 
 // leg is what carrying messages to one chain needs of it.
-func (l *link) leg(gateway axelar.Gateway, service axelar.Service, executor common.Address, client *evm.Client, head func(context.Context) (chains.Block, error), approve flow.ApproveFunc, send chains.Sender) flow.LegDeps {
+func (l *link) leg(gateway axelar.Gateway, service axelar.Service, x executor, client *evm.Client, head func(context.Context) (chains.Block, error), approve flow.ApproveFunc, send chains.Sender) flow.LegDeps {
 	return flow.LegDeps{
 		StatesFinal:  l.states(gateway, client, head),
 		StatesLatest: l.states(gateway, client, client.Latest),
@@ -255,58 +256,12 @@ func (l *link) leg(gateway axelar.Gateway, service axelar.Service, executor comm
 			data, err := service.ExecuteCalldata(gateway.CommandID(m), m, payload)
 			return chains.Tx{To: service.Address, Data: data}, err
 		},
-		ExecuteAllTx: executeAll(gateway, service, executor),
-		Simulate: func(ctx context.Context, messages []axelar.Message, payloads [][]byte) ([]error, error) {
-			return simulate(ctx, gateway, service, client, messages, payloads)
-		},
+		Together: x.together(gateway, service, client),
 		Circumstances: func(ctx context.Context, m axelar.Message, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
 			return circumstances(ctx, gateway, service, client, m, t)
 		},
 		Send: send.Send,
 	}
-}
-
-// executeGas is what one message of many may use at most: FltHandler tries a leg
-// with half a message's gas and keeps the amount where that fails.
-const executeGas = 2_000_000
-
-// executeAll gathers executions in the chain's Executor; nil where it has none.
-func executeAll(gateway axelar.Gateway, service axelar.Service, executor common.Address) func([]axelar.Message, [][]byte) (chains.Tx, error) {
-	if executor == (common.Address{}) {
-		return nil
-	}
-	abi := bindings.NewExecutor()
-	return func(messages []axelar.Message, payloads [][]byte) (chains.Tx, error) {
-		list := make([]bindings.Execution, len(messages))
-		for i, m := range messages {
-			if _, err := service.ExecuteCalldata(gateway.CommandID(m), m, payloads[i]); err != nil {
-				return chains.Tx{}, err
-			}
-			list[i] = bindings.Execution{CommandId: gateway.CommandID(m), SourceChain: m.SourceChain, SourceAddress: m.SourceAddress, Payload: payloads[i]}
-		}
-		return chains.Tx{To: executor, Data: abi.PackExecuteAll(service.Address, big.NewInt(executeGas), list)}, nil
-	}
-}
-
-// simulate executes each message by itself at the newest block.
-func simulate(ctx context.Context, gateway axelar.Gateway, service axelar.Service, client *evm.Client, messages []axelar.Message, payloads [][]byte) ([]error, error) {
-	calls := make([]evm.CallArg, len(messages))
-	for i, m := range messages {
-		data, err := service.ExecuteCalldata(gateway.CommandID(m), m, payloads[i])
-		if err != nil {
-			return nil, err
-		}
-		calls[i] = evm.CallArg{To: service.Address, Data: data}
-	}
-	results, err := client.BatchCall(ctx, calls, evm.AtLatest)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]error, len(results))
-	for i, r := range results {
-		out[i] = r.Err
-	}
-	return out, nil
 }
 
 // circumstances asks at the newest block, where the failed call was simulated.

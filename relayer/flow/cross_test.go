@@ -137,6 +137,7 @@ type gate struct {
 	wanted        []flow.Wanted
 	together      bool
 	failed        map[string]error // of a simulation, by message id
+	refused       func(chains.Tx) error
 }
 
 func (g *gate) deps() flow.LegDeps {
@@ -172,79 +173,20 @@ func (g *gate) deps() flow.LegDeps {
 			return g.c, g.now, nil
 		},
 		Send: func(_ context.Context, tx chains.Tx) error {
-			if g.sendErr == nil {
+			err := g.sendErr
+			if err == nil && g.refused != nil {
+				err = g.refused(tx)
+			}
+			if err == nil {
 				g.txs = append(g.txs, tx)
 			}
-			return g.sendErr
-		},
-		Simulate: func(_ context.Context, m []axelar.Message, _ [][]byte) ([]error, error) {
-			out := make([]error, len(m))
-			for i := range m {
-				out[i] = g.failed[m[i].ID]
-			}
-			return out, nil
+			return err
 		},
 	}
 	if g.together {
-		d.ExecuteAllTx = func(m []axelar.Message, payloads [][]byte) (chains.Tx, error) {
-			if len(m) != len(payloads) {
-				return chains.Tx{}, errors.New("not a payload for each message")
-			}
-			return chains.Tx{To: addr(0x77), Data: []byte{byte(len(m))}}, nil
-		}
+		d.Together = g.gathering()
 	}
 	return d
-}
-
-func TestApprovedMessagesAreExecutedTogetherAndOneThatFailsByItself(t *testing.T) {
-	g := &gate{latest: axelar.StateApproved, together: true, failed: map[string]error{}, c: axelar.Circumstances{State: axelar.StateApproved}}
-	c := crossing(axelar.Legacy)
-	f := flow.LegIn(sub(), c, g.deps())
-	var all []tokens.Transfer
-	for i := range uint(45) {
-		e := sent(t, l1ID, gateOut, itsL1, "filecoin", inward())
-		e.Position = i
-		tr, mine, err := f.Decode(e)
-		require.NoError(t, err)
-		require.True(t, mine)
-		all = append(all, tr)
-	}
-	third := axelar.HubMessageID("Ethereum", axelar.MessageID{Tx: all[3].Origin.Tx, Index: 3}).String()
-	g.failed[third] = &chains.RevertError{Data: crypto.Keccak256([]byte("Pause()"))[:4]}
-	errs, err := f.Steps[1].Do(t.Context(), flow.Batch{Fence: chains.Fence{Lane: "l"}, Transfers: all})
-	require.NoError(t, err)
-	for i, e := range errs {
-		if i == 3 {
-			_, reason, ok := flow.DueOf(e)
-			require.True(t, ok)
-			require.Equal(t, flow.ReasonPaused, reason)
-			continue
-		}
-		require.NoError(t, e)
-	}
-	require.Len(t, g.txs, 3)
-	members, keys := map[common.Hash]bool{}, map[string]bool{}
-	for i, n := range []int{20, 20, 4} {
-		tx := g.txs[i]
-		require.Equal(t, addr(0x77), tx.To)
-		require.Equal(t, []byte{byte(n)}, tx.Data)
-		require.Len(t, tx.Members, n)
-		require.Equal(t, "l", tx.Fence.Lane)
-		keys[tx.Key] = true
-		for _, m := range tx.Members {
-			require.False(t, members[m], "each in one transaction")
-			members[m] = true
-		}
-	}
-	require.Len(t, keys, 3)
-	require.False(t, members[all[3].ID])
-
-	// Somebody was quicker with all of them: nothing went wrong.
-	g.sendErr = &chains.RevertError{Data: crypto.Keccak256([]byte("NothingExecuted()"))[:4]}
-	errs, err = f.Steps[1].Do(t.Context(), flow.Batch{Transfers: all[:2]})
-	require.NoError(t, err)
-	require.ErrorIs(t, errs[0], flow.ErrNotYet)
-	require.ErrorIs(t, errs[1], flow.ErrNotYet)
 }
 
 func TestALegCarriesWhatTheTokenServiceSendsForUsAndNothingElse(t *testing.T) {

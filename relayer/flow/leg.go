@@ -76,11 +76,8 @@ type LegDeps struct {
 	Approve      ApproveFunc
 	// ExecuteTx is the call that executes an approved message.
 	ExecuteTx func(m axelar.Message, payload []byte) (chains.Tx, error)
-	// ExecuteAllTx executes many in one transaction, each of which may fail by
-	// itself; nil where nothing stands there that does.
-	ExecuteAllTx func(messages []axelar.Message, payloads [][]byte) (chains.Tx, error)
-	// Simulate calls ExecuteTx of each at the newest block: nil for what succeeds.
-	Simulate func(ctx context.Context, messages []axelar.Message, payloads [][]byte) ([]error, error)
+	// Together executes many in one transaction; nil where nothing stands that does.
+	Together *Together
 	// Circumstances is what else is known of a message whose execution failed,
 	// and the time of the destination's newest block, Unix seconds.
 	Circumstances func(ctx context.Context, m axelar.Message, t *axelar.Transfer) (c axelar.Circumstances, now uint64, err error)
@@ -356,109 +353,24 @@ func (l leg) execute(d LegDeps) func(context.Context, Batch) ([]error, error) {
 				ready = append(ready, i)
 			}
 		}
-		if d.ExecuteAllTx == nil || len(ready) < 2 {
-			for _, i := range ready {
-				out[i] = l.executeOne(ctx, d, b.Fence, b.Transfers[i])
-			}
-			return out, nil
-		}
-		return out, l.executeAll(ctx, d, b, ready, out)
+		return out, l.executeReady(ctx, d, b, ready, out)
 	}
 }
 
-// maxTogether bounds the messages, and maxTogetherBytes the payloads, that one
-// transaction executes: FltHandler's half of a message takes some 200,000 gas.
-const (
-	maxTogether      = 20
-	maxTogetherBytes = 48 << 10
-)
-
-// executeAll simulates each message, so that one that fails is told why and holds up
-// nobody, and gathers the others.
-func (l leg) executeAll(ctx context.Context, d LegDeps, b Batch, ready []int, out []error) error {
-	messages, payloads := make([]axelar.Message, len(ready)), make([][]byte, len(ready))
-	for k, i := range ready {
-		r, err := l.route(b.Transfers[i])
-		if err != nil {
-			return err
-		}
-		messages[k], payloads[k] = r.Message, r.Payload
-	}
-	failed, err := d.Simulate(ctx, messages, payloads)
-	if err != nil {
-		return err
-	}
-	var batch, size int
-	var ms []axelar.Message
-	var ps [][]byte
-	var who []int
-	flush := func() {
-		if len(who) == 0 {
-			return
-		}
-		err := l.executeTogether(ctx, d, b, ms, ps, who)
-		for _, i := range who {
-			out[i] = err
-		}
-		ms, ps, who, batch, size = nil, nil, nil, 0, 0
-	}
-	for k, i := range ready {
-		if failed[k] != nil {
-			out[i] = l.why(ctx, d, b.Transfers[i], failed[k])
-			continue
-		}
-		if batch == maxTogether || batch > 0 && size+len(payloads[k]) > maxTogetherBytes {
-			flush()
-		}
-		ms, ps, who = append(ms, messages[k]), append(ps, payloads[k]), append(who, i)
-		batch, size = batch+1, size+len(payloads[k])
-	}
-	flush()
-	return nil
-}
-
-func (l leg) executeTogether(ctx context.Context, d LegDeps, b Batch, messages []axelar.Message, payloads [][]byte, who []int) error {
-	tx, err := d.ExecuteAllTx(messages, payloads)
-	if err != nil {
-		return err
-	}
-	var refs []byte
-	for _, i := range who {
-		tx.Members = append(tx.Members, b.Transfers[i].ID)
-		refs = append(refs, b.Transfers[i].Ref[:]...)
-	}
-	tx.Key, tx.Group, tx.Fence = l.name+"/executeAll/"+crypto.Keccak256Hash(refs).Hex(), "into/"+l.to.chain, b.Fence
-	err = d.Send(ctx, tx)
-	var revert *chains.RevertError
-	if errors.As(err, &revert) {
-		// They were approved a moment ago: somebody was quicker.
-		return fmt.Errorf("%w: none of %d messages can be executed now: %v", ErrNotYet, len(who), err)
-	}
-	return err
-}
-
-func (l leg) executeOne(ctx context.Context, d LegDeps, fence chains.Fence, t tokens.Transfer) error {
-	r, err := l.route(t)
-	if err != nil {
-		return err
-	}
+func (l leg) executeOne(ctx context.Context, d LegDeps, fence chains.Fence, t tokens.Transfer, r axelar.Routed) error {
 	tx, err := d.ExecuteTx(r.Message, r.Payload)
 	if err != nil {
 		return err
 	}
-	tx.Key, tx.Group, tx.Members, tx.Fence = l.name+"/execute/"+t.Ref.Hex(), "into/"+l.to.chain, []common.Hash{t.ID}, fence
-	return l.why(ctx, d, t, d.Send(ctx, tx))
+	tx.Key, tx.Group, tx.Members, tx.Fence = l.executing()+"/"+t.Ref.Hex(), "into/"+l.to.chain, []common.Hash{t.ID}, fence
+	return why(ctx, d, r, d.Send(ctx, tx))
 }
 
 // why turns what an execution reverted with into what it means.
-func (l leg) why(ctx context.Context, d LegDeps, t tokens.Transfer, err error) error {
+func why(ctx context.Context, d LegDeps, r axelar.Routed, err error) error {
 	var revert *chains.RevertError
 	if !errors.As(err, &revert) {
 		return err
-	}
-	r, routed := l.route(t)
-	if routed != nil {
-		return routed
 	}
 	inner, _ := r.Inner.(axelar.Transfer)
 	c, now, asked := d.Circumstances(ctx, r.Message, &inner)
