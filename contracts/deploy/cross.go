@@ -63,8 +63,8 @@ const (
 	crossHandler  = "flt/handler"
 )
 
-// Cross deploys FltSender on L1 and FltHandler on the root and returns the
-// crossing once both are final and say what they should. Each is built with the
+// Cross deploys FltSender on L1, FltHandler on the root and an Executor on both,
+// and returns the crossing once all are final and say what they should. Each is built with the
 // other's address; the handler's is one that no nonce has a part in, so the two
 // find each other whatever either account sends meanwhile.
 func Cross(ctx context.Context, rootEnv, l1Env Env, deployer, l1Deployer Signer, p CrossParams) (Crossing, error) {
@@ -187,7 +187,7 @@ func deployCrossing(root, l1 *axelar, p CrossParams) (Crossing, error) {
 	}
 	receipts, err := l1.j.send(l1.ctx, sender, executor)
 	if err != nil {
-		return c, fmt.Errorf("deploy the sender on %s: %w", p.L1.Chain, err)
+		return c, fmt.Errorf("deploy the sender and the executor on %s: %w", p.L1.Chain, err)
 	}
 	c.Sender, c.L1Executor = receipts[0].ContractAddress, receipts[1].ContractAddress
 	executor.from = root.deployer
