@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -380,7 +381,8 @@ func (l leg) executeOne(ctx context.Context, d LegDeps, fence chains.Fence, t to
 // meaning is what a worker does about a failed execution. The destination's
 // contracts choose what they revert with, so it concerns this message alone.
 func meaning(f axelar.Failure, now uint64, err error) error {
-	switch named := fmt.Errorf("%s: %w", f.Name, err); f.Class {
+	name := cmp.Or(f.Name, "it fails without a word: nothing is there that could take it, or the gas was too little")
+	switch named := fmt.Errorf("%s: %w", name, err); f.Class {
 	case axelar.ClassDone:
 		return nil
 	case axelar.ClassWait:
