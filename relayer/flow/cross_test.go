@@ -386,6 +386,7 @@ func TestAFailedExecutionMeansWhatItsClassSays(t *testing.T) {
 		"no code there": {nil, axelar.StateApproved, nil, true, func(t *testing.T, err error) {
 			_, ok := flow.ReasonOf(err)
 			require.True(t, ok)
+			require.ErrorContains(t, err, "nothing is there that could take it")
 		}},
 		"the handler reverts": {selector("Whatever()"), axelar.StateApproved, nil, false, func(t *testing.T, err error) {
 			require.ErrorIs(t, err, chains.ErrReverted)

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -383,7 +384,8 @@ func why(ctx context.Context, d LegDeps, r axelar.Routed, err error) error {
 // meaning is what a worker does about a failed execution. The destination's
 // contracts choose what they revert with, so it concerns this message alone.
 func meaning(f axelar.Failure, now uint64, err error) error {
-	switch named := fmt.Errorf("%s: %w", f.Name, err); f.Class {
+	name := cmp.Or(f.Name, "it fails without a word: nothing is there that could take it, or the gas was too little")
+	switch named := fmt.Errorf("%s: %w", name, err); f.Class {
 	case axelar.ClassDone:
 		return nil
 	case axelar.ClassWait:

@@ -490,6 +490,26 @@ var places = []place{
 		held:  []check{test("./relayer/approve", "TestTheRulesOfTheHubHold", "")},
 	},
 	{
+		guard: unseen, where: "an endpoint that tells of another gateway",
+		edits: edit("relayer/approver.go", "if i > 0 && (gateway != out.Gateway || its != *service) {", "if false {"),
+		held:  []check{test("./relayer", "TestWhatOneEndpointSaysOfAGatewayIsNotBelieved", "")},
+	},
+	{
+		guard: unseen, where: "a block that is read again is proven as others are",
+		edits: edit(approver+"reader.go", "\tif serious(err) {\n\t\tr.fail(err)\n\t}\n\treturn fresh, err", "\treturn fresh, err"),
+		held:  []check{test("./relayer/approve", "TestABlockThatContradictsTheLedgerWhenItIsReadAgainStopsItsChain", "")},
+	},
+	{
+		guard: unseen, where: "a receipt places the event that was told",
+		edits: edit("chains/evm/place.go", "at < 0 || logs[e.Tx][at].block != e.BlockHash || logs[e.Tx][at].address != e.Address {", "at < 0 {"),
+		held:  []check{test("./chains/evm", "TestAReceiptThatDoesNotPlaceItsEventsIsNotBelieved", "")},
+	},
+	{
+		guard: unseen, where: "a receipt with a hole",
+		edits: edit("chains/evm/place.go", "if i > 0 && (out[i].index != out[i-1].index+1 || out[i].block != out[0].block) {", "if false {"),
+		held:  []check{test("./chains/evm", "TestAReceiptThatDoesNotPlaceItsEventsIsNotBelieved", "")},
+	},
+	{
 		guard: unseen, where: "endpoints that tell a receipt otherwise",
 		edits: edit("chains/evm/agreed.go", "if i > 0 && events[j].Position != positions[j] {", "if false {"),
 		held:  []check{test("./chains/evm", "TestOneEndpointThatLiesLeavesNoAnswer", "")},
