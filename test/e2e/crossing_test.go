@@ -3,14 +3,17 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains/axelar"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
+	"github.com/causeway-bridge/causeway/cmd/causeway/wallet"
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer"
@@ -18,9 +21,12 @@ import (
 	"github.com/causeway-bridge/causeway/relayer/audit"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/ethclient"
+	"github.com/ethereum/go-ethereum/rpc"
 	"github.com/stretchr/testify/require"
 )
 
@@ -74,8 +80,113 @@ func TestFLTCrossesFromEthereumAndBack(t *testing.T) {
 			require.Equal(t, want.String(), r.onL1().String())
 			r.answered(calls)
 			r.sound()
+			r.together()
 		})
 	}
+}
+
+// together sends five deposits while the relayer is down, one of them above the
+// root's flow limit: the others are executed in one transaction all the same, and
+// that one once the limit is lifted.
+func (r *rig) together() {
+	r.t.Helper()
+	ctx, x := r.t.Context(), r.net.Dep.Crossing
+	r.net.Quit("relayer")
+	var sent []common.Hash
+	var last *types.Receipt
+	for i := range 5 {
+		amount := home.Ether(1)
+		if i == 2 {
+			amount = home.Ether(9)
+		}
+		tx, err := r.b.CrossIn(ctx, r.b.L1.Address, amount)
+		require.NoError(r.t, err)
+		sent = append(sent, tx)
+		last, err = r.b.L1.Wait(ctx, tx)
+		require.NoError(r.t, err)
+	}
+	require.Eventually(r.t, func() bool {
+		final, err := r.b.L1.Client().HeaderByNumber(ctx, big.NewInt(int64(rpc.FinalizedBlockNumber)))
+		return err == nil && final.Number.Cmp(last.BlockNumber) >= 0
+	}, time.Minute, 100*time.Millisecond)
+	r.limit(home.Ether(8))
+	require.NoError(r.t, r.net.StartRelayer(ctx))
+
+	done := r.carried(sent, 4)
+	require.Equal(r.t, tokens.Pending, done[sent[2]].Status)
+	in := map[common.Hash]int{}
+	whole, err := r.net.Details(ctx, slices.Collect(maps.Values(done)))
+	require.NoError(r.t, err)
+	for _, t := range whole {
+		for _, s := range t.Steps {
+			if s.Name == "leg_in/execute" {
+				in[s.Tx]++
+			}
+		}
+	}
+	most := 0
+	for tx, n := range in {
+		most = max(most, n)
+		carrier, _, err := r.b.Root.Client().TransactionByHash(ctx, tx)
+		require.NoError(r.t, err)
+		if n > 1 {
+			require.Equal(r.t, x.RootExecutor, *carrier.To())
+		}
+	}
+	require.Greater(r.t, most, 1, "executed by %d transactions", len(in))
+
+	r.limit(new(big.Int))
+	r.carried(sent, 5)
+	require.Equal(r.t, "0", r.settledAcross().Drift)
+	r.sound()
+}
+
+// carried waits until so many of these deposits are done, and gives all of them.
+func (r *rig) carried(sent []common.Hash, n int) map[common.Hash]api.Transfer {
+	r.t.Helper()
+	var out map[common.Hash]api.Transfer
+	require.Eventually(r.t, func() bool {
+		all, err := r.net.Transfers(r.t.Context())
+		if err != nil {
+			return false
+		}
+		out = map[common.Hash]api.Transfer{}
+		done := 0
+		for _, t := range all {
+			if t.Route == "flt_l1_deposit" && len(t.Steps) > 0 && slices.Contains(sent, t.Steps[0].Tx) {
+				out[t.Steps[0].Tx] = t
+				if t.Status == tokens.Done {
+					done++
+				}
+			}
+		}
+		return done >= n && len(out) == len(sent)
+	}, 3*time.Minute, 200*time.Millisecond)
+	return out
+}
+
+// limit sets FLT's flow limit on the root as the token service's operator does; 0
+// lifts it.
+func (r *rig) limit(amount *big.Int) {
+	r.t.Helper()
+	key, err := r.dir.Key("deployer", home.Light)
+	require.NoError(r.t, err)
+	operator, err := wallet.Open(r.t.Context(), wallet.RootOf(r.net.Dep, r.net.Info.RootURL), key)
+	require.NoError(r.t, err)
+	defer operator.Close()
+	var args abi.Arguments
+	for _, name := range []string{"bytes32[]", "uint256[]"} {
+		kind, err := abi.NewType(name, "", nil)
+		require.NoError(r.t, err)
+		args = append(args, abi.Argument{Type: kind})
+	}
+	packed, err := args.Pack([][32]byte{r.net.Dep.Crossing.TokenID}, []*big.Int{amount})
+	require.NoError(r.t, err)
+	call := append(crypto.Keccak256([]byte("setFlowLimits(bytes32[],uint256[])"))[:4], packed...)
+	tx, err := operator.Send(r.t.Context(), r.net.Dep.Crossing.Root.Service, call, nil)
+	require.NoError(r.t, err)
+	_, err = operator.Wait(r.t.Context(), tx)
+	require.NoError(r.t, err)
 }
 
 // onL1 is the user's FLT on Ethereum.

@@ -261,7 +261,7 @@ func (n *Net) await(ctx context.Context, sent map[common.Hash]string, what strin
 				last, told = line, time.Now()
 			}
 			if ended == len(sent) {
-				return n.details(ctx, found)
+				return n.Details(ctx, found)
 			}
 		}
 		if ferr := n.Failed(); ferr != nil {
@@ -278,8 +278,8 @@ func (n *Net) await(ctx context.Context, sent map[common.Hash]string, what strin
 	}
 }
 
-// details reads each transfer's way, which lists leave out.
-func (n *Net) details(ctx context.Context, list []api.Transfer) ([]api.Transfer, error) {
+// Details reads each transfer's way, which lists leave out.
+func (n *Net) Details(ctx context.Context, list []api.Transfer) ([]api.Transfer, error) {
 	out := make([]api.Transfer, len(list))
 	for i, t := range list {
 		if err := getJSON(ctx, n.Info.API+"/v1/transfers/"+t.ID.Hex(), &out[i]); err != nil {
