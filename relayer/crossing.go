@@ -159,8 +159,7 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	x.contracts = map[string]common.Address{"Axelar gateway": d.Root.Gateway, "token service": d.Root.Service, "FltHandler": d.Handler}
 	x.onL1 = map[string]common.Address{"Axelar gateway": d.L1.Gateway, "token service": d.L1.Service, "FltSender": d.Sender, "FLT": d.L1Flt}
 	x.contracts["GmpRouter"], x.onL1["GmpPort"] = d.GmpRouter, d.GmpPort
-	x.rootExecutor.name(x.contracts)
-	x.l1Executor.name(x.onL1)
+	x.contracts["Executor"], x.onL1["Executor"] = x.rootExecutor.at, x.l1Executor.at
 	return x, nil
 }
 

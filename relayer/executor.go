@@ -36,13 +36,6 @@ type executor struct {
 	gas uint64
 }
 
-// name puts it among the contracts that must stay where they are.
-func (e executor) name(contracts map[string]common.Address) {
-	if e.at != (common.Address{}) {
-		contracts["Executor"] = e.at
-	}
-}
-
 // probeExecutors asks for what the deployment names.
 func (x *crossLink) probeExecutors(ctx context.Context, root, l1 common.Address, rootClient *evm.Client) error {
 	leg := axelar.Question[uint64]{

@@ -70,7 +70,7 @@ func (s *shared) newRecovery(sides []side, links []*link, senders map[string]*ev
 }
 
 // reconcile compares at once, by what an instance that has run for a while knows of
-// the chains already: what a recovery takes does not grow with their history.
+// the chains already: what that takes grows with the journal alone.
 func (a *auditor) reconcile(ctx context.Context, sub flow.Subnet, journal audit.Ledger) (audit.Reconciliation, error) {
 	if a == nil {
 		return unjudged(sub), nil
