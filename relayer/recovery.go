@@ -58,7 +58,7 @@ func (s *shared) newRecovery(sides []side, links []*link, senders map[string]*ev
 	}
 	r.compare = func(ctx context.Context) (out []audit.Reconciliation, err error) {
 		for _, l := range links {
-			one, err := l.reconcile(ctx, auditJournal{s.Journal}, addresses(senders[flow.Root]), addresses(senders[l.sub.Name]))
+			one, err := l.reconcile(ctx, auditJournal{s.Journal}, addresses(senders[flow.Root]), addresses(senders[l.sub.Name]), addresses(senders[flow.Ethereum]))
 			if err != nil {
 				return out, fmt.Errorf("subnet %s: %w", l.sub.Name, err)
 			}

@@ -109,9 +109,12 @@ func (i Invariant) DriftFloat() (float64, error) {
 type Report struct {
 	RootBlock   chains.Block `json:"root_block"`
 	SubnetBlock chains.Block `json:"subnet_block"`
-	Invariants  []Invariant  `json:"invariants"`
-	OK          bool         `json:"ok"`
-	Skipped     []string     `json:"skipped,omitempty"`
+	// EthereumBlock is where FLT across Ethereum was read; nil where it does not
+	// cross, or could not be read.
+	EthereumBlock *chains.Block `json:"ethereum_block,omitempty"`
+	Invariants    []Invariant   `json:"invariants"`
+	OK            bool          `json:"ok"`
+	Skipped       []string      `json:"skipped,omitempty"`
 }
 
 // String is the report as JSON.
@@ -185,6 +188,11 @@ func New(src Source) (*Auditor, error) {
 	if err != nil {
 		return nil, err
 	}
+	if src.Crossing != nil {
+		if err := src.Crossing.open(); err != nil {
+			return nil, err
+		}
+	}
 	a := &Auditor{src: src, abis: abis, wait: src.Wait, now: time.Now}
 	a.reset()
 	return a, nil
@@ -195,8 +203,9 @@ func (a *Auditor) reset() {
 	a.root = tape{cursor: chains.Cursor{Chain: a.src.Sub.RootID, Next: a.src.Root.StartBlock()}}
 	a.child = tape{cursor: chains.Cursor{Chain: a.src.Sub.ID, Next: a.src.Child.StartBlock()}}
 	a.hist = newHistory(a.src.Sub, a.abis)
-	if a.src.Crossing != nil {
-		a.src.Crossing.reset(a.src.Root)
+	if c := a.src.Crossing; c != nil {
+		c.reset(a.src.Root)
+		a.hist.portal = c.Portal
 	}
 	a.burn = burn{sum: new(big.Int)}
 	a.journal = newJournalMemory()
@@ -234,7 +243,7 @@ func (a *Auditor) check(ctx context.Context) (Report, error) {
 	}
 	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), r.block, 0, a.hist.rootEvent)
 	if err == nil {
-		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), s.block, 0, a.hist.childEvent)
+		err = a.child.scan(ctx, a.src.Child, a.childFilter(), s.block, 0, a.hist.childEvent)
 	}
 	if errors.Is(err, chains.ErrReorg) {
 		// What was read is no longer the chain: the next Check reads it anew.
@@ -273,6 +282,16 @@ func (a *Auditor) check(ctx context.Context) (Report, error) {
 	return report, nil
 }
 
+// childFilter selects what is read of the subnet.
+func (a *Auditor) childFilter() chains.Filter {
+	f := a.abis.childFilter(a.src.Sub)
+	if a.src.Crossing != nil {
+		f.Addresses = append(f.Addresses, a.hist.portal)
+		f.Topics = append(f.Topics, a.abis.list("portal.WithdrawalToL1Sent", "portal.WithdrawalToL1Returned")...)
+	}
+	return f
+}
+
 // approach reads both chains up to their final blocks, with its rests: what is
 // pinned afterwards is no older. A subnet block that still waits for the root may
 // be.
@@ -290,7 +309,7 @@ func (a *Auditor) approach(ctx context.Context) error {
 	}
 	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), root, a.src.Rest, a.hist.rootEvent)
 	if err == nil {
-		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), child, a.src.Rest, a.hist.childEvent)
+		err = a.child.scan(ctx, a.src.Child, a.childFilter(), child, a.src.Rest, a.hist.childEvent)
 	}
 	if errors.Is(err, chains.ErrReorg) {
 		a.reset()
