@@ -5,7 +5,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/causeway-bridge/causeway/chains/axelar"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
@@ -82,14 +81,8 @@ func (a *users) leg(ctx context.Context, t tokens.Transfer, tx common.Hash, take
 // carries says whether a leg's message is that of a transfer: a deposit travels in
 // its data; what goes to Ethereum is for its recipient or back to its sender.
 func carries(leg, t tokens.Transfer) bool {
-	p, err := axelar.DecodePayload(leg.Payload)
-	sent, ok := p.(axelar.SendToHub)
-	if err != nil || !ok {
-		return false
-	}
-	inner, err := axelar.DecodePayload(sent.Inner)
-	m, ok := inner.(axelar.Transfer)
-	if err != nil || !ok || m.Amount.Cmp(t.Amount.Big()) != 0 {
+	m, ok := carried(leg)
+	if !ok || m.Amount.Cmp(t.Amount.Big()) != 0 {
 		return false
 	}
 	if leg.Route == "leg_in" {
