@@ -73,6 +73,7 @@ type crossLink struct {
 	in, out                  *approve.Quorum // at the root's gateway, and at Ethereum's
 	rootExecutor, l1Executor executor
 	contracts, onL1          map[string]common.Address
+	starts                   [2]uint64 // of FLT on Ethereum and on the root
 
 	mu     sync.Mutex
 	onward map[chains.EventID]axelar.Message
@@ -115,7 +116,7 @@ func (s *shared) cross(ctx context.Context, name string, d deploy.Deployment, ro
 
 func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm.Client, l1 *mainnet) (*crossLink, error) {
 	x := &crossLink{
-		l1: l1, onward: map[chains.EventID]axelar.Message{},
+		l1: l1, onward: map[chains.EventID]axelar.Message{}, starts: [2]uint64{d.L1.StartBlock, d.Root.StartBlock},
 		Crossing: flow.Crossing{
 			L1: l1.client.ChainID(), TokenID: d.TokenID, Sender: d.Sender, Handler: d.Handler, Portal: d.Portal, Foreign: s.cfg.Axelar.Foreign,
 		},
@@ -210,7 +211,9 @@ func AuditCrossing(ctx context.Context, d deploy.Deployment, root, l1 *evm.Clien
 	}
 	return &audit.Crossing{
 		L1: l1, L1Gateway: e.l1Gateway, RootGateway: e.rootGateway, L1Service: e.l1ITS, RootService: e.rootITS,
-		TokenID: c.TokenID, L1Token: c.L1Flt, L1Manager: c.L1Manager, RootToken: d.Root.Flt, Handler: c.Handler,
+		TokenID: c.TokenID, L1Token: c.L1Flt, L1Manager: c.L1Manager, RootToken: d.Root.Flt,
+		Sender: c.Sender, Handler: c.Handler, Portal: c.Portal,
+		L1Start: c.L1.StartBlock, RootStart: c.Root.StartBlock,
 	}, nil
 }
 
@@ -523,15 +526,17 @@ func (l *link) before(ctx context.Context, e chains.Event) (axelar.Message, erro
 	return axelar.Message{}, fmt.Errorf("root: the receipt of %s has no log %d of block %s: %w", e.Tx, e.Index, e.BlockHash, chains.ErrUnavailable)
 }
 
-// auditCrossing is what the audit reads of it; nil without one. Each auditor has
-// its own.
-func (l *link) auditCrossing() *audit.Crossing {
+// auditCrossing is what the audit reads of it, with the relayer's own accounts on
+// Ethereum; nil without a crossing. Each auditor has its own.
+func (l *link) auditCrossing(accounts []common.Address) *audit.Crossing {
 	if l.cross == nil {
 		return nil
 	}
 	x := l.cross
 	return &audit.Crossing{
 		L1: x.l1.client, L1Gateway: x.L1Gateway, RootGateway: x.RootGateway, L1Service: x.l1ITS, RootService: x.service,
-		TokenID: x.TokenID, L1Token: x.onL1["FLT"], L1Manager: x.l1ITS.TokenManager(x.TokenID), RootToken: l.sub.FLT, Handler: x.Handler,
+		TokenID: x.TokenID, L1Token: x.onL1["FLT"], L1Manager: x.l1ITS.TokenManager(x.TokenID), RootToken: l.sub.FLT,
+		Sender: x.Sender, Handler: x.Handler, Portal: x.Portal, Foreign: x.Foreign, Accounts: accounts,
+		L1Start: x.starts[0], RootStart: x.starts[1],
 	}
 }

@@ -283,6 +283,7 @@ func (s *shared) session(ctx context.Context) error {
 	group.Go(func() error { return keeper.run(run) })
 	group.Go(func() error { return keeper.reap(run) })
 	group.Go(func() error { return keeper.parents(run) })
+	group.Go(func() error { return keeper.approvals(run) })
 	group.Go(func() error { return keeper.thrift(run) })
 	group.Go(func() error { return recovery.run(run) })
 	for _, l := range links {

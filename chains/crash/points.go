@@ -40,6 +40,8 @@ var points = []Point{
 	{"approve.after_sign", "a signature is in the store, its signer does not know"},
 	{"deploy.after_contract", "a contract of the set is mined, the next is not recorded"},
 	{"deploy.after_join", "validators have joined, the bootstrap is not recorded"},
+	{"deploy.after_bring", "FLT is on its way from Ethereum, nothing waits for it"},
+	{"deploy.after_arrival", "FLT has come to the root, the subnet is not bootstrapped"},
 	{"node.before_forkchoice", "the derived state is written, geth's head is the block before"},
 	{"node.after_forkchoice", "geth's head has moved in memory, nothing is synced"},
 	{"node.after_sync", "the block is durable, consensus does not know"},

@@ -92,14 +92,8 @@ func carries(leg, t tokens.Transfer) bool {
 		r, err := axelar.DecodeGmpResult(leg.Payload)
 		return bytes.Equal(leg.Payload, t.Payload) || err == nil && r.ID == t.Ref
 	}
-	p, err := axelar.DecodePayload(leg.Payload)
-	sent, ok := p.(axelar.SendToHub)
-	if err != nil || !ok {
-		return false
-	}
-	inner, err := axelar.DecodePayload(sent.Inner)
-	m, ok := inner.(axelar.Transfer)
-	if err != nil || !ok || m.Amount.Cmp(t.Amount.Big()) != 0 {
+	m, ok := carried(leg)
+	if !ok || m.Amount.Cmp(t.Amount.Big()) != 0 {
 		return false
 	}
 	if leg.Route == "leg_in" {

@@ -22,13 +22,27 @@ type Crossing struct {
 	L1Service, RootService        axelar.Service
 	TokenID                       common.Hash
 	L1Token, L1Manager, RootToken common.Address
-	Handler                       common.Address // FltHandler
+	Sender                        common.Address // FltSender, on Ethereum
+	Handler                       common.Address // FltHandler, on the root
+	Portal                        common.Address // FltPortal, in the subnet
+	// Accounts are the relayer's own on Ethereum, for I6.
+	Accounts []common.Address
+	// Foreign says that others' transfers of the token are carried too.
+	Foreign bool
+	// L1Start and RootStart are at or below the blocks in which FLT was registered
+	// there: what crossed before the bridge was deployed counts too.
+	L1Start, RootStart uint64
 
+	sender       *bindings.FltSender
 	handler      *bindings.FltHandler
 	token        *bindings.DevFlt
+	topics       map[string]common.Hash
 	hub          axelar.Hub
 	toRoot, toL1 crossed
+	books        ledger
 	l1, root     tape
+	at           chains.Block // of Ethereum, at which it was last looked at
+	fresh        bool         // that look has read all there is
 }
 
 // crossed is one direction: what was sent, by the command id that its
@@ -52,56 +66,78 @@ type amount struct {
 // FLTAcross names the FLT of Ethereum and of the root together.
 const FLTAcross = "FLT_ETHEREUM"
 
+// open makes what reads the contracts.
+func (c *Crossing) open() (err error) {
+	c.sender, c.handler, c.token = bindings.NewFltSender(), bindings.NewFltHandler(), bindings.NewDevFlt()
+	c.topics, err = crossTopics()
+	return err
+}
+
 // reset forgets what was read.
 func (c *Crossing) reset(root Reader) {
-	c.handler, c.token = bindings.NewFltHandler(), bindings.NewDevFlt()
+	c.books, c.fresh = newLedger(), false
 	c.toRoot, c.toL1 = newCrossed(), newCrossed()
-	c.l1 = tape{cursor: chains.Cursor{Chain: c.L1.ChainID(), Next: c.L1.StartBlock()}}
-	c.root = tape{cursor: chains.Cursor{Chain: root.ChainID(), Next: root.StartBlock()}}
+	c.l1 = tape{cursor: chains.Cursor{Chain: c.L1.ChainID(), Next: c.L1Start}}
+	c.root = tape{cursor: chains.Cursor{Chain: root.ChainID(), Next: c.RootStart}}
 	c.hub = axelar.Hub{Address: c.RootService.Hub, Services: map[string]common.Address{
 		c.L1Service.Chain: c.L1Service.Address, c.RootService.Chain: c.RootService.Address,
 	}}
 }
 
-// inherit takes over what was read of the same crossing.
-func (c *Crossing) inherit(from *Crossing) {
-	if c.L1.ChainID() != from.L1.ChainID() || c.TokenID != from.TokenID || c.L1Token != from.L1Token || c.L1Manager != from.L1Manager ||
-		c.RootToken != from.RootToken || c.Handler != from.Handler || c.L1Service != from.L1Service || c.RootService != from.RootService {
-		return
+// continues says whether two read the same crossing.
+func (c *Crossing) continues(from *Crossing) bool {
+	if c == nil || from == nil {
+		return c == from
 	}
-	c.toRoot, c.toL1, c.l1, c.root = from.toRoot, from.toL1, from.l1, from.root
+	return c.L1.ChainID() == from.L1.ChainID() && c.TokenID == from.TokenID && c.L1Token == from.L1Token && c.L1Manager == from.L1Manager &&
+		c.RootToken == from.RootToken && c.Sender == from.Sender && c.Handler == from.Handler && c.Portal == from.Portal &&
+		c.L1Service == from.L1Service && c.RootService == from.RootService && c.Foreign == from.Foreign && c.L1Start == from.L1Start && c.RootStart == from.RootStart
 }
 
-// filter is the calls of a gateway and what a token service gave out.
-func filter(g axelar.Gateway, s axelar.Service) chains.Filter {
+// inherit takes over what was read of the same crossing.
+func (c *Crossing) inherit(from *Crossing) {
+	c.toRoot, c.toL1, c.books, c.l1, c.root = from.toRoot, from.toL1, from.books, from.l1, from.root
+}
+
+// filter is the calls of a gateway, what a token service gave out, and what our own
+// contract beside them says.
+func (c *Crossing) filter(g axelar.Gateway, s axelar.Service, own common.Address) chains.Filter {
 	f, of := g.Filter(), s.Filter()
 	f.Placed = slices.Clone(f.Addresses)
-	f.Addresses = append(f.Addresses, of.Addresses...)
+	f.Addresses = append(append(f.Addresses, of.Addresses...), own)
 	f.Topics = append(f.Topics, of.Topics...)
+	for _, t := range c.topics {
+		f.Topics = append(f.Topics, t)
+	}
 	return f
 }
 
-// take reads an event of one chain: a transfer of our token that left it, or one
-// that arrived.
-func (c *Crossing) take(g axelar.Gateway, s axelar.Service, there axelar.Gateway, sends, arrives crossed) func(chains.Event) {
+// way is one direction as the events of one of its chains tell of it.
+type way struct {
+	route string
+	moved crossed
+}
+
+// take reads an event of one chain: a transfer of our token that left it, one that
+// arrived, an approval of one, or what our own contract there says.
+func (c *Crossing) take(g axelar.Gateway, s axelar.Service, there axelar.Gateway, leaves, arrives way, own func(chains.Event)) func(chains.Event) {
 	return func(e chains.Event) {
 		if said, ok, err := g.Decode(e); ok && err == nil {
-			called, isCall := said.(axelar.Called)
-			if !isCall {
-				return
-			}
-			r, err := c.hub.Route(s.Chain, axelar.MessageID{Tx: e.Tx, Index: uint64(e.Position)}, called)
-			if err != nil {
-				return
-			}
-			if t, isTransfer := r.Inner.(axelar.Transfer); isTransfer && t.TokenID == c.TokenID {
-				sends.sent[there.CommandID(r.Message)] = amount{n: t.Amount, message: r.Message.ID, block: e.Block}
+			switch v := said.(type) {
+			case axelar.Called:
+				c.called(s, there, leaves, e, v)
+			case axelar.Approved:
+				if _, known := c.books.approvals[arrives.route][v.CommandID]; !known && v.Message.Contract == s.Address {
+					c.books.approvals[arrives.route][v.CommandID] = approval{block: e.Block}
+				}
 			}
 			return
 		}
 		if said, ok, err := s.Decode(e); ok && err == nil {
-			arrives.take(said, c.TokenID, e)
+			arrives.moved.take(said, c.TokenID, e)
+			return
 		}
+		own(e)
 	}
 }
 
@@ -130,6 +166,26 @@ func (d crossed) take(said axelar.ServiceEvent, token common.Hash, e chains.Even
 	}
 }
 
+// called reads a call of a gateway, if the token service sends our token with it.
+func (c *Crossing) called(s axelar.Service, there axelar.Gateway, leaves way, e chains.Event, v axelar.Called) {
+	r, err := c.hub.Route(s.Chain, axelar.MessageID{Tx: e.Tx, Index: uint64(e.Position)}, v)
+	if err != nil {
+		return
+	}
+	t, isTransfer := r.Inner.(axelar.Transfer)
+	if !isTransfer || t.TokenID != c.TokenID {
+		return
+	}
+	command := there.CommandID(r.Message)
+	leaves.moved.sent[command] = amount{n: t.Amount, message: r.Message.ID, block: e.Block}
+	if c.ours(leaves.route, t) {
+		c.books.legs[leaves.route][command] = legBegun{e.Tx, e.Position, e.Block, e.BlockTime}
+	}
+	if leaves.route == routeLegOut {
+		c.books.last.tx, c.books.last.command = e.Tx, command
+	}
+}
+
 // acrossEthereum is I1 of FLT between Ethereum and the root:
 //
 //	locked = Σ sent from Ethereum − Σ received there                    events, L
@@ -140,7 +196,7 @@ func (d crossed) take(said axelar.ServiceEvent, token common.Hash, e chains.Even
 // the root has sent after R is added back. A shortage is what the token manager's
 // balance at L lacks of locked, or FltHandler's at R of what it keeps.
 func (a *Auditor) acrossEthereum(ctx context.Context, report *Report) {
-	inv, err := a.crossing(ctx, report.RootBlock)
+	inv, err := a.crossing(ctx, report)
 	if err != nil {
 		report.skip("I1 "+FLTAcross, err)
 		return
@@ -148,8 +204,9 @@ func (a *Auditor) acrossEthereum(ctx context.Context, report *Report) {
 	report.add(inv)
 }
 
-func (a *Auditor) crossing(ctx context.Context, r chains.Block) (Invariant, error) {
-	c := a.src.Crossing
+func (a *Auditor) crossing(ctx context.Context, report *Report) (Invariant, error) {
+	c, r := a.src.Crossing, report.RootBlock
+	c.fresh = false
 	fail := func(err error) (Invariant, error) {
 		if errors.Is(err, chains.ErrReorg) {
 			c.reset(a.src.Root)
@@ -160,7 +217,9 @@ func (a *Auditor) crossing(ctx context.Context, r chains.Block) (Invariant, erro
 	if err != nil {
 		return fail(err)
 	}
-	if err := c.l1.scan(ctx, c.L1, filter(c.L1Gateway, c.L1Service), l, a.rest, c.take(c.L1Gateway, c.L1Service, c.RootGateway, c.toRoot, c.toL1)); err != nil {
+	in, out := way{routeLegIn, c.toRoot}, way{routeLegOut, c.toL1}
+	fromL1 := c.take(c.L1Gateway, c.L1Service, c.RootGateway, in, out, c.guarded(c.takeSender))
+	if err := c.l1.scan(ctx, c.L1, c.filter(c.L1Gateway, c.L1Service, c.Sender), l, a.rest, fromL1); err != nil {
 		return fail(fmt.Errorf("ethereum: %w", err))
 	}
 	// The root is read on to a head after L: what was sent meanwhile is known.
@@ -168,9 +227,11 @@ func (a *Auditor) crossing(ctx context.Context, r chains.Block) (Invariant, erro
 	if err != nil {
 		return fail(err)
 	}
-	if err := c.root.scan(ctx, a.src.Root, filter(c.RootGateway, c.RootService), now, a.rest, c.take(c.RootGateway, c.RootService, c.L1Gateway, c.toL1, c.toRoot)); err != nil {
+	fromRoot := c.take(c.RootGateway, c.RootService, c.L1Gateway, out, in, c.guarded(c.takeHandler))
+	if err := c.root.scan(ctx, a.src.Root, c.filter(c.RootGateway, c.RootService, c.Handler), now, a.rest, fromRoot); err != nil {
 		return fail(fmt.Errorf("root: %w", err))
 	}
+	c.books.forget()
 	var locked, supply, keeps *big.Int
 	var counters bindings.IFltHandlerCounters
 	if err := run(ctx, c.L1, l, []query{ask(c.L1Token, c.token.PackBalanceOf(c.L1Manager), c.token.UnpackBalanceOf, into(&locked))}); err != nil {
@@ -183,6 +244,8 @@ func (a *Auditor) crossing(ctx context.Context, r chains.Block) (Invariant, erro
 	}); err != nil {
 		return fail(fmt.Errorf("root: %w", err))
 	}
+	c.at, c.fresh = l, true
+	report.EthereumBlock = &c.at
 	return c.balance(r.Number, locked, supply, keeps, counters), nil
 }
 
@@ -204,6 +267,10 @@ func (c *Crossing) balance(r uint64, locked, supply, keeps *big.Int, counters bi
 	inv.terms["messages_in_flight_out"] = strings.Join(back.messages, ",")
 	for _, s := range slices.Concat(in.unknown, back.unknown) {
 		inv.note("%s was executed and never sent", s)
+	}
+	for _, fault := range c.books.faults {
+		inv.gaps = append(inv.gaps, gap{"events", big.NewInt(1)})
+		inv.note("%s", fault)
 	}
 	return inv.invariant()
 }

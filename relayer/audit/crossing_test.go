@@ -42,7 +42,7 @@ func newAcross() *across {
 		locked: new(big.Int), supply: new(big.Int), handler: new(big.Int),
 		counters: bindings.IFltHandlerCounters{Credited: new(big.Int), Spent: new(big.Int)},
 	}
-	a.toRoot, a.toL1 = newCrossed(), newCrossed()
+	a.toRoot, a.toL1, a.books = newCrossed(), newCrossed(), newLedger()
 	a.hub = axelar.Hub{Address: acrossHub, Services: map[string]common.Address{"Ethereum": a.L1Service.Address, "filecoin": a.RootService.Address}}
 	return a
 }
@@ -80,19 +80,19 @@ type acrossEnd struct {
 	gateway, there axelar.Gateway
 	service        axelar.Service
 	other          string
-	out, in        crossed
+	out, in        way
 }
 
 func (a *across) end(l1 bool) acrossEnd {
 	if l1 {
-		return acrossEnd{a.L1Gateway, a.RootGateway, a.L1Service, "filecoin", a.toRoot, a.toL1}
+		return acrossEnd{a.L1Gateway, a.RootGateway, a.L1Service, "filecoin", way{routeLegIn, a.toRoot}, way{routeLegOut, a.toL1}}
 	}
-	return acrossEnd{a.RootGateway, a.L1Gateway, a.RootService, "Ethereum", a.toL1, a.toRoot}
+	return acrossEnd{a.RootGateway, a.L1Gateway, a.RootService, "Ethereum", way{routeLegOut, a.toL1}, way{routeLegIn, a.toRoot}}
 }
 
 func (a *across) tell(l1 bool, e chains.Event) {
 	x := a.end(l1)
-	a.take(x.gateway, x.service, x.there, x.out, x.in)(a.at(e))
+	a.take(x.gateway, x.service, x.there, x.out, x.in, func(chains.Event) {})(a.at(e))
 }
 
 // send is a transfer of a token that leaves a chain; it returns the id that the
