@@ -35,14 +35,15 @@ var layers = map[string]int{
 	"contracts/deploy": 2,
 	"tokens":           2,
 
-	"chains/devchain":    3,
-	"chains/ethereum":    3,
-	"chains/filecoin":    3,
-	"chains/subnet":      3,
-	"chains/subnet/node": 3,
-	"store":              3,
-	"store/volatile":     3,
-	"store/storetest":    4,
+	"chains/axelar/gmpapi": 3,
+	"chains/devchain":      3,
+	"chains/ethereum":      3,
+	"chains/filecoin":      3,
+	"chains/subnet":        3,
+	"chains/subnet/node":   3,
+	"store":                3,
+	"store/volatile":       3,
+	"store/storetest":      4,
 
 	"relayer/flow": 4,
 
