@@ -170,7 +170,7 @@ func (c *Client) attempt(ctx context.Context, q query) ([]byte, *Failure) {
 }
 
 // pauses grow by half from one to the next, at random round that, and end
-// before their time is over. after, once set, is the least the next one has.
+// before their time is over. after is the least the next one has.
 type pauses struct {
 	backoff.BackOff
 	until time.Time
@@ -190,7 +190,6 @@ func (p *pauses) NextBackOff() time.Duration {
 	if p.after > next {
 		next = p.after + rand.N(p.after/10+time.Millisecond)
 	}
-	p.after = 0
 	if time.Now().Add(next).After(p.until) {
 		return backoff.Stop
 	}

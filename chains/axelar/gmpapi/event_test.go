@@ -233,6 +233,7 @@ func TestResultsThatDoNotFitTheEventsAreNoAnswer(t *testing.T) {
 		"no list":            `{"results":{}}`,
 		"one is missing":     `{"results":[{"status":"ACCEPTED","index":0}]}`,
 		"one twice":          `{"results":[{"status":"ACCEPTED","index":0},{"status":"ACCEPTED","index":0}]}`,
+		"one twice, and all": `{"results":[{"status":"ACCEPTED","index":0},{"status":"ACCEPTED","index":1},{"status":"ERROR","index":1,"retriable":true}]}`,
 		"one too many":       `{"results":[{"status":"ACCEPTED","index":0},{"status":"ACCEPTED","index":1},{"status":"ACCEPTED","index":2}]}`,
 		"a negative index":   `{"results":[{"status":"ACCEPTED","index":-1},{"status":"ACCEPTED","index":1}]}`,
 		"an index in quotes": `{"results":[{"status":"ACCEPTED","index":"0"},{"status":"ACCEPTED","index":1}]}`,

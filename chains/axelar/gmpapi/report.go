@@ -164,9 +164,7 @@ func ReportRotated(at At, r axelar.Rotated) (SignersRotated, error) {
 	if err != nil {
 		return SignersRotated{}, fmt.Errorf("report rotation: %w", err)
 	}
-	if r.Epoch > math.MaxInt64 {
-		return SignersRotated{}, fmt.Errorf("report rotation: epoch %d: %w", r.Epoch, ErrEvent)
-	}
+	// An epoch beyond 63 bits is negative here, and refused.
 	return checked(SignersRotated{Base: base, Meta: RotatedMeta{Meta: meta, SignersHash: r.Hash[:], Epoch: int64(r.Epoch)}, MessageID: base.ID})
 }
 

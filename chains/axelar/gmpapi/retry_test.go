@@ -92,12 +92,13 @@ func TestPausesGrowAndEnd(t *testing.T) {
 
 // Two clients that fail at the same moment do not come back at the same one.
 func TestPausesAreNotTheSameForAll(t *testing.T) {
-	seen := map[time.Duration]bool{}
+	own, asked := map[time.Duration]bool{}, map[time.Duration]bool{}
 	for range 20 {
-		seen[run(t, time.Minute, status(503), fine()).pauses[0]] = true
-		seen[run(t, time.Hour, status(429, "Retry-After", "60"), fine()).pauses[0]] = true
+		own[run(t, time.Minute, status(503), fine()).pauses[0]] = true
+		asked[run(t, time.Hour, status(429, "Retry-After", "60"), fine()).pauses[0]] = true
 	}
-	require.Greater(t, len(seen), 20)
+	require.Greater(t, len(own), 10)
+	require.Greater(t, len(asked), 10)
 }
 
 func TestTheServiceIsLeftAloneAsLongAsItAsks(t *testing.T) {
