@@ -1,7 +1,7 @@
 # Every target works on a fresh clone: `setup` fetches what is missing.
 SHELL := /bin/bash
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FORGE := node_modules/.bin/forge
+FORGE := bin/forge
 REPORT ?= devnet-report.json
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 KILLS ?= 50

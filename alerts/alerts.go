@@ -36,13 +36,14 @@ const (
 	StuckTx         = "stuck_tx"
 	FinalityRegress = "finality_regress"
 	ParentDiverged  = "parent_diverged"
+	ApprovalRefused = "approval_refused"
 )
 
 // Names lists every alert that can be raised.
 func Names() []string {
 	return []string{
 		TransferParked, LaneStuck, LanePaused, GasLow, WatcherHalted, SupplyDrift, InvariantBroken,
-		RedisForgot, RedisUndurable, ForeignNonce, StuckTx, FinalityRegress, ParentDiverged,
+		RedisForgot, RedisUndurable, ForeignNonce, StuckTx, FinalityRegress, ParentDiverged, ApprovalRefused,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -70,6 +71,25 @@ type Cursor struct {
 type Filter struct {
 	Addresses []common.Address
 	Topics    []common.Hash
+	// Later are the values asked for at the topics behind the first, in order; an
+	// empty list is any.
+	Later [][]common.Hash
+	// Placed are those of the addresses whose events must come with their Position,
+	// for which receipts are read.
+	Placed []common.Address
+}
+
+// Selects says whether an event of a contract with these topics is asked for.
+func (f Filter) Selects(contract common.Address, topics []common.Hash) bool {
+	if len(topics) == 0 || !slices.Contains(f.Addresses, contract) || !slices.Contains(f.Topics, topics[0]) {
+		return false
+	}
+	for i, values := range f.Later {
+		if len(values) > 0 && (i+1 >= len(topics) || !slices.Contains(values, topics[i+1])) {
+			return false
+		}
+	}
+	return true
 }
 
 // Query asks for the events of final blocks [From.Next, To]. A source may

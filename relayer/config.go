@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/ethereum"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
 	"go.yaml.in/yaml/v3"
 )
@@ -35,9 +37,12 @@ type Config struct {
 	Redis   Redis    `yaml:"redis"`
 	Root    Chain    `yaml:"root"`
 	Subnets []Subnet `yaml:"subnets"`
-	API     API      `yaml:"api"`
-	Alerts  Alerts   `yaml:"alerts"`
-	Work    Work     `yaml:"work"`
+	// Ethereum is needed where a deployment says how FLT crosses from there.
+	Ethereum *Ethereum `yaml:"ethereum,omitempty"`
+	Axelar   Axelar    `yaml:"axelar"`
+	API      API       `yaml:"api"`
+	Alerts   Alerts    `yaml:"alerts"`
+	Work     Work      `yaml:"work"`
 
 	// SingleSource admits that each chain is read through one endpoint.
 	SingleSource bool `yaml:"single_source"`
@@ -90,6 +95,33 @@ type Subnet struct {
 	Chain      `yaml:",inline"`
 }
 
+// Ethereum is the L1: its endpoint, and others that are asked for headers only.
+type Ethereum struct {
+	Chain     `yaml:",inline"`
+	Witnesses []string `yaml:"witnesses"`
+}
+
+// Axelar says who approves what crosses between Ethereum and the root.
+type Axelar struct {
+	Approvals string `yaml:"approvals"` // quorum: the signers of this bridge's own gateways
+	MaxBatch  int    `yaml:"max_batch"` // messages approved at once
+	// Foreign carries also what others send of the token through the token service.
+	Foreign bool `yaml:"foreign"`
+	// SignerSets are those that followed the ones in the deployment, or will.
+	SignerSets []SignerSet `yaml:"signer_sets"`
+}
+
+// ApprovalsQuorum is the local quorum of approvers.
+const ApprovalsQuorum = "quorum"
+
+// DefaultEthereum is Ethereum with the fee policy of its package.
+func DefaultEthereum() Ethereum {
+	c, tx := DefaultChain(), ethereum.Tx()
+	c.Fees.MaxFeeWei, c.Fees.MaxTipWei, c.Fees.BumpAfter = Wei{tx.MaxFeeCapWei}, Wei{tx.MaxTipWei}, Duration(tx.BumpAfter)
+	c.Tick = Duration(4 * time.Second)
+	return Ethereum{Chain: c}
+}
+
 // API says where to listen. The admin listener has metrics and health and must
 // not be reachable from outside.
 type API struct {
@@ -114,10 +146,11 @@ type Work struct {
 // Default is the configuration of an ordinary instance, without chains.
 func Default() Config {
 	return Config{
-		State: "state",
-		Redis: Redis{URL: "redis://127.0.0.1:6379/0", Namespace: "causeway"},
-		Root:  DefaultChain(),
-		API:   API{Listen: "127.0.0.1:8480", Admin: "127.0.0.1:8481"},
+		State:  "state",
+		Redis:  Redis{URL: "redis://127.0.0.1:6379/0", Namespace: "causeway"},
+		Root:   DefaultChain(),
+		Axelar: Axelar{Approvals: ApprovalsQuorum, MaxBatch: 20, SignerSets: []SignerSet{}},
+		API:    API{Listen: "127.0.0.1:8480", Admin: "127.0.0.1:8481"},
 		Alerts: Alerts{
 			Repeat: Duration(time.Hour),
 		},
@@ -141,18 +174,34 @@ func DefaultChain() Chain {
 func (s *Subnet) UnmarshalYAML(n *yaml.Node) error {
 	type plain Subnet
 	p := plain{Chain: DefaultChain()}
-	// Node.Decode forgets that the decoder was strict, so the node is read again.
+	if err := strictly(n, &p); err != nil {
+		return err
+	}
+	*s = Subnet(p)
+	return nil
+}
+
+// UnmarshalYAML starts from DefaultEthereum.
+func (e *Ethereum) UnmarshalYAML(n *yaml.Node) error {
+	type plain Ethereum
+	p := plain(DefaultEthereum())
+	if err := strictly(n, &p); err != nil {
+		return err
+	}
+	*e = Ethereum(p)
+	return nil
+}
+
+// strictly decodes a node whose unknown keys are errors: Node.Decode forgets that
+// the decoder was strict, so the node is read again.
+func strictly(n *yaml.Node, into any) error {
 	raw, err := yaml.Marshal(n)
 	if err != nil {
 		return err
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
-	if err := dec.Decode(&p); err != nil {
-		return err
-	}
-	*s = Subnet(p)
-	return nil
+	return dec.Decode(into)
 }
 
 // maxConfig bounds the file.
@@ -161,51 +210,66 @@ const maxConfig = 1 << 20
 // Read reads a YAML file over Default. An unknown key is an error; paths become
 // absolute, from the file's folder.
 func Read(path string) (Config, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return Config{}, fmt.Errorf("read configuration: %w", err)
-	}
-	if info.Size() > maxConfig {
-		return Config{}, fmt.Errorf("read configuration: %s is larger than %d bytes", path, maxConfig)
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return Config{}, fmt.Errorf("read configuration: %w", err)
-	}
 	cfg := Default()
-	dec := yaml.NewDecoder(bytes.NewReader(raw))
-	dec.KnownFields(true)
-	err = dec.Decode(&cfg)
-	switch {
-	case errors.Is(err, io.EOF):
-		return Config{}, fmt.Errorf("read configuration %s: the file is empty", filepath.Base(path))
-	case err != nil:
-		return Config{}, fmt.Errorf("read configuration %s: %w", filepath.Base(path), err)
-	}
-	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return Config{}, fmt.Errorf("read configuration %s: one document per file; there is more behind ---", filepath.Base(path))
-	}
-	dir, err := filepath.Abs(filepath.Dir(path))
+	dir, err := readStrict(path, &cfg)
 	if err != nil {
-		return Config{}, fmt.Errorf("read configuration: %w", err)
+		return Config{}, err
 	}
-	if cfg.Redis.URLFile != "" && cfg.Redis.URL == Default().Redis.URL {
-		cfg.Redis.URL = "" // the default gives way to the file
-	}
+	cfg.Redis.yield()
 	cfg.resolve(dir)
 	return cfg, nil
 }
 
-func (c *Config) resolve(dir string) {
-	abs := func(p *string) {
+// readStrict decodes a file of one YAML document into a configuration with its
+// defaults, and returns the folder that its paths are relative to.
+func readStrict(path string, into any) (dir string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("read configuration: %w", err)
+	}
+	if info.Size() > maxConfig {
+		return "", fmt.Errorf("read configuration: %s is larger than %d bytes", path, maxConfig)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read configuration: %w", err)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.KnownFields(true)
+	err = dec.Decode(into)
+	switch {
+	case errors.Is(err, io.EOF):
+		return "", fmt.Errorf("read configuration %s: the file is empty", filepath.Base(path))
+	case err != nil:
+		return "", fmt.Errorf("read configuration %s: %w", filepath.Base(path), err)
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read configuration %s: one document per file; there is more behind ---", filepath.Base(path))
+	}
+	if dir, err = filepath.Abs(filepath.Dir(path)); err != nil {
+		return "", fmt.Errorf("read configuration: %w", err)
+	}
+	return dir, nil
+}
+
+// absolute makes a path that is not empty absolute, from a folder.
+func absolute(dir string) func(*string) {
+	return func(p *string) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+}
+
+func (c *Config) resolve(dir string) {
+	abs := absolute(dir)
 	abs(&c.State)
 	abs(&c.Redis.URLFile)
 	abs(&c.Alerts.WebhookFile)
 	c.Root.resolve(abs)
+	if c.Ethereum != nil {
+		c.Ethereum.Chain.resolve(abs)
+	}
 	for i := range c.Subnets {
 		abs(&c.Subnets[i].Deployment)
 		c.Subnets[i].Chain.resolve(abs)
@@ -243,11 +307,15 @@ func (c Config) Check() error {
 	if len(c.Subnets) == 0 {
 		bad("subnets: at least one is needed")
 	}
-	names := map[string]bool{"root": true}
+	if c.Ethereum != nil {
+		c.Ethereum.check(bad)
+	}
+	c.Axelar.check(bad)
+	names := map[string]bool{flow.Root: true, flow.Ethereum: true}
 	for i, s := range c.Subnets {
 		at := fmt.Sprintf("subnets[%d]", i)
 		if names[s.Name] || !plainName.MatchString(s.Name) {
-			bad("%s.name: a unique name other than root, of letters, digits, '.', '_' or '-'", at)
+			bad("%s.name: a unique name other than root and ethereum, of letters, digits, '.', '_' or '-'", at)
 		}
 		names[s.Name] = true
 		if s.Deployment == "" {
@@ -272,6 +340,13 @@ func (c Config) Check() error {
 	return errors.Join(errs...)
 }
 
+// yield lets the default URL give way to a file.
+func (r *Redis) yield() {
+	if r.URLFile != "" && r.URL == Default().Redis.URL {
+		r.URL = ""
+	}
+}
+
 // Check lists everything that is wrong with it.
 func (r Redis) Check() error {
 	var errs []error
@@ -287,14 +362,33 @@ func (r Redis) Check() error {
 	return errors.Join(errs...)
 }
 
+func (e Ethereum) check(bad func(string, ...any)) {
+	e.Chain.check("ethereum", bad)
+	for i, w := range e.Witnesses {
+		if !isEndpoint(w) {
+			bad("ethereum.witnesses[%d]: an http, https, ws or wss URL", i)
+		}
+	}
+}
+
+func (a Axelar) check(bad func(string, ...any)) {
+	if a.Approvals != ApprovalsQuorum {
+		bad("axelar.approvals: quorum")
+	}
+	for i, s := range a.SignerSets {
+		s.check(fmt.Sprintf("axelar.signer_sets[%d]", i), bad)
+	}
+	if a.MaxBatch < 1 || a.MaxBatch > 100 {
+		bad("axelar.max_batch: 1–100 messages")
+	}
+}
+
 func (c Chain) check(at string, bad func(string, ...any)) {
 	if (c.URL == "") == (c.URLFile == "") {
 		bad("%s: give either url or url_file", at)
 	}
-	if c.URL != "" {
-		if u, err := url.Parse(c.URL); err != nil || u.Host == "" || !strings.Contains(" http https ws wss ", " "+u.Scheme+" ") {
-			bad("%s.url: an http, https, ws or wss URL", at)
-		}
+	if c.URL != "" && !isEndpoint(c.URL) {
+		bad("%s.url: an http, https, ws or wss URL", at)
 	}
 	if c.ChainID == 0 {
 		bad("%s.chain_id: the chain's id, to refuse an endpoint of another chain", at)
@@ -316,6 +410,12 @@ func (c Chain) check(at string, bad func(string, ...any)) {
 	if c.Fees.MaxFeeWei.Sign() <= 0 || c.Fees.MaxTipWei.Sign() < 0 || c.Fees.BumpAfter <= 0 || c.Fees.MaxPending < 1 || c.Fees.MaxPending > evm.MaxInFlight {
 		bad("%s.fees: max_fee_wei, bump_after and max_pending (1–%d) must be positive", at, evm.MaxInFlight)
 	}
+}
+
+// isEndpoint says whether a URL can be that of a chain's endpoint.
+func isEndpoint(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.Host != "" && strings.Contains(" http https ws wss ", " "+u.Scheme+" ")
 }
 
 // secretOf is the value, or the trimmed content of the file.

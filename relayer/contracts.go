@@ -99,9 +99,14 @@ func Probe(ctx context.Context, cfg Config, log *slog.Logger) ([]Found, error) {
 		return nil, err
 	}
 	defer root.Close()
+	l1, err := s.openEthereum(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer l1.close()
 	var out []Found
 	for _, c := range cfg.Subnets {
-		l, err := s.openSubnet(ctx, c, root)
+		l, err := s.openSubnet(ctx, c, root, l1)
 		if err != nil {
 			return out, err
 		}

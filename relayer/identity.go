@@ -41,11 +41,12 @@ var errNoCode = errors.New("there is no contract at an address of deployment.jso
 
 // standing says whether every contract of the link has code on its chain.
 func (l *link) standing(ctx context.Context) error {
-	for _, side := range []struct {
+	type side struct {
 		chain     string
 		client    *evm.Client
 		contracts map[string]common.Address
-	}{
+	}
+	sides := []side{
 		{flow.Root, l.root, map[string]common.Address{
 			"gateway": l.sub.Gateway, "subnet actor": l.sub.Actor, "linked token controller": l.sub.Controller,
 			"fast withdrawals": l.sub.FastWithdrawals, "FLT": l.sub.FLT, "USDC": l.sub.USDC,
@@ -53,7 +54,12 @@ func (l *link) standing(ctx context.Context) error {
 		{l.sub.Name, l.client.Client, map[string]common.Address{
 			"gateway": l.sub.SubnetGateway, "linked token replica": l.sub.Replica, "withdrawal outbox": l.sub.Outbox,
 		}},
-	} {
+	}
+	if l.cross != nil {
+		sides = append(sides, side{flow.Root, l.root, l.cross.contracts}, side{flow.Ethereum, l.cross.l1.client, l.cross.onL1},
+			side{l.sub.Name, l.client.Client, map[string]common.Address{"FltPortal": l.cross.Portal}})
+	}
+	for _, side := range sides {
 		for what, at := range side.contracts {
 			if at == (common.Address{}) {
 				continue

@@ -18,7 +18,7 @@ func TestAnotherChainOfTheSameIDIsRefusedAtStart(t *testing.T) {
 	root, err := b.shared().dial(t.Context(), flow.Root, b.cfg.Root)
 	require.NoError(t, err)
 	defer root.Close()
-	l, err := b.shared().openSubnet(t.Context(), b.cfg.Subnets[0], root)
+	l, err := b.shared().openSubnet(t.Context(), b.cfg.Subnets[0], root, nil)
 	require.NoError(t, err)
 	l.client.Close()
 
@@ -32,7 +32,7 @@ func TestAnotherChainOfTheSameIDIsRefusedAtStart(t *testing.T) {
 		if name == flow.Root {
 			_, err = b.shared().dial(t.Context(), name, b.cfg.Root)
 		} else {
-			_, err = b.shared().openSubnet(t.Context(), b.cfg.Subnets[0], root)
+			_, err = b.shared().openSubnet(t.Context(), b.cfg.Subnets[0], root, nil)
 		}
 		require.ErrorIs(t, err, chains.ErrWrongChain, name)
 		for _, words := range []string{"connect to " + name, common.Hash{0xbb}.Hex(), "give the URL of the chain that the deployment was made on"} {
@@ -81,7 +81,7 @@ func TestARelayerIsNotReadyWhileAContractIsMissing(t *testing.T) {
 	root, err := b.shared().dial(t.Context(), flow.Root, b.cfg.Root)
 	require.NoError(t, err)
 	defer root.Close()
-	l, err := b.shared().openSubnet(t.Context(), b.cfg.Subnets[0], root)
+	l, err := b.shared().openSubnet(t.Context(), b.cfg.Subnets[0], root, nil)
 	require.NoError(t, err)
 	defer l.client.Close()
 	require.NoError(t, l.standing(t.Context()))

@@ -51,7 +51,7 @@ func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*
 		}
 		k.nodes[l.sub.Name] = l.client.Status
 		a, err := audit.New(audit.Source{
-			Sub: l.sub, Root: root, Child: l.client, Journal: AuditJournal(s.Journal), Treasury: l.treasury,
+			Sub: l.sub, Root: root, Child: l.client, Journal: AuditJournal(s.Journal), Treasury: l.treasury, Crossing: l.auditCrossing(),
 			RootAccounts: addresses(senders[flow.Root]), ChildAccounts: addresses(senders[l.sub.Name]), Rest: readRest,
 		})
 		if err != nil {
@@ -278,6 +278,9 @@ func (k *keeper) journal(ctx context.Context) error {
 func (k *keeper) accounts() {
 	for name, tx := range k.senders {
 		low := k.cfg.Root.Fees.LowGasWei.Int
+		if name == flow.Ethereum && k.cfg.Ethereum != nil {
+			low = k.cfg.Ethereum.Fees.LowGasWei.Int
+		}
 		for _, s := range k.cfg.Subnets {
 			if s.Name == name {
 				low = s.Fees.LowGasWei.Int

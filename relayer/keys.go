@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/ethereum/go-ethereum/accounts/keystore"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -50,7 +51,10 @@ func loadKeys(cfg Config) (map[Account]evm.Signer, error) {
 			keys[a] = Signer(key)
 		}
 	}
-	load("root", cfg.Root.Accounts)
+	load(flow.Root, cfg.Root.Accounts)
+	if cfg.Ethereum != nil {
+		load(flow.Ethereum, cfg.Ethereum.Accounts)
+	}
 	for _, s := range cfg.Subnets {
 		load(s.Name, s.Accounts)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/causeway-bridge/causeway/relayer/approve"
 	"github.com/causeway-bridge/causeway/tokens"
 )
 
@@ -22,6 +23,9 @@ func Lanes(cfg Config) ([]string, error) {
 			return nil, err
 		}
 		l := &link{sub: sub, limits: s.Chain, up: cfg.Root, toRoot: noSender{}, toChild: noSender{}}
+		if d.Crossing != nil {
+			l.cross = &crossLink{l1: &mainnet{sender: noSender{}}, in: &approve.Quorum{}, out: &approve.Quorum{}}
+		}
 		for _, f := range l.flows() {
 			for _, step := range f.Steps {
 				if name := step.Lane(tokens.Transfer{}).Name; !slices.Contains(out, name) {

@@ -9,6 +9,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/causeway-bridge/causeway/relayer/approve"
 	"github.com/causeway-bridge/causeway/relayer/watch"
 	"github.com/causeway-bridge/causeway/relayer/work"
 	"github.com/causeway-bridge/causeway/store"
@@ -71,6 +72,7 @@ var _ Journal = (*store.DB)(nil)
 // configuration names.
 type Parts struct {
 	Journal    Journal
+	Proposals  approve.Proposals // where signers find what to approve; nil where nothing is sent
 	Signers    map[Account]evm.Signer
 	Dial       func(context.Context, evm.Config, *slog.Logger) (*evm.Client, error)
 	Deployment func(path string) (deploy.Deployment, error)

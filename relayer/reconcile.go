@@ -109,6 +109,11 @@ func reconcileOnce(ctx context.Context, cfg Config, o ReconcileOptions, log *slo
 		return nil, err
 	}
 	defer root.Close()
+	l1, err := s.openEthereum(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer l1.close()
 	var out []audit.Reconciliation
 	for _, c := range cfg.Subnets {
 		o.say("reading %s", c.Name)
@@ -116,7 +121,7 @@ func reconcileOnce(ctx context.Context, cfg Config, o ReconcileOptions, log *slo
 		if err != nil {
 			return out, fmt.Errorf("%w: account of %s: %w", ErrConfig, c.Name, err)
 		}
-		l, err := s.openSubnet(ctx, c, root)
+		l, err := s.openSubnet(ctx, c, root, l1)
 		if err != nil {
 			return out, err
 		}
@@ -138,7 +143,7 @@ func (l *link) reconcile(ctx context.Context, journal audit.Ledger, rootAccounts
 		return audit.Unjudged(l.sub.Name, "its contracts are published ones"), nil
 	}
 	a, err := audit.New(audit.Source{
-		Sub: l.sub, Root: l.root, Child: l.client, Journal: journal, Treasury: l.treasury,
+		Sub: l.sub, Root: l.root, Child: l.client, Journal: journal, Treasury: l.treasury, Crossing: l.auditCrossing(),
 		RootAccounts: rootAccounts, ChildAccounts: childAccounts,
 	})
 	if err != nil {

@@ -45,16 +45,16 @@ type recovery struct {
 	pause backoff.BackOff
 }
 
-func (s *shared) newRecovery(root *evm.Client, links []*link, senders map[string]*evm.TxManager) *recovery {
+func (s *shared) newRecovery(sides []side, links []*link, senders map[string]*evm.TxManager) *recovery {
 	r := &recovery{
 		shared: s, settle: settleTime,
-		heads: map[string]func(context.Context) (chains.Block, error){flow.Root: root.Head}, restored: map[string]func() bool{},
+		heads: map[string]func(context.Context) (chains.Block, error){}, restored: map[string]func() bool{},
 	}
 	for name, tx := range senders {
 		r.restored[name] = tx.Restored
 	}
-	for _, l := range links {
-		r.heads[l.sub.Name] = l.client.Head
+	for _, c := range sides {
+		r.heads[c.name] = c.source.Head
 	}
 	r.compare = func(ctx context.Context) (out []audit.Reconciliation, err error) {
 		for _, l := range links {

@@ -12,11 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/alerts/webhook"
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/ethereum"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/subnet"
 	"github.com/causeway-bridge/causeway/contracts/bindings"
@@ -72,7 +74,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	defer stop.run(log)
 
 	// Alerts first: everything below may raise one.
-	manager, err := newAlerts(cfg, log)
+	manager, err := newAlerts(cfg.Alerts, log)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -123,7 +125,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	})
 
 	s := shared{cfg: cfg, tools: tools, Parts: Parts{
-		Journal: db, Signers: keys, Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: manager, Log: log,
+		Journal: db, Proposals: db, Signers: keys, Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: manager, Log: log,
 	}}
 	return s.relay(ctx)
 }
@@ -194,7 +196,8 @@ func (s *shared) session(ctx context.Context) error {
 	// cannot be read now is read by the recovery below.
 	_, _, _ = s.loss(run)
 
-	// Chains: the root, then each subnet, each with its accounts.
+	// Chains: the root, Ethereum where FLT crosses from there, then each subnet, each
+	// with its accounts.
 	senders := map[string]*evm.TxManager{}
 	open := func(name string, c Chain, client *evm.Client) (*evm.TxManager, error) {
 		tx, err := s.accounts(name, c, client)
@@ -213,9 +216,21 @@ func (s *shared) session(ctx context.Context) error {
 	if err != nil {
 		return fail(err)
 	}
+	l1, err := s.openEthereum(run)
+	if err != nil {
+		return fail(err)
+	}
+	stop.add(flow.Ethereum, func() error { l1.close(); return nil })
+	if l1 != nil {
+		tx, err := open(flow.Ethereum, cfg.Ethereum.Chain, l1.client)
+		if err != nil {
+			return fail(err)
+		}
+		l1.sender = tx
+	}
 	var links []*link
 	for _, sub := range cfg.Subnets {
-		l, err := s.openSubnet(run, sub, root)
+		l, err := s.openSubnet(run, sub, root, l1)
 		if err != nil {
 			return fail(err)
 		}
@@ -244,7 +259,8 @@ func (s *shared) session(ctx context.Context) error {
 	if err != nil {
 		return fail(err)
 	}
-	watchers, err := s.newWatchers(root, links, flows, pool)
+	sides := s.sides(root, l1, links)
+	watchers, err := s.newWatchers(sides, flows, pool)
 	if err != nil {
 		return fail(err)
 	}
@@ -252,8 +268,8 @@ func (s *shared) session(ctx context.Context) error {
 	if err != nil {
 		return fail(err)
 	}
-	recovery := s.newRecovery(root, links, senders)
-	s.status.set(db, links, root, senders)
+	recovery := s.newRecovery(sides, links, senders)
+	s.status.set(db, sides, senders)
 
 	for _, w := range watchers {
 		group.Go(func() error { return w.Run(run) })
@@ -272,6 +288,11 @@ func (s *shared) session(ctx context.Context) error {
 			group.Go(func() error { return s.parentRecoveries(run, l) })
 		}
 	}
+	for _, l := range links {
+		if l.cross != nil {
+			group.Go(func() error { return s.rotations(run, l) })
+		}
+	}
 	if s.AuditEvery >= 0 {
 		group.Go(func() error { return keeper.audit(run) })
 		group.Go(func() error { return keeper.mend(run) })
@@ -281,10 +302,10 @@ func (s *shared) session(ctx context.Context) error {
 	return group.Wait()
 }
 
-func newAlerts(cfg Config, log *slog.Logger) (*alerts.Manager, error) {
+func newAlerts(cfg Alerts, log *slog.Logger) (*alerts.Manager, error) {
 	var sinks []alerts.Sink
-	if cfg.Alerts.WebhookFile != "" {
-		url, err := secretOf("", cfg.Alerts.WebhookFile)
+	if cfg.WebhookFile != "" {
+		url, err := secretOf("", cfg.WebhookFile)
 		if err != nil {
 			return nil, fmt.Errorf("webhook: %w", err)
 		}
@@ -294,7 +315,7 @@ func newAlerts(cfg Config, log *slog.Logger) (*alerts.Manager, error) {
 		}
 		sinks = append(sinks, sink)
 	}
-	return alerts.New(log, time.Duration(cfg.Alerts.Repeat), sinks...), nil
+	return alerts.New(log, time.Duration(cfg.Repeat), sinks...), nil
 }
 
 // dial connects to a chain. An endpoint that is down is waited for; one of
@@ -308,14 +329,27 @@ func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, e
 	if err != nil {
 		return nil, err
 	}
-	var client *evm.Client
+	client, err := connect(ctx, s.Dial, evm.Config{
+		Name: name, URL: url, ChainID: c.ChainID, GenesisHash: genesis, Finality: c.Finality,
+		StartBlock: c.StartBlock, MaxRange: c.MaxRange, Metrics: s.txMetrics,
+		// Events on Ethereum are proven by what the header's hash commits to.
+		CheckHeaders: strings.HasPrefix(name, flow.Ethereum),
+	}, s.health, s.Log)
+	if errors.Is(err, chains.ErrWrongChain) {
+		return nil, fmt.Errorf("connect to %s: %w: give the URL of the chain that the deployment was made on, or the deployment.json of this chain", name, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", name, err)
+	}
+	return client, nil
+}
+
+// connect dials until the endpoint answers; until then the chain is not well.
+func connect(ctx context.Context, dial func(context.Context, evm.Config, *slog.Logger) (*evm.Client, error), cfg evm.Config, h *health, log *slog.Logger) (client *evm.Client, err error) {
 	err = backoff.RetryNotify(func() error {
-		client, err = s.Dial(ctx, evm.Config{
-			Name: name, URL: url, ChainID: c.ChainID, GenesisHash: genesis, Finality: c.Finality,
-			StartBlock: c.StartBlock, MaxRange: c.MaxRange, Metrics: s.txMetrics,
-		}, s.Log)
+		client, err = dial(ctx, cfg, log)
 		if errors.Is(err, chains.ErrUnavailable) {
-			s.health.set("chain/"+name, err)
+			h.set("chain/"+cfg.Name, err)
 			return err
 		}
 		if err != nil {
@@ -323,16 +357,13 @@ func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, e
 		}
 		return nil
 	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithMaxInterval(10*time.Second)), ctx),
-		func(err error, wait time.Duration) {
-			s.Log.Warn("chain is not reachable: will retry", "chain", name, "err", err)
+		func(err error, _ time.Duration) {
+			log.Warn("chain is not reachable: will retry", "chain", cfg.Name, "err", err)
 		})
-	if errors.Is(err, chains.ErrWrongChain) {
-		return nil, fmt.Errorf("connect to %s: %w: give the URL of the chain that the deployment was made on, or the deployment.json of this chain", name, err)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", name, err)
+		return nil, err
 	}
-	s.health.set("chain/"+name, nil)
+	h.set("chain/"+cfg.Name, nil)
 	return client, nil
 }
 
@@ -343,11 +374,14 @@ func (s *shared) accounts(name string, c Chain, client *evm.Client) (*evm.TxMana
 	for _, a := range c.Accounts {
 		signers = append(signers, s.Signers[a])
 	}
-	tx, err := evm.NewTxManager(client, s.Journal, signers, evm.TxConfig{
-		MaxInFlight: c.Fees.MaxPending, Tick: time.Duration(c.Tick), Idle: 5 * time.Second, RebroadcastAfter: 5 * time.Second,
-		BumpAfter: time.Duration(c.Fees.BumpAfter), MaxFeeCapWei: c.Fees.MaxFeeWei.Int, MaxTipWei: c.Fees.MaxTipWei.Int,
-		IntentsFile: filepath.Join(s.cfg.State, "intents-"+name+".log"), OpenDisk: s.OpenDisk, Metrics: s.txMetrics,
-	}, s.Log)
+	how := evm.TxConfig{RebroadcastAfter: 5 * time.Second}
+	if name == flow.Ethereum {
+		how = ethereum.Tx()
+	}
+	how.MaxInFlight, how.Tick, how.Idle = c.Fees.MaxPending, time.Duration(c.Tick), 5*time.Second
+	how.BumpAfter, how.MaxFeeCapWei, how.MaxTipWei = time.Duration(c.Fees.BumpAfter), c.Fees.MaxFeeWei.Int, c.Fees.MaxTipWei.Int
+	how.IntentsFile, how.OpenDisk, how.Metrics = filepath.Join(s.cfg.State, "intents-"+name+".log"), s.OpenDisk, s.txMetrics
+	tx, err := evm.NewTxManager(client, s.Journal, signers, how, s.Log)
 	if err != nil {
 		return nil, fmt.Errorf("accounts of %s: %w", name, err)
 	}
@@ -355,7 +389,7 @@ func (s *shared) accounts(name string, c Chain, client *evm.Client) (*evm.TxMana
 }
 
 // openSubnet joins a subnet to its root; its accounts come later.
-func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client) (*link, error) {
+func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client, l1 *mainnet) (*link, error) {
 	d, err := s.Deployment(c.Deployment)
 	if err != nil {
 		return nil, err
@@ -387,8 +421,13 @@ func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client) (*l
 	if err != nil {
 		return nil, err
 	}
+	x, err := s.cross(ctx, c.Name, d, root, l1)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
 	return &link{
-		sub: sub, limits: c.Chain, up: s.cfg.Root, root: root, client: wrapped, record: record, caps: caps,
+		cross: x, sub: sub, limits: c.Chain, up: s.cfg.Root, root: root, client: wrapped, record: record, caps: caps,
 		db: s.Journal, toRoot: noSender{}, toChild: noSender{}, outbox: bindings.NewWithdrawalOutbox(), treasury: d.Settings.Treasury.Int(),
 	}, nil
 }
@@ -400,49 +439,83 @@ func (noSender) Send(context.Context, chains.Tx) error {
 	return errors.New("[BUG] nothing may be sent here")
 }
 
-// newWatchers makes one watcher per chain: the root's reads for all subnets.
-func (s *shared) newWatchers(root *evm.Client, links []*link, flows []flow.Flow, pool *work.Pool) ([]*watch.Watcher, error) {
-	cfg := s.cfg
-	var filter chains.Filter
-	for _, l := range links {
-		filter = joined(filter, l.sub.RootContracts(), l.sub.RootTopics())
+// side is one chain as it is read.
+type side struct {
+	name   string
+	source watch.Chain
+	id     chains.ID
+	start  uint64
+	tick   Duration
+	filter chains.Filter
+}
+
+// sides lists the chains: the root's and Ethereum's are read for all subnets.
+func (s *shared) sides(root *evm.Client, l1 *mainnet, links []*link) []side {
+	first := side{name: flow.Root, source: root, id: root.ChainID(), start: s.cfg.Root.StartBlock, tick: s.cfg.Root.Tick}
+	var second side
+	if l1 != nil {
+		second = side{name: flow.Ethereum, source: l1.source, id: l1.client.ChainID(), start: s.cfg.Ethereum.StartBlock, tick: s.cfg.Ethereum.Tick}
 	}
-	build := func(name string, id chains.ID, src watch.Chain, start uint64, tick Duration, filter chains.Filter) (*watch.Watcher, error) {
+	var rest []side
+	for i, l := range links {
+		own := chains.Filter{Addresses: l.sub.SubnetContracts(), Topics: l.sub.SubnetTopics()}
+		first.filter = joined(first.filter, l.sub.RootContracts(), l.sub.RootTopics())
+		if l.cross != nil {
+			first.filter = both(first.filter, l.cross.rootFilter())
+			second.filter = both(second.filter, l.cross.l1Filter())
+			own = both(own, l.cross.subnetFilter())
+		}
+		c := s.cfg.Subnets[i]
+		rest = append(rest, side{l.sub.Name, l.client, l.sub.ID, c.StartBlock, c.Tick, own})
+	}
+	out := []side{first}
+	if l1 != nil && len(second.filter.Addresses) > 0 {
+		out = append(out, second)
+	}
+	return append(out, rest...)
+}
+
+// newWatchers makes one watcher per chain.
+func (s *shared) newWatchers(sides []side, flows []flow.Flow, pool *work.Pool) ([]*watch.Watcher, error) {
+	var out []*watch.Watcher
+	for _, c := range sides {
 		var newest common.Hash
-		return watch.New(watch.Config{
-			Chain: name, Source: src, Filter: filter, Flows: flows,
-			Start:   chains.Cursor{Chain: id, Next: start},
-			Journal: s.Journal, Tick: time.Duration(tick), Log: s.Log,
+		w, err := watch.New(watch.Config{
+			Chain: c.name, Source: c.source, Filter: c.filter, Flows: flows,
+			Start:   chains.Cursor{Chain: c.id, Next: c.start},
+			Journal: s.Journal, Tick: time.Duration(c.tick), Log: s.Log,
 			Ingested: func(jobs, facts int, last chains.Block) {
-				s.metrics.ingested(name, jobs, facts, last)
+				s.metrics.ingested(c.name, jobs, facts, last)
 				if jobs+facts > 0 {
 					pool.Wake()
 				}
 			},
 			Head: func(b chains.Block) {
-				s.metrics.head(name, b)
+				s.metrics.head(c.name, b)
 				if b.Hash != newest {
 					newest = b.Hash
 					pool.Head()
 				}
 			},
-			Failed: watchFailed(name, s.health, s.Alerts),
+			Failed: watchFailed(c.name, s.health, s.Alerts),
 		})
-	}
-	first, err := build(flow.Root, root.ChainID(), root, cfg.Root.StartBlock, cfg.Root.Tick, filter)
-	if err != nil {
-		return nil, err
-	}
-	out := []*watch.Watcher{first}
-	for i, l := range links {
-		w, err := build(l.sub.Name, l.sub.ID, l.client, cfg.Subnets[i].StartBlock, cfg.Subnets[i].Tick,
-			chains.Filter{Addresses: l.sub.SubnetContracts(), Topics: l.sub.SubnetTopics()})
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, w)
 	}
 	return out, nil
+}
+
+// both joins two filters.
+func both(f, g chains.Filter) chains.Filter {
+	f = joined(f, g.Addresses, g.Topics)
+	for _, c := range g.Placed {
+		if !slices.Contains(f.Placed, c) {
+			f.Placed = append(f.Placed, c)
+		}
+	}
+	return f
 }
 
 // joined adds contracts and topics to a filter, each once.

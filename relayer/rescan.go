@@ -87,11 +87,15 @@ func RescanParts(ctx context.Context, cfg Config, o RescanOptions, p Parts) ([]R
 		return nil, err
 	}
 	defer root.Close()
+	l1, err := s.openEthereum(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer l1.close()
 	var flows []flow.Flow
-	first := side{name: flow.Root, source: root, id: root.ChainID(), start: cfg.Root.StartBlock}
-	var rest []side
+	var links []*link
 	for _, c := range cfg.Subnets {
-		l, err := s.openSubnet(ctx, c, root)
+		l, err := s.openSubnet(ctx, c, root, l1)
 		if err != nil {
 			return nil, err
 		}
@@ -99,13 +103,11 @@ func RescanParts(ctx context.Context, cfg Config, o RescanOptions, p Parts) ([]R
 		if err := l.standing(ctx); err != nil {
 			return nil, err
 		}
-		flows = append(flows, l.flows()...)
-		first.filter = joined(first.filter, l.sub.RootContracts(), l.sub.RootTopics())
-		rest = append(rest, side{l.sub.Name, l.client, l.sub.ID, c.StartBlock, chains.Filter{Addresses: l.sub.SubnetContracts(), Topics: l.sub.SubnetTopics()}})
+		flows, links = append(flows, l.flows()...), append(links, l)
 	}
 
 	var out []RescanResult
-	for _, c := range append([]side{first}, rest...) {
+	for _, c := range s.sides(root, l1, links) {
 		if o.AcceptFork != "" && o.AcceptFork != c.name {
 			continue
 		}
@@ -125,15 +127,6 @@ func RescanParts(ctx context.Context, cfg Config, o RescanOptions, p Parts) ([]R
 		return nil, fmt.Errorf("there is no chain %q", o.AcceptFork)
 	}
 	return out, nil
-}
-
-// side is one chain to read.
-type side struct {
-	name   string
-	source watch.Chain
-	id     chains.ID
-	start  uint64
-	filter chains.Filter
 }
 
 // scanner reads a side again.

@@ -11,7 +11,6 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/relayer/api"
-	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/tokens"
 )
@@ -63,13 +62,13 @@ type chainView struct {
 	source chains.Source
 }
 
-func (b *statusBoard) set(db shown, links []*link, root *evm.Client, senders map[string]*evm.TxManager) {
+func (b *statusBoard) set(db shown, sides []side, senders map[string]*evm.TxManager) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.db, b.senders = db, senders
-	b.chains = []chainView{{flow.Root, root.ChainID(), root}}
-	for _, l := range links {
-		b.chains = append(b.chains, chainView{l.sub.Name, l.sub.ID, l.client})
+	b.chains = nil
+	for _, s := range sides {
+		b.chains = append(b.chains, chainView{s.name, s.id, s.source})
 	}
 }
 

@@ -34,6 +34,8 @@ type link struct {
 	// treasury is what the subnet's gateway held at genesis, wei.
 	treasury *big.Int
 	caps     subnet.Capabilities
+	// cross is how FLT crosses from Ethereum; nil where it does not.
+	cross *crossLink
 	// known is what flows listed.
 	known []flow.Flow
 }
@@ -57,8 +59,15 @@ func Describe(name string, d deploy.Deployment) (flow.Subnet, error) {
 		Gateway: d.Root.Gateway, Controller: d.Root.Controller, FastWithdrawals: d.Root.FastWithdrawals,
 		FLT: d.Root.Flt, USDC: d.Root.Usdc,
 		SubnetGateway: d.Subnet.Gateway, Replica: d.Subnet.Replica, Outbox: d.Subnet.Outbox,
-		Period: d.Settings.CheckPeriod, Profile: profile,
+		Period: d.Settings.CheckPeriod, Profile: profile, FLTHandler: handlerOf(d),
 	}, nil
+}
+
+func handlerOf(d deploy.Deployment) common.Address {
+	if d.Crossing == nil {
+		return common.Address{}
+	}
+	return d.Crossing.Handler
 }
 
 // flows lists the flows of the link.
@@ -79,6 +88,9 @@ func (l *link) flows() []flow.Flow {
 		flow.FLTDeposit(l.sub, l.search),
 		flow.USDCWithdraw(l.sub, w),
 		flow.FLTWithdraw(l.sub, w),
+	}
+	if l.cross != nil {
+		l.known = append(l.known, l.crossFlows()...)
 	}
 	return l.known
 }
@@ -101,8 +113,11 @@ func (l *link) publishedFlows() []flow.Flow {
 
 func (l *link) search(ctx context.Context, q flow.Search) ([]chains.Event, error) {
 	var r subnet.Reader = l.client
-	if q.Chain == flow.Root {
+	switch q.Chain {
+	case flow.Root:
 		r = l.root
+	case flow.Ethereum:
+		r = proven{l.cross.l1.source, l.cross.l1.client}
 	}
 	events, err := subnet.Find(ctx, r, subnet.Search{
 		Contract: q.Contract, Topics: q.Topics, Position: q.Position, Values: q.Values, Since: q.Since,

@@ -12,7 +12,7 @@ func TestEveryKeyOfAScriptIsDocumentedAndEveryDocumentedKeyIsUsed(t *testing.T) 
 		scriptOpen, scriptIngest, scriptClaim, scriptExtend, scriptSettle, scriptReap, scriptWake, scriptRetry, scriptDiscard, scriptPause,
 		scriptResume, scriptLanes, scriptAudit, scriptAuditRows, scriptAuditLanes, scriptAuditIntents, scriptPrune, scriptPruneIntents,
 		scriptAuditOffers, scriptPruneOffers, scriptAuditFacts, scriptQuarantine, scriptAccept,
-		scriptReserve, scriptAttempt, scriptUpdate, scriptReplay, scriptIntents, scriptRecovered,
+		scriptReserve, scriptAttempt, scriptUpdate, scriptReplay, scriptIntents, scriptRecovered, scriptPropose, scriptSign, scriptDropProposal,
 	} {
 		for _, k := range s.keys {
 			used[k] = true

@@ -54,6 +54,9 @@ var (
 	scriptReplay       = load("replay")
 	scriptIntents      = load("intents")
 	scriptRecovered    = load("recovered")
+	scriptPropose      = load("propose")
+	scriptSign         = load("sign")
+	scriptDropProposal = load("drop_proposal")
 )
 
 // load puts a script together. The files are part of the program: a bad one

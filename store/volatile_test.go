@@ -99,6 +99,12 @@ func TestTheStandInBehavesAsRedisDoes(t *testing.T) {
 		TestTheAuditOfALongHistoryRestsBetweenItsPages,
 		TestPruneForgetsWhatEndedLongAgoAndNothingElse,
 		TestTheJournalTellsEveryChange,
+		TestAProposalIsUpOnceAndNeverChanges,
+		TestASignatureIsKeptForItsSignerAlone,
+		TestWhatCannotBeAProposalIsRefused,
+		TestProposalsComeInPagesOldestFirst,
+		TestNoMoreThanAThousandProposalsAreUp,
+		TestWhatAStrangerWritesIntoTheProposalsIsLeftOut,
 	}
 	var names []string
 	for _, f := range tests {

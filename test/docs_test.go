@@ -18,6 +18,7 @@ import (
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains/subnet/node"
 	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/causeway-bridge/causeway/relayer/approve"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,7 +64,10 @@ func commandTable(help func(args ...string) string) string {
 					walk(append(append([]string(nil), path...), m[1]))
 				}
 			}
-			return
+			// One that also runs by itself takes flags there.
+			if !strings.Contains(text, "\n  causeway "+strings.Join(path, " ")+" [flags]\n") {
+				return
+			}
 		}
 		own, _, _ := strings.Cut(text, "Global Flags:")
 		var flags []string
@@ -111,6 +115,19 @@ func reasonTable() string {
 	return b.String()
 }
 
+func refusalTable() string {
+	var b strings.Builder
+	b.WriteString("| reason | why a proposal is not signed | passes by itself |\n|---|---|---|\n")
+	for _, r := range approve.Reasons() {
+		later := ""
+		if r.Later {
+			later = "yes"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Reason, r.Meaning, later)
+	}
+	return b.String()
+}
+
 func routeTable() string {
 	var b strings.Builder
 	b.WriteString("| route | asset | from | to |\n|---|---|---|---|\n")
@@ -131,8 +148,9 @@ func TestTheTablesOfTheReadmeAreWhatTheProgramSays(t *testing.T) {
 	text := string(raw)
 	for name, want := range map[string]string{
 		"commands": commandTable(help), "global-flags": globalFlags(help), "metrics": metricTable(relayer.Metrics()),
-		"node-metrics": metricTable(relayer.Described(func(r prometheus.Registerer) { require.NoError(t, node.RegisterMetrics(r)) })),
-		"reasons":      reasonTable(), "routes": routeTable(), "alerts": alertList(),
+		"node-metrics":     metricTable(relayer.Described(func(r prometheus.Registerer) { require.NoError(t, node.RegisterMetrics(r)) })),
+		"approver-metrics": metricTable(relayer.ApproverMetrics()), "refusals": refusalTable(),
+		"reasons": reasonTable(), "routes": routeTable(), "alerts": alertList(),
 	} {
 		begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 		i, j := strings.Index(text, begin), strings.Index(text, end)
@@ -290,4 +308,9 @@ func TestTheExampleConfigurationIsRead(t *testing.T) {
 	require.Equal(t, "subnet", cfg.Subnets[0].Name)
 	require.Equal(t, 50, cfg.Root.MaxCount)
 	require.Equal(t, relayer.DefaultChain().MaxCount, cfg.Subnets[0].MaxCount)
+
+	signer, err := relayer.ReadApprover("../cmd/causeway/dist/approver.yaml")
+	require.NoError(t, err)
+	require.NoError(t, signer.Check())
+	require.Equal(t, "Ethereum", signer.Tokens[0].Home)
 }

@@ -47,10 +47,11 @@ var layers = map[string]int{
 
 	"relayer/flow": 4,
 
-	"relayer/api":   5,
-	"relayer/audit": 5,
-	"relayer/watch": 5,
-	"relayer/work":  5,
+	"relayer/api":     5,
+	"relayer/approve": 5,
+	"relayer/audit":   5,
+	"relayer/watch":   5,
+	"relayer/work":    5,
 
 	"relayer": 6,
 

@@ -149,7 +149,7 @@ func TestRoutesArePairsOfTheTwoAssets(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, r, got)
 	}
-	require.Len(t, seen, 4)
+	require.Len(t, seen, 6)
 	tokens.Routes()[0].Name = "changed"
 	require.NotEqual(t, "changed", tokens.Routes()[0].Name)
 	_, ok := tokens.RouteByName("topdown")

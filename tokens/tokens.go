@@ -36,6 +36,8 @@ var routes = []Route{
 	{Name: "usdc_withdraw", Asset: USDC, From: "subnet", To: "root"},
 	{Name: "flt_deposit", Asset: FLT, From: "root", To: "subnet"},
 	{Name: "flt_withdraw", Asset: FLT, From: "subnet", To: "root"},
+	{Name: "flt_l1_deposit", Asset: FLT, From: "ethereum", To: "subnet"},
+	{Name: "flt_l1_withdraw", Asset: FLT, From: "subnet", To: "ethereum"},
 }
 
 // Routes lists every route, in the order of the table.

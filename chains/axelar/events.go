@@ -121,6 +121,11 @@ var (
 	evOperatorship    = declareEvent("OperatorshipTransferred", "bytes")
 )
 
+// Calls selects of a gateway's events those that begin messages.
+func Calls(g Gateway) chains.Filter {
+	return chains.Filter{Addresses: []common.Address{g.Address()}, Topics: []common.Hash{evContractCall.topic}}
+}
+
 func decoded(e Event, err error) (Event, bool, error) {
 	if err != nil {
 		return nil, false, err

@@ -45,6 +45,8 @@ var (
 	fnPaused         = declare("paused", nil, list("bool"))
 	fnGateway        = declare("gateway", nil, list("address"))
 	fnChainName      = declare("chainName", nil, list("string"))
+	fnRegistered     = declare("registeredTokenAddress", list("bytes32"), list("address"))
+	fnDecimals       = declare("decimals", nil, list("uint8"))
 
 	fnFlowLimit = declare("flowLimit", nil, list("uint256"))
 	fnFlowIn    = declare("flowInAmount", nil, list("uint256"))
@@ -201,6 +203,16 @@ func (s Service) Trusts(chain string) Question[bool] {
 		}
 		return v[0].(string) == hubRoute, nil
 	})
+}
+
+// Decimals asks for the decimals of a token where this ITS has it; ok is false
+// while it has not.
+func (s Service) Decimals(ctx context.Context, c Caller, tokenID common.Hash) (decimals uint8, ok bool, err error) {
+	token, ok, err := view[common.Address](ctx, c, s.Address, fnRegistered, tokenID)
+	if err != nil || !ok {
+		return 0, false, err
+	}
+	return view[uint8](ctx, c, token, fnDecimals)
 }
 
 // Paused asks whether this ITS is paused. That its gateway may be, besides, is

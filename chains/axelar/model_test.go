@@ -55,7 +55,7 @@ func (w world) CallContract(_ context.Context, to common.Address, data []byte) (
 
 var views = []function{fnApproved, fnExecuted, fnCommandExecuted, fnCommandID, fnDomain, fnEpoch, fnEpochOf, fnRetention,
 	fnCallApproved, fnAuthModule, fnCurrentEpoch, fnEpochForHash, fnContractID,
-	fnHubAddress, fnTrustedChain, fnTrustedAddress, fnPaused, fnGateway, fnChainName, fnFlowLimit, fnFlowIn, fnFlowOut}
+	fnHubAddress, fnTrustedChain, fnTrustedAddress, fnPaused, fnGateway, fnChainName, fnRegistered, fnDecimals, fnFlowLimit, fnFlowIn, fnFlowOut}
 
 func always(values ...any) func([]any) []any { return func([]any) []any { return values } }
 

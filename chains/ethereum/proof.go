@@ -81,7 +81,7 @@ func (p *proven) events(chain chains.ID, f chains.Filter) (out []chains.Event) {
 	index := uint(0)
 	for i, r := range p.receipts {
 		for position, l := range r.Logs {
-			if len(l.Topics) > 0 && slices.Contains(f.Addresses, l.Address) && slices.Contains(f.Topics, l.Topics[0]) {
+			if f.Selects(l.Address, l.Topics) {
 				out = append(out, chains.Event{
 					Chain: chain, Block: p.header.Number.Uint64(), BlockHash: p.hash, BlockTime: p.header.Time,
 					Tx: p.txs[i], Index: index, Position: uint(position), Address: l.Address, Topics: l.Topics, Data: l.Data,

@@ -110,6 +110,16 @@ func (s *Source) agreed(ctx context.Context, b chains.Block) error {
 	return nil
 }
 
+// At is the block at a height or, where there is none, the next below; all agree
+// on it.
+func (s *Source) At(ctx context.Context, height uint64) (chains.Block, error) {
+	b, err := s.data.At(ctx, height)
+	if err != nil {
+		return chains.Block{}, err
+	}
+	return b, s.agreed(ctx, b)
+}
+
 // Events implements chains.Source, with Position set. It covers nothing above
 // the newest block that Head has given.
 func (s *Source) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
@@ -127,6 +137,8 @@ func (s *Source) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if q.To < q.From.Next {
 		return fail(fmt.Errorf("%s: final block %d is behind height %d: %w", s.data.Name(), head.Number, q.From.Next, chains.ErrUnavailable))
 	}
+	filter := q.Filter
+	q.Filter.Placed = nil // proven below
 	last, events, err := s.data.Events(ctx, q)
 	if err != nil {
 		return fail(err)
@@ -141,7 +153,7 @@ func (s *Source) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 		for n < len(events) && events[n].Block == events[0].Block {
 			n++
 		}
-		proven, err := s.prove(ctx, q.Filter, events[:n])
+		proven, err := s.prove(ctx, filter, events[:n])
 		if err != nil {
 			return fail(err)
 		}

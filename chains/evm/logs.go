@@ -26,7 +26,7 @@ type wireLog struct {
 }
 
 // decodeLogs reads an answer to eth_getLogs: at most limit logs, all inside
-// [from, to], filtered again by address and first topic, without removed ones
+// [from, to], filtered again by address and topics, without removed ones
 // and without repetitions, in chain order. total is how many the node sent.
 func decodeLogs(raw json.RawMessage, f chains.Filter, from, to uint64, limit int) (events []chains.Event, total int, err error) {
 	var wire []*wireLog
@@ -52,7 +52,7 @@ func decodeLogs(raw json.RawMessage, f chains.Filter, from, to uint64, limit int
 		if n := uint64(*w.Block); n < from || n > to {
 			return nil, 0, fmt.Errorf("%w: log of block %d in the answer for %d to %d", errBadAnswer, n, from, to)
 		}
-		if len(w.Topics) == 0 || !slices.Contains(f.Addresses, *w.Address) || !slices.Contains(f.Topics, w.Topics[0]) {
+		if !f.Selects(*w.Address, w.Topics) {
 			continue
 		}
 		events = append(events, chains.Event{
@@ -84,6 +84,19 @@ func decodeLogs(raw json.RawMessage, f chains.Filter, from, to uint64, limit int
 	return out, len(wire), nil
 }
 
+// topicsOf is a filter as JSON-RPC takes it: null is any.
+func topicsOf(f chains.Filter) []any {
+	out := []any{f.Topics}
+	for _, values := range f.Later {
+		if len(values) == 0 {
+			out = append(out, nil)
+			continue
+		}
+		out = append(out, values)
+	}
+	return out
+}
+
 func sameLog(a, b chains.Event) bool {
 	return a.BlockHash == b.BlockHash && a.Tx == b.Tx && a.Address == b.Address &&
 		slices.Equal(a.Topics, b.Topics) && bytes.Equal(a.Data, b.Data)
@@ -103,7 +116,7 @@ func (c *Client) logs(ctx context.Context, f chains.Filter, from, to uint64) ([]
 	}
 	query := map[string]any{
 		"fromBlock": hexutil.Uint64(from), "toBlock": hexutil.Uint64(to),
-		"address": f.Addresses, "topics": [][]common.Hash{f.Topics},
+		"address": f.Addresses, "topics": topicsOf(f),
 	}
 	var raw json.RawMessage
 	if err := c.RPC(ctx, &raw, "eth_getLogs", query); err != nil {
@@ -172,7 +185,7 @@ func (c *Client) complete(ctx context.Context, f chains.Filter, headers map[uint
 		if maybe(h.Bloom, f) {
 			numbers = append(numbers, n)
 			reqs = append(reqs, &request{method: "eth_getLogs", args: []any{map[string]any{
-				"blockHash": h.Hash, "address": f.Addresses, "topics": [][]common.Hash{f.Topics}}}})
+				"blockHash": h.Hash, "address": f.Addresses, "topics": topicsOf(f)}}})
 		}
 	}
 	if err := c.batch(ctx, reqs); err != nil {
@@ -201,6 +214,11 @@ func maybe(b types.Bloom, f chains.Filter) bool {
 			}
 		}
 		return false
+	}
+	for _, values := range f.Later {
+		if len(values) > 0 && !any(len(values), func(i int) []byte { return values[i][:] }) {
+			return false
+		}
 	}
 	return any(len(f.Addresses), func(i int) []byte { return f.Addresses[i][:] }) &&
 		any(len(f.Topics), func(i int) []byte { return f.Topics[i][:] })

@@ -266,6 +266,9 @@ func (c *Client) scan(ctx context.Context, q chains.Query, to uint64, read readi
 			return fail(err)
 		}
 	}
+	if err := c.place(ctx, q.Filter.Placed, events); err != nil {
+		return fail(err)
+	}
 	return last.Block, events, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -750,9 +751,13 @@ func TestAJournalThatLostEverythingGetsAllRowsBack(t *testing.T) {
 		r.journal.Forget(testChain, r.from, n)
 	}
 	r.restart()
+	// Many rows go to the journal at once.
+	var mu sync.Mutex
 	carried := map[bool]int{}
 	r.journal.Before = func(op string, in chains.Intent) error {
 		if op == "replay" {
+			mu.Lock()
+			defer mu.Unlock()
 			carried[len(in.Data) > 0 && len(in.Attempts[0].Raw) > 0]++
 		}
 		return nil

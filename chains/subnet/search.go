@@ -1,6 +1,7 @@
 package subnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type Reader interface {
 // topic, in blocks not older than Since (Unix seconds).
 type Search struct {
 	Contract common.Address
+	Placed   bool // with their positions in their receipts
 	Topics   []common.Hash
 	Position int
 	Values   []common.Hash
@@ -43,19 +45,42 @@ func Find(ctx context.Context, r Reader, s Search) ([]chains.Event, error) {
 		return nil, fmt.Errorf("search: %w", err)
 	}
 	var found []chains.Event
-	cur := chains.Cursor{Chain: r.ChainID(), Next: from}
-	for cur.Next <= head.Number {
-		last, events, err := r.Events(ctx, chains.Query{
-			From: cur, To: head.Number, Filter: chains.Filter{Addresses: []common.Address{s.Contract}, Topics: s.Topics},
+	for values := range slices.Chunk(s.Values, maxValues) {
+		part, err := s.find(ctx, r, from, head.Number, values)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, part...)
+	}
+	if len(s.Values) > maxValues {
+		slices.SortStableFunc(found, func(a, b chains.Event) int {
+			return cmp.Or(cmp.Compare(a.Block, b.Block), cmp.Compare(a.Index, b.Index))
 		})
+	}
+	return found, nil
+}
+
+// maxValues is how many values one question names.
+const maxValues = 256
+
+func (s Search) find(ctx context.Context, r Reader, from, to uint64, values []common.Hash) ([]chains.Event, error) {
+	f := chains.Filter{Addresses: []common.Address{s.Contract}, Topics: s.Topics, Later: make([][]common.Hash, s.Position)}
+	f.Later[s.Position-1] = values
+	if s.Placed {
+		f.Placed = f.Addresses
+	}
+	var found []chains.Event
+	cur := chains.Cursor{Chain: r.ChainID(), Next: from}
+	for cur.Next <= to {
+		last, events, err := r.Events(ctx, chains.Query{From: cur, To: to, Filter: f})
 		if err != nil {
 			return nil, fmt.Errorf("search: %w", err)
 		}
-		if last.Number < cur.Next || last.Number > head.Number {
+		if last.Number < cur.Next || last.Number > to {
 			return nil, fmt.Errorf("search: answered up to %d from %d: %w", last.Number, cur.Next, chains.ErrUnavailable)
 		}
 		for _, e := range events {
-			if len(e.Topics) > s.Position && slices.Contains(s.Values, e.Topics[s.Position]) {
+			if len(e.Topics) > s.Position && slices.Contains(values, e.Topics[s.Position]) {
 				found = append(found, e)
 			}
 		}

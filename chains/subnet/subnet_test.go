@@ -677,14 +677,28 @@ func TestASearchBeginsWhereTheTimeSays(t *testing.T) {
 
 func TestASearchThatCannotGoOnFails(t *testing.T) {
 	r := &reader{head: 100, width: 5, stuck: true}
-	_, err := Find(t.Context(), r, Search{})
+	some := []common.Hash{{1}}
+	_, err := Find(t.Context(), r, Search{Position: 1, Values: some})
 	require.ErrorIs(t, err, chains.ErrUnavailable)
 	away := errors.New("away")
-	_, err = Find(t.Context(), &reader{head: 100, width: 5, err: away}, Search{Since: 1_000_700})
+	_, err = Find(t.Context(), &reader{head: 100, width: 5, err: away}, Search{Position: 1, Values: some, Since: 1_000_700})
 	require.ErrorIs(t, err, away)
-	got, err := Find(t.Context(), &reader{head: 10, start: 50, width: 5}, Search{Since: 1_000_700})
+	got, err := Find(t.Context(), &reader{head: 10, start: 50, width: 5}, Search{Position: 1, Values: some, Since: 1_000_700})
 	require.NoError(t, err)
 	require.Empty(t, got, "nothing of ours is final yet")
+	// Many values are asked for in parts, and what is found stays in order.
+	many := &reader{head: 100, width: 5}
+	for i := range 3 {
+		e := chains.Event{Block: uint64(20 + i), Address: common.Address{1}, Topics: []common.Hash{{9}, common.BigToHash(big.NewInt(int64(1000 - 400*i)))}}
+		many.events = append(many.events, e)
+	}
+	q := Search{Contract: common.Address{1}, Topics: []common.Hash{{9}}, Position: 1}
+	for n := range int64(1001) {
+		q.Values = append(q.Values, common.BigToHash(big.NewInt(n)))
+	}
+	got, err = Find(t.Context(), many, q)
+	require.NoError(t, err)
+	require.Equal(t, many.events, got)
 }
 
 func TestAClientNeedsItsContracts(t *testing.T) {

@@ -20,11 +20,14 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/crash"
 	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
+	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/relayer/approve"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 )
 
@@ -124,7 +127,7 @@ func TestAWrongCommandLineExitsWith2AndSaysWhatToDo(t *testing.T) {
 		{"devnet --report /nonexistent/folder/report.json", "", "--report: cannot write into /nonexistent/folder: no such file or directory"},
 		{"devnet --report /tmp", "", "--report: /tmp is a folder"},
 		{"devnet --plant nothing", "", "plant mint, release or message"},
-		{"queue ls --route bogus", goodConfig, `--route: there is no "bogus", but usdc_deposit, usdc_withdraw, flt_deposit, flt_withdraw, topdown, power, checkpoint`},
+		{"queue ls --route bogus", goodConfig, `--route: there is no "bogus", but usdc_deposit, usdc_withdraw, flt_deposit, flt_withdraw, flt_l1_deposit, flt_l1_withdraw, topdown, power, checkpoint, leg_in, leg_out`},
 		{"lane pause ''", goodConfig, "give the name of a lane"},
 		{"lane resume ''", goodConfig, "give the name of a lane"},
 		{"status zz", goodConfig, `"zz" is no id or transaction hash (0x and 64 hex digits)`},
@@ -173,7 +176,13 @@ func TestAWrongCommandLineExitsWith2AndSaysWhatToDo(t *testing.T) {
 		{"transfer usdc --amount 0.0", "", "--amount: more than nothing"},
 		{"transfer usdc --amount=-1", "", "--amount"},
 		{"transfer flt --amount 1 --from subnet --to subnet", "", "there is no route"},
-		{"transfer flt --amount 1 --from mars", "", "--from root --to subnet, or --from subnet --to root"},
+		{"transfer flt --amount 1 --from mars", "", "root or ethereum to subnet, or subnet to root or ethereum"},
+		{"transfer flt --amount 1 --from ethereum --to root", "", "root or ethereum to subnet, or subnet to root or ethereum"},
+		{"transfer usdc --amount 1 --from ethereum", "", "only FLT crosses to and from Ethereum"},
+		{"transfer usdc --amount 1 --from subnet --to ethereum", "", "only FLT crosses to and from Ethereum"},
+		{"transfer flt --amount 1 --from ethereum --fallback 0x00000000000000000000000000000000000000aa", "", "a deposit that fails goes back to its sender on Ethereum"},
+		{"devnet --axelar sideways", "", `--axelar: legacy, amplifier or none, not "sideways"`},
+		{"devnet --axelar-artifacts /nowhere", "", "--axelar legacy: the Axelar contracts are not installed"},
 		{"transfer flt --amount 1", "", "neither a running devnet nor a configuration: give --home"},
 		{"transfer flt --amount 1", goodConfig, "give --keystore and --password-file"},
 		{"transfer flt --amount 1 --keystore " + key + " --password-file " + key, goodConfig, "read keystore"},
@@ -277,7 +286,9 @@ func TestEveryCommandHelps(t *testing.T) {
 			for line := range strings.Lines(c.LocalFlags().FlagUsages()) {
 				require.Regexp(t, `^ +(-\w, )?--[a-z0-9-]+( [a-z]+\S*)? {2,}\S`, line, "a flag without a word about it")
 			}
-			if c.HasSubCommands() {
+			own := false // flags of one that runs by itself, though it has verbs
+			c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { own = own || f.Name != "help" })
+			if c.HasSubCommands() && !own {
 				out, code, err = cli(t, "", path...)
 				require.NoError(t, err)
 				require.Equal(t, exitOK, code)
@@ -569,4 +580,104 @@ func FuzzRedactNeverShowsAPassword(f *testing.F) {
 		}
 		require.NotContains(t, redact(scheme+"://"+user+":"+secret+"@"+host+path+"?"+query), secret)
 	})
+}
+
+const approverConfig = `
+redis: {url: "redis://127.0.0.1:1/3", namespace: test}
+admin: 127.0.0.1:1
+single_source: true
+signer: {keystore: k, password_file: p}
+chains:
+  - {name: a, url: "http://127.0.0.1:1", chain_id: 1, gateway: "0x0000000000000000000000000000000000000001"}
+  - {name: b, url: "http://127.0.0.1:1", chain_id: 2, gateway: "0x0000000000000000000000000000000000000002"}
+signer_sets: [{signers: [{address: "0x0000000000000000000000000000000000000c01", weight: 1}], threshold: 1}]
+`
+
+func TestASignerSaysWhatIsWrongBeforeItStarts(t *testing.T) {
+	home := t.TempDir()
+	_, code, err := cli(t, home, "approver")
+	require.Equal(t, exitUsage, code)
+	require.ErrorContains(t, err, "give --config")
+	file := filepath.Join(home, "approver.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(approverConfig+"more: 1\n"), 0o600))
+	_, code, err = cli(t, home, "approver")
+	require.Equal(t, exitUsage, code)
+	require.ErrorContains(t, err, "field more not found")
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(approverConfig, "threshold: 1", "threshold: 2", 1)), 0o600))
+	_, code, err = cli(t, home, "approver", "status")
+	require.Equal(t, exitUsage, code)
+	require.ErrorContains(t, err, "signer_sets[0]")
+	require.NoError(t, os.WriteFile(file, []byte(approverConfig), 0o600))
+	_, code, err = cli(t, home, "approver", "--config", file)
+	require.Equal(t, exitUsage, code)
+	require.ErrorContains(t, err, "keystore")
+	_, code, err = cli(t, home, "approver", "sign")
+	require.Equal(t, exitUsage, code)
+	require.ErrorContains(t, err, "sign")
+
+	// The set to rotate to is read before anything is asked.
+	set := filepath.Join(home, "set.json")
+	for text, say := range map[string]string{
+		"":                              "unexpected end",
+		`{"signers":[],"thresold":1}`:   "unknown field",
+		`{"signers":[],"threshold":-1}`: "uint256",
+	} {
+		require.NoError(t, os.WriteFile(set, []byte(text), 0o600))
+		_, code, err = cli(t, home, "approver", "rotate", "--to", set)
+		require.Equal(t, exitUsage, code)
+		require.ErrorContains(t, err, say)
+	}
+	_, code, err = cli(t, home, "approver", "rotate")
+	require.Equal(t, exitUsage, code)
+	require.ErrorContains(t, err, "--to")
+	_, code, err = cli(t, home, "approver", "rotate", "--to", filepath.Join(home, "nothing"))
+	require.Equal(t, exitUsage, code)
+	require.ErrorContains(t, err, "no such file")
+}
+
+func TestAStoppedSignerShowsItsLedger(t *testing.T) {
+	home := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(home, "approver.yaml"), []byte(approverConfig), 0o600))
+	out, code, err := cli(t, home, "approver", "status")
+	require.NoError(t, err)
+	require.Zero(t, code)
+	require.Contains(t, out, "has seen nothing yet")
+
+	state := filepath.Join(home, "approver")
+	require.NoError(t, os.Mkdir(state, 0o700))
+	me := common.Address{0xab}
+	l, err := approve.OpenLedger(state, me)
+	require.NoError(t, err)
+	_, err = l.Record([]approve.Call{{Chain: "a", Tx: common.Hash{1}, To: "b"}, {Chain: "a", Tx: common.Hash{2}, To: "b"}})
+	require.NoError(t, err)
+	require.NoError(t, l.Mark(approve.Signing{To: "b", Digest: common.Hash{3}, Calls: []int{1}, At: 1_700_000_000}))
+	require.NoError(t, l.Move("a", chains.Cursor{Chain: 1, Next: 78}, common.Hash{}))
+	require.NoError(t, l.Close())
+	out, _, err = cli(t, home, "approver", "status")
+	require.NoError(t, err)
+	require.Contains(t, out, "not running\nledger of "+me.Hex()+": 4 lines, ")
+	require.Contains(t, out, "chain a            read up to 77: 2 calls, 1 signed for\n")
+	require.Contains(t, out, "2023-11-14T22:13:20Z signed 1 messages for b, digest "+common.Hash{3}.Hex())
+	out, _, err = cli(t, home, "--json", "approver", "status")
+	require.NoError(t, err)
+	var v approverView
+	require.NoError(t, json.Unmarshal([]byte(out), &v))
+	require.False(t, v.Running)
+	require.Equal(t, 4, v.Ledger.Lines)
+
+	// While it runs, it says so itself.
+	running := relayer.ApproverStatus{
+		Signer: me, Version: "v", Ready: false, Parts: map[string]string{"chain/a": "down", "chain/b": ""}, Heads: map[string]uint64{"a": 9},
+		Ledger: *v.Ledger, Refused: []relayer.RefusedProposal{{Chain: "b", Digest: common.Hash{4}, Messages: 2, Reason: "unseen", Later: true, Why: "x"}, {Chain: "b", Rotation: true, Reason: "rotation"}},
+	}
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(running) }))
+	defer admin.Close()
+	cfg := strings.Replace(approverConfig, "admin: 127.0.0.1:1", "admin: "+strings.TrimPrefix(admin.URL, "http://"), 1)
+	require.NoError(t, os.WriteFile(filepath.Join(home, "approver.yaml"), []byte(cfg), 0o600))
+	out, _, err = cli(t, home, "approver", "status")
+	require.NoError(t, err)
+	for _, say := range []string{"NOT READY", "  chain/a: down\n", "final 9\n", "not yet: 2 messages for b", "refused: a rotation for b", "2 calls, 1 signed for"} {
+		require.Contains(t, out, say)
+	}
+	require.NotContains(t, out, "chain/b")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 type place struct {
 	api, admin string
 	root       relayer.Chain
+	l1         *relayer.Chain // nil: none is known
 	subnets    []relayer.Subnet
 	account    relayer.Account
 }
@@ -33,11 +35,15 @@ func (g *globals) place() (place, error) {
 	info, err := devnet.ReadInfo(g.dir())
 	switch {
 	case err == nil:
-		return place{
+		p := place{
 			api: info.API, admin: info.Admin, root: relayer.Chain{URL: info.RootURL},
 			subnets: []relayer.Subnet{{Name: "subnet", Deployment: info.Deployment, Chain: relayer.Chain{URL: info.SubnetURL}}},
 			account: relayer.Account{Keystore: info.UserKeystore, PasswordFile: info.UserPassword},
-		}, nil
+		}
+		if info.EthereumURL != "" {
+			p.l1 = &relayer.Chain{URL: info.EthereumURL}
+		}
+		return p, nil
 	case errors.Is(err, devnet.ErrEnded):
 		return place{}, err
 	case !errors.Is(err, fs.ErrNotExist):
@@ -50,7 +56,11 @@ func (g *globals) place() (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	return place{api: "http://" + cfg.API.Listen, admin: "http://" + cfg.API.Admin, root: cfg.Root, subnets: cfg.Subnets}, nil
+	p := place{api: "http://" + cfg.API.Listen, admin: "http://" + cfg.API.Admin, root: cfg.Root, subnets: cfg.Subnets}
+	if cfg.Ethereum != nil {
+		p.l1 = &cfg.Ethereum.Chain
+	}
+	return p, nil
 }
 
 // subnet is the one of this name; without a name the only one.
@@ -69,7 +79,10 @@ func (p place) subnet(name string) (relayer.Subnet, error) {
 }
 
 // sender is who sends, and in which subnet.
-type sender struct{ keystore, password, subnet string }
+type sender struct {
+	keystore, password, subnet string
+	l1                         bool // Ethereum too
+}
 
 func (s *sender) add(f interface {
 	StringVar(to *string, name, value, usage string)
@@ -123,7 +136,30 @@ func (g *globals) bridge(ctx context.Context, s sender) (*wallet.Bridge, place, 
 		root.Close()
 		return nil, p, err
 	}
-	return &wallet.Bridge{Dep: dep, Root: root, Subnet: child}, p, nil
+	b := &wallet.Bridge{Dep: dep, Root: root, Subnet: child}
+	if !s.l1 {
+		return b, p, nil
+	}
+	if b.L1, err = p.openL1(ctx, dep, key); err != nil {
+		b.Close()
+		return nil, p, err
+	}
+	return b, p, nil
+}
+
+// openL1 connects a key to the Ethereum that FLT of a deployment crosses from.
+func (p place) openL1(ctx context.Context, dep deploy.Deployment, key *ecdsa.PrivateKey) (*wallet.Account, error) {
+	if dep.Crossing == nil {
+		return nil, usageError{wallet.ErrNoCrossing}
+	}
+	if p.l1 == nil {
+		return nil, usage("the configuration names no ethereum: give its endpoint there")
+	}
+	url, err := p.l1.Endpoint()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return wallet.Open(ctx, wallet.L1Of(dep, url), key)
 }
 
 // errUnknown says that the relayer does not know a transfer (yet).

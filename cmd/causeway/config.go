@@ -69,6 +69,12 @@ func newConfig(g *globals) *cobra.Command {
 				for i := range cfg.Subnets {
 					cfg.Subnets[i].URL = redact(cfg.Subnets[i].URL)
 				}
+				if cfg.Ethereum != nil {
+					cfg.Ethereum.URL = redact(cfg.Ethereum.URL)
+					for i := range cfg.Ethereum.Witnesses {
+						cfg.Ethereum.Witnesses[i] = redact(cfg.Ethereum.Witnesses[i])
+					}
+				}
 				var b bytes.Buffer
 				enc := yaml.NewEncoder(&b)
 				enc.SetIndent(2)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
+	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/spf13/cobra"
@@ -36,6 +37,8 @@ func newDevnet(g *globals) *cobra.Command {
 	c.Flags().BoolVar(&f.once, "once", false, "end after the tour")
 	c.Flags().StringVar(&f.redis, "redis", "", "URL of a Redis to use (default: a private redis-server)")
 	c.Flags().BoolVar(&f.volatile, "allow-volatile-redis", false, "use a Redis in memory, which forgets everything when it stops")
+	c.Flags().StringVar(&f.axelar, "axelar", deploy.GatewayLegacy, "generation of the Axelar gateways between Ethereum and the root: legacy or amplifier; none leaves Ethereum out")
+	c.Flags().StringVar(&f.artifacts, "axelar-artifacts", "", "folder of the published Axelar contracts (default: contracts/node_modules/@axelar-network of the repository)")
 	c.Flags().StringVar(&f.report, "report", "", "write the report as JSON to this file")
 	c.Flags().StringVar(&plant, "plant", "", "put an error of one unit into the bridge: mint, release or message")
 	if err := c.Flags().MarkHidden("plant"); err != nil {
@@ -44,16 +47,30 @@ func newDevnet(g *globals) *cobra.Command {
 	return c
 }
 
+// noAxelar leaves Ethereum out.
+const noAxelar = "none"
+
 type devnetFlags struct {
 	once, volatile bool
 	redis, report  string
-	plant          devnet.Plant
+	// axelar is the generation of the gateways, or none.
+	axelar, artifacts string
+	plant             devnet.Plant
 }
 
 // check refuses what would fail only once everything else is up.
 func (f devnetFlags) check(ctx context.Context, dir string) error {
 	if err := f.plant.Check(); err != nil {
 		return usageError{err}
+	}
+	switch f.axelar {
+	case deploy.GatewayLegacy, deploy.GatewayAmplifier:
+		if _, err := deploy.OpenArtifacts(f.artifacts); err != nil {
+			return usage("--axelar %s: %w; `--axelar none` leaves Ethereum out", f.axelar, err)
+		}
+	case noAxelar:
+	default:
+		return usage("--axelar: legacy, amplifier or none, not %q", f.axelar)
 	}
 	if f.report != "" {
 		if err := writable(f.report, dir); err != nil {
@@ -155,7 +172,12 @@ func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
 	}
 	say("home is %s", dir)
 	v, _ := build()
+	generation := f.axelar
+	if generation == noAxelar {
+		generation = ""
+	}
 	net, err := devnet.Start(ctx, devnet.Options{
+		Axelar: generation, Artifacts: f.artifacts,
 		Home: dir, Program: program, Redis: f.redis, Volatile: f.volatile, Settings: devnet.Settings(), LogLevel: g.logLevel, Plant: f.plant, Say: say, Log: log,
 	})
 	if err != nil {
@@ -215,6 +237,9 @@ func tour(ctx context.Context, net *devnet.Net, version string, began time.Time)
 
 // stay keeps the devnet up until it is told to stop or a part of it ends.
 func stay(ctx context.Context, net *devnet.Net, say func(string, ...any)) error {
+	if net.Info.EthereumURL != "" {
+		say("L1      %s", net.Info.EthereumURL)
+	}
 	say("root    %s", net.Info.RootURL)
 	say("subnet  %s (chain id %d)", net.Info.SubnetURL, net.Info.SubnetChainID)
 	say("API     %s/v1/transfers", net.Info.API)

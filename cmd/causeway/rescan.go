@@ -84,6 +84,9 @@ func newRescan(g *globals) *cobra.Command {
 // knownChain refuses names that the configuration does not have.
 func knownChain(flag, name string, cfg relayer.Config) error {
 	known := []string{flow.Root}
+	if cfg.Ethereum != nil {
+		known = append(known, flow.Ethereum)
+	}
 	for _, s := range cfg.Subnets {
 		known = append(known, s.Name)
 	}

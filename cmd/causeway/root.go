@@ -88,7 +88,7 @@ func newRoot() *cobra.Command {
 		return usage("%w: see `%s --help`", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newRun(g), newNode(g), newSigner(g), newDevnet(g), newDevroot(g), newDevredis(g), newDeploy(g), newTransfer(g), newWithdraw(g), newStatus(g),
+		newRun(g), newNode(g), newSigner(g), newApprover(g), newDevnet(g), newDevroot(g), newDevredis(g), newDeploy(g), newTransfer(g), newWithdraw(g), newStatus(g),
 		newCredits(g), newRecovery(g), newQueue(g), newLane(g), newRescan(g), newReconcile(g), newConfig(g), newVersion(g),
 	)
 	asUsage(root)
@@ -98,7 +98,7 @@ func newRoot() *cobra.Command {
 // asUsage makes wrong arguments, and verbs that do not exist, a usage error.
 func asUsage(c *cobra.Command) {
 	if c.HasSubCommands() && c.Run == nil && c.RunE == nil {
-		c.Args, c.SuggestionsMinimumDistance = cobra.ArbitraryArgs, 2
+		c.Args, c.SuggestionsMinimumDistance, c.DisableFlagsInUseLine = cobra.ArbitraryArgs, 2, true
 		c.RunE = func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return c.Help()

@@ -56,7 +56,7 @@ func newTransfer(g *globals) *cobra.Command {
 	var from, to string
 	c := &cobra.Command{
 		Use:   "transfer usdc|flt",
-		Short: "Send USDC or FLT from one chain to the other",
+		Short: "Send USDC or FLT from one chain to another",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
@@ -66,14 +66,20 @@ func newTransfer(g *globals) *cobra.Command {
 				return send(c, g, &s, args[0], "deposit")
 			case from == "subnet" && to == "root":
 				return send(c, g, &s, args[0], "withdraw")
+			case from == flow.Ethereum && to == "subnet" && s.fallback != "":
+				return usage("--fallback is for the way out of the subnet: a deposit that fails goes back to its sender on Ethereum")
+			case from == flow.Ethereum && to == "subnet":
+				return send(c, g, &s, args[0], "l1_deposit")
+			case from == "subnet" && to == flow.Ethereum:
+				return send(c, g, &s, args[0], "l1_withdraw")
 			}
-			return usage("there is no route from %q to %q: --from root --to subnet, or --from subnet --to root", from, to)
+			return usage("there is no route from %q to %q: root or ethereum to subnet, or subnet to root or ethereum", from, to)
 		},
 	}
 	s.add(c)
-	c.Flags().StringVar(&from, "from", "root", "root or subnet")
-	c.Flags().StringVar(&to, "to", "subnet", "subnet or root")
-	c.Flags().StringVar(&s.fallback, "fallback", "", "on the way to the root: who may claim it if the recipient cannot receive (default: the sender)")
+	c.Flags().StringVar(&from, "from", "root", "ethereum (FLT only), root or subnet")
+	c.Flags().StringVar(&to, "to", "subnet", "subnet, root or ethereum (FLT only)")
+	c.Flags().StringVar(&s.fallback, "fallback", "", "on the way out of the subnet: who may claim it on the root if it cannot arrive (default: the sender)")
 	return c
 }
 
@@ -137,12 +143,16 @@ func send(c *cobra.Command, g *globals, s *sendFlags, token, verb string) error 
 	if err != nil {
 		return err
 	}
+	crosses := strings.HasPrefix(verb, "l1_")
+	if crosses && o.asset != tokens.FLT {
+		return usage("only FLT crosses to and from Ethereum")
+	}
+	s.l1 = crosses
 	b, p, err := g.bridge(ctx, s.sender)
 	if err != nil {
 		return err
 	}
-	defer b.Root.Close()
-	defer b.Subnet.Close()
+	defer b.Close()
 	for _, a := range []*common.Address{&o.recipient, &o.fallback} {
 		if *a == (common.Address{}) {
 			*a = b.Root.Address
@@ -150,12 +160,21 @@ func send(c *cobra.Command, g *globals, s *sendFlags, token, verb string) error 
 	}
 
 	out := sent{Route: strings.ToLower(o.asset.Symbol) + "_" + verb, Amount: o.amount, Sender: b.Root.Address, Recipient: o.recipient}
-	if verb == "deposit" {
-		if out.Tx, err = b.Deposit(ctx, o.asset, o.recipient, o.amount.Big()); err == nil {
-			_, err = b.Root.Wait(ctx, out.Tx)
-		}
-	} else if out.Tx, err = b.Withdraw(ctx, o.asset, o.recipient, o.fallback, o.amount.Big()); err == nil {
-		_, err = b.Subnet.Wait(ctx, out.Tx)
+	from := b.Subnet
+	switch verb {
+	case "deposit":
+		from = b.Root
+		out.Tx, err = b.Deposit(ctx, o.asset, o.recipient, o.amount.Big())
+	case "withdraw":
+		out.Tx, err = b.Withdraw(ctx, o.asset, o.recipient, o.fallback, o.amount.Big())
+	case "l1_deposit":
+		from = b.L1
+		out.Tx, err = b.CrossIn(ctx, o.recipient, o.amount.Big())
+	case "l1_withdraw":
+		out.Tx, err = b.CrossOut(ctx, o.recipient, o.fallback, o.amount.Big())
+	}
+	if err == nil {
+		_, err = from.Wait(ctx, out.Tx)
 	}
 	if err != nil {
 		return err

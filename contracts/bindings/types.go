@@ -56,10 +56,83 @@ type CompressedSummary struct {
 	DataRootCommitment [32]byte
 }
 
+// FltDeposit is an auto generated low-level Go binding around an user-defined struct.
+type FltDeposit struct {
+	Sender    common.Address
+	Recipient common.Address
+	SubnetKey [32]byte
+	Nonce     uint64
+	Amount    *big.Int
+}
+
+// FltHandlerParams is an auto generated low-level Go binding around an user-defined struct.
+type FltHandlerParams struct {
+	Its       common.Address
+	TokenId   [32]byte
+	L1Chain   string
+	L1ChainId *big.Int
+	FltSender common.Address
+	Gateway   common.Address
+	Subnet    SubnetID
+	Portal    common.Address
+}
+
+// FltPortalParams is an auto generated low-level Go binding around an user-defined struct.
+type FltPortalParams struct {
+	Gateway     common.Address
+	Subnet      SubnetID
+	RootNetwork SubnetID
+	RootChainId *big.Int
+	RootGateway common.Address
+	RootFlt     common.Address
+	Handler     common.Address
+	L1Flt       common.Address
+	L1Sender    common.Address
+	Min         *big.Int
+	Max         *big.Int
+}
+
+// FltSenderParams is an auto generated low-level Go binding around an user-defined struct.
+type FltSenderParams struct {
+	Its       common.Address
+	TokenId   [32]byte
+	RootChain string
+	Handler   common.Address
+	Subnet    SubnetID
+	Min       *big.Int
+	Max       *big.Int
+}
+
+// FltWithdrawal is an auto generated low-level Go binding around an user-defined struct.
+type FltWithdrawal struct {
+	SubnetKey [32]byte
+	Portal    common.Address
+	Nonce     uint64
+	Sender    common.Address
+	Recipient common.Address
+	RefundTo  common.Address
+	Amount    *big.Int
+}
+
 // FvmAddress is an auto generated low-level Go binding around an user-defined struct.
 type FvmAddress struct {
 	AddrType uint8
 	Payload  []byte
+}
+
+// IFltHandlerCounters is an auto generated low-level Go binding around an user-defined struct.
+type IFltHandlerCounters struct {
+	Deposited          *big.Int
+	Funded             *big.Int
+	Undelivered        *big.Int
+	SentBack           *big.Int
+	Withdrawn          *big.Int
+	SentOn             *big.Int
+	DepositsClaimed    *big.Int
+	WithdrawalsClaimed *big.Int
+	Quarantined        *big.Int
+	Credited           *big.Int
+	Spent              *big.Int
 }
 
 // IGatewayCounters is an auto generated low-level Go binding around an user-defined struct.

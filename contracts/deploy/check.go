@@ -105,4 +105,53 @@ func (c checker) linked(set RootSet, s Settings) {
 	c.must(sameInt(limits.Min, s.UsdcDepositMin) && sameInt(limits.Max, s.UsdcDepositMax), "escrow limits are %s to %s", limits.Min, limits.Max)
 }
 
+// crossed is a crossing with what it was built for.
+type crossed struct {
+	Crossing
+	set      RootSet
+	settings Settings
+}
+
+// checkCrossing reads our two contracts back at the final blocks and joins every
+// complaint.
+func checkCrossing(ctx context.Context, root, l1 Backend, c crossed) error {
+	var errs []error
+	checker{ctx: ctx, b: l1, errs: &errs}.sender(c)
+	checker{ctx: ctx, b: root, errs: &errs}.handler(c)
+	if len(errs) > 0 {
+		return fmt.Errorf("%w: %w", ErrWrongSet, errors.Join(errs...))
+	}
+	return nil
+}
+
+func (c checker) sender(x crossed) {
+	s := bindings.NewFltSender()
+	service := ask(c, x.Sender, s.PackService(), s.UnpackService)
+	c.must(service.Its == x.L1.Service && service.TokenId == x.TokenID && service.Flt == x.L1Flt,
+		"sender serves %s of %s as %x", service.Flt, service.Its, service.TokenId)
+	to := ask(c, x.Sender, s.PackDestination(), s.UnpackDestination)
+	c.must(to.Chain == x.Root.Chain && to.Handler == x.Handler && to.SubnetKey == x.set.Subnet().Hash(),
+		"sender sends to %s on %q", to.Handler, to.Chain)
+	limits := ask(c, x.Sender, s.PackLimits(), s.UnpackLimits)
+	c.must(sameInt(limits.Min, x.settings.FltFundMin) && sameInt(limits.Max, x.settings.FltFundMax),
+		"sender limits are %s to %s", limits.Min, limits.Max)
+}
+
+func (c checker) handler(x crossed) {
+	h := bindings.NewFltHandler()
+	service := ask(c, x.Handler, h.PackService(), h.UnpackService)
+	c.must(service.Its == x.Root.Service && service.TokenId == x.TokenID && service.Flt == x.set.Flt,
+		"handler serves %s of %s as %x", service.Flt, service.Its, service.TokenId)
+	from := ask(c, x.Handler, h.PackSource(), h.UnpackSource)
+	c.must(from.Chain == x.L1.Chain && from.ChainId != nil && from.ChainId.Cmp(new(big.Int).SetUint64(uint64(x.L1.ChainID))) == 0 && from.FltSender == x.Sender,
+		"handler hears %s on %q, chain %s", from.FltSender, from.Chain, from.ChainId)
+	c.must(ask(c, x.Handler, h.PackSubnetKey(), h.UnpackSubnetKey) == x.set.Subnet().Hash(), "handler serves another subnet")
+	c.must(ask(c, x.Handler, h.PackGateway(), h.UnpackGateway) == x.set.Gateway, "handler has another gateway")
+	peer := ask(c, x.Handler, h.PackPeerAddress(), h.UnpackPeerAddress)
+	at, err := ipc.FvmAddress(peer.RawAddress).EVM()
+	c.must(err == nil && at == x.Portal && ipc.SubnetID(peer.SubnetId).Equal(x.set.Subnet()), "handler has another portal")
+	out := ask(c, x.Handler, h.PackOutbound(), h.UnpackOutbound)
+	c.must(out.Trusted, "the token service of %s does not trust %s", x.Root.Chain, x.L1.Chain)
+}
+
 func sameInt(n *big.Int, want Units) bool { return n != nil && n.Cmp(want.Int()) == 0 }

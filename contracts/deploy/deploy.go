@@ -1,11 +1,13 @@
 // Package deploy puts a contract set on a root chain and makes the genesis of
-// the subnet that goes with it.
+// the subnet that goes with it; and for FLT that comes from Ethereum what stands
+// there and between the two, for development the contracts of Axelar as well.
 //
-// Root, Mint and Bootstrap write every transaction to a state file before they
-// send it. Killed at any moment and run again with the same file and the same
-// parameters, they go on where they were and end with exactly one set: the
-// nonce and the signed bytes of each step are fixed before the chain sees them.
-// SubnetGenesis is a pure function: the same inputs give the same bytes.
+// Root, Mint, Bootstrap, Cross and whatever else sends transactions write each
+// one to the state file of its chain before they send it. Killed at any moment
+// and run again with the same files and the same parameters, they go on where
+// they were and end with exactly one set: the nonce and the signed bytes of each
+// step are fixed before the chain sees them. SubnetGenesis is a pure function:
+// the same inputs give the same bytes.
 package deploy
 
 import (
@@ -115,7 +117,8 @@ func (s RootSet) Subnet() ipc.SubnetID { return s.Network().Child(s.Actor) }
 // RootParams of a deployment on the root.
 type RootParams struct {
 	// Flt and Usdc are the tokens to use; for a zero address a dev token is
-	// deployed, owned by the deployer.
+	// deployed, owned by the deployer. Where FLT comes from Ethereum, Flt is the
+	// interchain token of the root's token service.
 	Flt, Usdc common.Address
 	Settings  Settings
 }

@@ -221,9 +221,13 @@ var errDead = errors.New("killed")
 
 // mortal is a backend that dies at the nth call: from then on the process that
 // uses it gets nothing done. Every other one dies after the node has taken the
-// call, when the answer is lost.
+// call, when the answer is lost. A process has one life on all its chains.
 type mortal struct {
 	*rigBackend
+	*life
+}
+
+type life struct {
 	left  int
 	after bool
 	dead  context.CancelFunc
@@ -231,7 +235,7 @@ type mortal struct {
 
 type rigBackend struct{ deploy.Backend }
 
-func (m *mortal) gone() bool {
+func (m *life) gone() bool {
 	m.left--
 	if m.left < 0 || (m.left == 0 && !m.after) {
 		m.dead()
@@ -290,7 +294,7 @@ func TestAKilledDeploymentGoesOnAndMakesOneSet(t *testing.T) {
 	for {
 		ctx, cancel := context.WithCancel(t.Context())
 		mortalEnv := env
-		mortalEnv.Backend = &mortal{rigBackend: &rigBackend{r.client}, left: 4 + kills, after: kills%2 == 0, dead: cancel}
+		mortalEnv.Backend = &mortal{&rigBackend{r.client}, &life{left: 4 + kills, after: kills%2 == 0, dead: cancel}}
 		var err error
 		p, err = r.allIn(ctx, mortalEnv)
 		cancel()
@@ -430,4 +434,44 @@ func TestANonceTakenBySomebodyElseIsNamed(t *testing.T) {
 	require.NoError(t, r.chain.Mine(t.Context(), 4))
 	_, err = deploy.Root(t.Context(), env, r.deployer, r.rootParams())
 	require.ErrorIs(t, err, deploy.ErrNonceTaken)
+}
+
+// lateHead tells of a receipt before its head is the block of it, as a node does
+// for a moment; what stands on that block cannot be simulated until then.
+type lateHead struct {
+	*rigBackend
+	seen   map[common.Hash]bool
+	behind int
+	block  *big.Int
+}
+
+func (l *lateHead) TransactionReceipt(ctx context.Context, h common.Hash) (*types.Receipt, error) {
+	r, err := l.rigBackend.TransactionReceipt(ctx, h)
+	if err == nil && !l.seen[h] {
+		l.seen[h], l.behind, l.block = true, 3, r.BlockNumber
+	}
+	return r, err
+}
+
+func (l *lateHead) HeaderByNumber(ctx context.Context, n *big.Int) (*types.Header, error) {
+	if n == nil && l.behind > 0 {
+		l.behind--
+		return l.rigBackend.HeaderByNumber(ctx, new(big.Int).Sub(l.block, common.Big1))
+	}
+	return l.rigBackend.HeaderByNumber(ctx, n)
+}
+
+func (l *lateHead) EstimateGas(ctx context.Context, msg ethereum.CallMsg) (uint64, error) {
+	if l.behind > 0 {
+		return 0, errors.New("execution reverted")
+	}
+	return l.rigBackend.EstimateGas(ctx, msg)
+}
+
+func TestAReceiptAheadOfItsHeadIsNotBuiltOnYet(t *testing.T) {
+	r := newRig(t, 2)
+	env := r.env(t)
+	env.Backend = &lateHead{rigBackend: &rigBackend{r.client}, seen: map[common.Hash]bool{}}
+	_, err := deploy.Root(t.Context(), env, r.deployer, r.rootParams())
+	require.NoError(t, err)
 }

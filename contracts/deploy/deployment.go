@@ -38,6 +38,9 @@ type Deployment struct {
 	Subnet     SubnetSet    `json:"subnet"`
 	Bootstrap  Bootstrapped `json:"bootstrap"`
 	Settings   Settings     `json:"settings"`
+	// Crossing is nil where FLT does not go to Ethereum. With one, the root's FLT
+	// is the interchain token.
+	Crossing *Crossing `json:"crossing,omitempty"`
 }
 
 // NewDeployment describes a root set and the subnet whose genesis follows from
@@ -53,13 +56,13 @@ func NewDeployment(p GenesisParams) (Deployment, error) {
 			ID: p.Root.Subnet().String(), ChainID: chains.ID(gen.Config.ChainID.Uint64()), GenesisHash: gen.ToBlock().Hash(),
 			Gateway: ipc.GatewayAddress, Replica: ReplicaAddress, Outbox: OutboxAddress,
 		},
-		Bootstrap: p.Bootstrap, Settings: p.Settings,
+		Bootstrap: p.Bootstrap, Settings: p.Settings, Crossing: p.Crossing,
 	}, nil
 }
 
 // GenesisParams gives back what the subnet's genesis is made from.
 func (d Deployment) GenesisParams() GenesisParams {
-	return GenesisParams{Root: d.Root, Bootstrap: d.Bootstrap, Settings: d.Settings, ChainID: d.Subnet.ChainID}
+	return GenesisParams{Root: d.Root, Bootstrap: d.Bootstrap, Settings: d.Settings, ChainID: d.Subnet.ChainID, Crossing: d.Crossing}
 }
 
 // OnlyAddresses says that the file names contracts and nothing of how they were
@@ -87,6 +90,7 @@ func (d Deployment) checkAddresses() error {
 	linked := d.Root.Controller != none
 	must(linked == (d.Root.Usdc != none) && linked == (d.Subnet.Replica != none),
 		"give usdc and linked_token_controller of the root and linked_token_replica of the subnet, or none of them")
+	must(d.Crossing == nil, "a crossing is Causeway's own: use the file that `causeway deploy` wrote")
 	must(d.Root.FastWithdrawals == none && d.Subnet.Outbox == none, "fast_withdrawals and withdrawal_outbox are Causeway's own: use the file that `causeway deploy` wrote")
 	return errors.Join(errs...)
 }

@@ -21,6 +21,8 @@ type GenesisParams struct {
 	Settings  Settings
 	// ChainID of the subnet; 0 derives it from the subnet's id.
 	ChainID chains.ID
+	// Crossing is nil for a subnet without Ethereum.
+	Crossing *Crossing
 }
 
 // gatewayGenesis has the fields of the contract's Genesis.
@@ -64,9 +66,10 @@ func SubnetChainID(subnet ipc.SubnetID) chains.ID {
 	return chains.ID(ipc.ChainIDOf(subnet.String()) & (1<<53 - 1))
 }
 
-// SubnetGenesis makes block 0 of the subnet: our three contracts at their fixed
-// addresses as their constructors leave them, the treasury, the balances that
-// are locked on the root, and the system contracts of Prague. Equal parameters
+// SubnetGenesis makes block 0 of the subnet: our three contracts, and with a
+// crossing its portal, at their fixed addresses as their constructors leave
+// them, the treasury, the balances that are locked on the root, and the system
+// contracts of Prague. Equal parameters
 // give equal bytes, and the block's extra data is the bootstrap's salt.
 func SubnetGenesis(p GenesisParams) (*core.Genesis, error) {
 	if err := p.check(); err != nil {
@@ -154,12 +157,35 @@ func subnetContracts(p GenesisParams, gen *core.Genesis) (types.GenesisAlloc, er
 	if err != nil {
 		return nil, err
 	}
-	return types.GenesisAlloc{ipc.GatewayAddress: gateway, ReplicaAddress: replica, OutboxAddress: outbox}, nil
+	alloc := types.GenesisAlloc{ipc.GatewayAddress: gateway, ReplicaAddress: replica, OutboxAddress: outbox}
+	if c := p.Crossing; c != nil {
+		portal, err := evm.construct(PortalAddress, &bindings.FltPortalMetaData, bindings.FltPortalParams{
+			Gateway:     ipc.GatewayAddress,
+			Subnet:      bindings.SubnetID(p.Root.Subnet()),
+			RootNetwork: bindings.SubnetID(p.Root.Network()),
+			RootChainId: new(big.Int).SetUint64(uint64(p.Root.ChainID)),
+			RootGateway: p.Root.Gateway,
+			RootFlt:     p.Root.Flt,
+			Handler:     c.Handler,
+			L1Flt:       c.L1Flt,
+			L1Sender:    c.Sender,
+			Min:         s.FltWithdrawMin.Int(),
+			Max:         s.FltWithdrawMax.Int(),
+		})
+		if err != nil {
+			return nil, err
+		}
+		alloc[PortalAddress] = portal
+	}
+	return alloc, nil
 }
 
 // check says what would make a subnet that disagrees with its root.
 func (p GenesisParams) check() error {
 	errs := []error{p.Settings.Check()}
+	if p.Crossing != nil {
+		errs = append(errs, p.checkCrossing())
+	}
 	if p.Bootstrap.Salt != ipc.Salt(uint64(p.Root.ChainID), p.Root.Gateway, p.Root.Actor, p.Bootstrap.BlockHash) {
 		errs = append(errs, errors.New("the salt is not that of the root's contracts and bootstrap block"))
 	}
@@ -179,6 +205,21 @@ func (p GenesisParams) check() error {
 		errs = append(errs, fmt.Errorf("balances sum to %s, the root has locked %s", sum, p.Bootstrap.CircSupply))
 	}
 	return errors.Join(errs...)
+}
+
+// checkCrossing says where the crossing is not that of this root and subnet.
+func (p GenesisParams) checkCrossing() error {
+	errs := []error{p.Crossing.Check(), p.Settings.checkCrossing()}
+	if p.Crossing.Root.ChainID != p.Root.ChainID {
+		errs = append(errs, fmt.Errorf("its root is chain %d, the subnet's is %d", p.Crossing.Root.ChainID, p.Root.ChainID))
+	}
+	if p.Crossing.L1.ChainID == p.ChainID {
+		errs = append(errs, errors.New("the subnet has the chain id of its L1"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("crossing: %w", err)
+	}
+	return nil
 }
 
 // subnetConfig activates every fork up to Prague and none after it.

@@ -163,6 +163,7 @@ func (j *journal) try(ctx context.Context, calls ...call) ([]*types.Receipt, err
 			j.env.Log.Debug("broadcast, will retry", "step", r.Name, "err", err)
 		}
 	}
+	below := new(big.Int)
 	for i, c := range calls {
 		r, _ := j.find(c.name)
 		receipt, err := j.wait(ctx, r)
@@ -171,6 +172,14 @@ func (j *journal) try(ctx context.Context, calls ...call) ([]*types.Receipt, err
 		}
 		j.env.Log.Info("step mined", "step", c.name, "block", receipt.BlockNumber, "gas", receipt.GasUsed)
 		receipts[i] = receipt
+		if n := new(big.Int).Sub(receipt.BlockNumber, common.Big1); n.Cmp(below) > 0 {
+			below = n
+		}
+	}
+	// A node tells of a receipt a moment before its head is the block of it, and
+	// simulates nothing that stands on it until then.
+	if _, err := j.blockAfter(ctx, below); err != nil {
+		return nil, err
 	}
 	return receipts, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 
+	"github.com/causeway-bridge/causeway/chains/crash"
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/ethereum/go-ethereum/common"
 )
@@ -41,4 +42,32 @@ func Mint(ctx context.Context, env Env, owner Signer, grants []Grant) error {
 		return fmt.Errorf("wait until the grants are final: %w", err)
 	}
 	return nil
+}
+
+// L1Token deploys an FLT for development on L1 and mints supply of it to its
+// deployer, who owns it. It returns once both are final.
+func L1Token(ctx context.Context, env Env, deployer Signer, supply *big.Int) (common.Address, error) {
+	token, err := l1Token(ctx, env, deployer)
+	if err != nil {
+		return common.Address{}, fmt.Errorf("deploy FLT on L1: %w", err)
+	}
+	return token, Mint(ctx, env, deployer, []Grant{{Token: token, To: deployer.Address(), Amount: supply}})
+}
+
+func l1Token(ctx context.Context, env Env, deployer Signer) (common.Address, error) {
+	j, err := openJournal(ctx, env)
+	if err != nil {
+		return common.Address{}, fmt.Errorf("open deployment state: %w", err)
+	}
+	defer j.close()
+	c, err := creation("flt/l1_token", deployer, &bindings.DevFltMetaData, deployer.Address())
+	if err != nil {
+		return common.Address{}, err
+	}
+	receipts, err := j.send(ctx, c)
+	if err != nil {
+		return common.Address{}, err
+	}
+	crash.At("deploy.after_contract")
+	return receipts[0].ContractAddress, nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/devchain"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/ethereum/go-ethereum/common"
@@ -59,20 +60,25 @@ func newRig(t *testing.T, finality uint64) *rig {
 	r.settings.MinValidators = uint64(len(r.validators))
 	r.settings.MinActivationCollateral = deploy.NewUnits(ether(40))
 
-	var err error
-	r.chain, err = devchain.Start(t.Context(), devchain.Config{
-		ChainID: rootChainID, Alloc: alloc, Period: blockTime, FinalityDepth: finality,
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, r.chain.Close()) })
-	r.client = ethclient.NewClient(r.chain.RPC())
-	t.Cleanup(r.client.Close)
+	r.chain, r.client = startChain(t, rootChainID, finality, alloc)
 	return r
 }
 
-func (r *rig) env(t *testing.T) deploy.Env {
+func startChain(t *testing.T, id chains.ID, finality uint64, alloc map[common.Address]*big.Int) (*devchain.Chain, *ethclient.Client) {
 	t.Helper()
-	return deploy.Env{Backend: r.client, StateFile: filepath.Join(t.TempDir(), "deploy.state"), Poll: 5 * time.Millisecond}
+	chain, err := devchain.Start(t.Context(), devchain.Config{ChainID: id, Alloc: alloc, Period: blockTime, FinalityDepth: finality})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, chain.Close()) })
+	client := ethclient.NewClient(chain.RPC())
+	t.Cleanup(client.Close)
+	return chain, client
+}
+
+func (r *rig) env(t *testing.T) deploy.Env { return envOf(t, r.client) }
+
+func envOf(t *testing.T, b deploy.Backend) deploy.Env {
+	t.Helper()
+	return deploy.Env{Backend: b, StateFile: filepath.Join(t.TempDir(), "deploy.state"), Poll: 5 * time.Millisecond}
 }
 
 func (r *rig) rootParams() deploy.RootParams { return deploy.RootParams{Settings: r.settings} }

@@ -20,6 +20,8 @@ var (
 	ReplicaAddress = common.HexToAddress("0x77aA40b105843728088c0132e43fc44348881d01")
 	// OutboxAddress is the WithdrawalOutbox.
 	OutboxAddress = common.HexToAddress("0x77aA40b105843728088c0132e43fc44348881d02")
+	// PortalAddress is the FltPortal, in a subnet whose FLT crosses from Ethereum.
+	PortalAddress = common.HexToAddress("0x77aA40b105843728088c0132e43fc44348881d03")
 )
 
 // Enumerations of the contracts.

@@ -161,3 +161,16 @@ func (s Settings) Check() error {
 	must(s.ReplicaName != "" && s.ReplicaSymbol != "", "replica has no name or symbol")
 	return errors.Join(errs...)
 }
+
+// checkCrossing says which bounds FLT cannot have on its way from and to
+// Ethereum, where amounts have 128 bits.
+func (s Settings) checkCrossing() error {
+	var errs []error
+	if s.FltFundMax.Int().BitLen() > 128 {
+		errs = append(errs, errors.New("the largest FLT deposit has more than 128 bits"))
+	}
+	if s.FltWithdrawMax.Int().BitLen() > 128 {
+		errs = append(errs, errors.New("the largest FLT withdrawal has more than 128 bits"))
+	}
+	return errors.Join(errs...)
+}

@@ -53,6 +53,7 @@ interface Vm {
     function mockCall(address callee, bytes calldata data, bytes calldata ret) external;
     function mockCallRevert(address callee, bytes calldata data, bytes calldata ret) external;
     function clearMockedCalls() external;
+    function getCode(string calldata artifact) external view returns (bytes memory creation);
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function getNonce(address account) external view returns (uint64);
     function setNonce(address account, uint64 nonce) external;
@@ -93,6 +94,19 @@ interface Vm {
     function assertGt(uint256 a, uint256 b, string calldata message) external pure;
     function assertGe(uint256 a, uint256 b) external pure;
     function assertGe(uint256 a, uint256 b, string calldata message) external pure;
+}
+
+/// @dev Gas of the last call, one transaction of its own in isolation.
+interface GasMeter {
+    struct Gas {
+        uint64 gasLimit;
+        uint64 gasTotalUsed;
+        uint64 gasMemoryUsed;
+        int64 gasRefunded;
+        uint64 gasRemaining;
+    }
+
+    function lastCallGas() external view returns (Gas memory);
 }
 
 /// @notice What every test contract inherits; forge 1.7.1 brings assertions as

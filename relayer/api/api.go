@@ -230,7 +230,12 @@ func (a *users) one(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		fail(w, http.StatusNotFound, "unknown_transfer", "no transfer has this id or transaction; a new one shows up once its block is final")
 	default:
-		answer(w, View(j))
+		v, err := a.withLegs(r.Context(), j)
+		if err != nil {
+			a.unavailable(w, r, err)
+			return
+		}
+		answer(w, v)
 	}
 }
 

@@ -64,6 +64,8 @@ type Source struct {
 	Sub   flow.Subnet
 	Root  RootReader
 	Child SubnetReader
+	// Crossing is how FLT crosses from Ethereum; nil where it does not.
+	Crossing *Crossing
 	// Journal: nil leaves I4 and I6 out.
 	Journal Journal
 	// RootAccounts and ChildAccounts are the relayer's own, for I6.
@@ -193,6 +195,9 @@ func (a *Auditor) reset() {
 	a.root = tape{cursor: chains.Cursor{Chain: a.src.Sub.RootID, Next: a.src.Root.StartBlock()}}
 	a.child = tape{cursor: chains.Cursor{Chain: a.src.Sub.ID, Next: a.src.Child.StartBlock()}}
 	a.hist = newHistory(a.src.Sub, a.abis)
+	if a.src.Crossing != nil {
+		a.src.Crossing.reset(a.src.Root)
+	}
 	a.burn = burn{sum: new(big.Int)}
 	a.journal = newJournalMemory()
 	a.waiting = nil
@@ -255,6 +260,9 @@ func (a *Auditor) check(ctx context.Context) (Report, error) {
 	report.add(a.settlements(r, s, batches))
 	report.add(a.checkpoints(r))
 	a.burnt(ctx, s, &report)
+	if a.src.Crossing != nil {
+		a.acrossEthereum(ctx, &report)
+	}
 	if a.src.Journal != nil {
 		a.transfers(ctx, r, s, &report)
 		a.nonces(ctx, r, s, &report)

@@ -187,11 +187,16 @@ const (
 	ReasonBatchMismatch    Reason = "batch_mismatch"    // the batch's messages do not hash to the signed root
 	ReasonInsufficientFund Reason = "insufficient_fund" // the relayer's account cannot pay for gas
 	ReasonUnprovenRefund   Reason = "unproven_refund"   // a message failed under published contracts, which keep no credit
+	ReasonConflict         Reason = "conflict"          // another message was approved under its id
+	ReasonUntrusted        Reason = "untrusted_chain"   // the token service does not trust the other chain
+	ReasonFlowLimit        Reason = "flow_limit"        // the token's flow limit is used up, or below the amount
+	ReasonPaused           Reason = "paused"            // the token service or the gateway is paused
+	ReasonClaimed          Reason = "claimed"           // its owner took what was kept of it on the root
 )
 
 // Own lists the flows of the relayer's own transfers, which users are not
 // shown; every other flow is a route of package tokens.
-func Own() []string { return []string{"topdown", "power", "checkpoint"} }
+func Own() []string { return []string{"topdown", "power", "checkpoint", "leg_in", "leg_out"} }
 
 // Reasons lists every reason with what it means and what to do, for the
 // README's table.
@@ -210,6 +215,11 @@ func Reasons() []ReasonDoc {
 		{ReasonBatchMismatch, "the messages read do not hash to the signed batch root", "compare the subnet endpoints"},
 		{ReasonInsufficientFund, "the relayer's account cannot pay for gas", "fund the account shown by `causeway status`"},
 		{ReasonUnprovenRefund, "the message failed under published contracts, which keep no credit and do not say whether its value came back", "look whether the sender was repaid (an account without code is not); then `causeway queue discard`"},
+		{ReasonConflict, "another message was approved at the gateway under its id", "never by itself: compare the signers' ledgers (`causeway approver status`) before anything else is approved"},
+		{ReasonUntrusted, "the token service does not trust the chain at the other end", "its operator trusts the chain; then it goes on by itself"},
+		{ReasonFlowLimit, "the token's flow limit is used up in this window, or is below the amount", "it is tried again when the window ends; an amount above the limit waits until the limit is raised"},
+		{ReasonPaused, "the token service or the gateway is paused", "it goes on by itself once they are not"},
+		{ReasonClaimed, "its owner took on the root what could not go on", "nothing"},
 	}
 }
 
@@ -227,6 +237,31 @@ var ErrPark = errors.New("parked")
 // ErrNotYet says that what a step needs is not there yet (a bundle without a
 // quorum, a predecessor in flight): look again soon, nothing went wrong.
 var ErrNotYet = errors.New("not yet")
+
+// laterError says when to look again.
+type laterError struct {
+	wait   time.Duration
+	reason Reason
+	cause  error
+}
+
+func (e *laterError) Error() string { return fmt.Sprintf("%s: %v", e.reason, e.cause) }
+func (e *laterError) Unwrap() error { return e.cause }
+
+// Later wraps cause where it is known how long nothing will mend it: the worker
+// looks again then, and shows the reason meanwhile.
+func Later(wait time.Duration, reason Reason, cause error) error {
+	return &laterError{max(wait, time.Second), reason, cause}
+}
+
+// DueOf is when an error of Later wants to be looked at again.
+func DueOf(err error) (wait time.Duration, reason Reason, ok bool) {
+	var l *laterError
+	if errors.As(err, &l) {
+		return l.wait, l.reason, true
+	}
+	return 0, ReasonNone, false
+}
 
 type parkError struct {
 	reason Reason

@@ -53,6 +53,8 @@ func (s Subnet) decodeFunding(e chains.Event) (tokens.Transfer, bool, error) {
 		Route: "flt_deposit", Subnet: s.Actor, Sender: sender, Recipient: recipient,
 		Amount: tokens.MustUnits(env.Value), Nonce: env.LocalNonce, Ref: e.Topics[2],
 		Origin: e.ID(), Height: e.Block, At: e.BlockTime,
+		// What FltHandler funds is a stretch of somebody's way from Ethereum.
+		Hidden: s.FLTHandler != common.Address{} && sender == s.FLTHandler,
 	}, true, nil
 }
 

@@ -27,6 +27,9 @@ type Subnet struct {
 	Actor  common.Address // on the root
 	// On the root.
 	Gateway, Controller, FastWithdrawals, FLT, USDC common.Address
+	// FLTHandler is FltHandler, through which FLT crosses from Ethereum; zero where
+	// it does not.
+	FLTHandler common.Address
 	// In the subnet.
 	SubnetGateway, Replica, Outbox common.Address
 	Period                         uint64 // blocks between checkpoints

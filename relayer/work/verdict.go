@@ -32,6 +32,10 @@ const (
 	headWait = time.Second
 )
 
+// longestWait bounds what a chain's contracts can make us wait: a little more than
+// the window of a flow limit.
+const longestWait = 7 * time.Hour
+
 // waits says whether an error is no failure: something else comes first.
 func waits(err error) bool {
 	return errors.Is(err, chains.ErrBusy) || errors.Is(err, chains.ErrStale) || errors.Is(err, flow.ErrNotYet)
@@ -49,6 +53,12 @@ func (p *Pool) verdict(job store.Job, step flow.Step, err error) store.Verdict {
 		return v
 	case errors.Is(err, flow.ErrNotYet):
 		v.RetryAt, v.Cause = min(headWait, step.Poll), err.Error()
+		return v
+	}
+	if wait, reason, ok := flow.DueOf(err); ok {
+		// Nothing mends it sooner, so it counts as no attempt.
+		v.RetryAt, v.Cause, v.Reason = min(wait, longestWait), err.Error(), string(reason)
+		p.cfg.Log.Info("work: waits", "flow", job.Transfer.Route, "step", step.Name, "transfer", job.Transfer.ID, "for", v.RetryAt.String(), "err", err)
 		return v
 	}
 

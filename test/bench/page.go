@@ -154,10 +154,9 @@ const (
 	limitCheckpoints = "three quarters of `fees.max_pending` at once, each undecided until its block is final, which takes three blocks of a second; more of them, or a shorter finality, lift it"
 	limitCatchup     = "the node's answers to `eth_getLogs` over 2,000 blocks and the journal's fsyncs, one range after another; asking for the next range meanwhile would lift it"
 	limitSubnetCatch = "the same, and a checkpoint to journal in every 10th block"
-	limitIdle        = "a head is looked for two or three times a block on each side, each wakes the lanes that wait, such as an empty checkpoint's for its signatures; a longer checkpoint period lowers it; " +
-		"a run before the invariants had their rests and the bench waited for them has their reading of the whole backlog in it"
-	limitMemory  = "the Go runtime and its libraries, and the audit's books: 1.6 kB for each transfer that the chains know, for ever; folding what is settled into sums would lift it"
-	limitHistory = "nothing of the journal is held in memory, and its own check walks it in pages at a fiftieth of the time; the invariants' books of what the chains have are, as above, and what is freed " +
+	limitIdle        = "a head is looked for two or three times a block on each side, each wakes the lanes that wait, such as an empty checkpoint's for its signatures; a longer checkpoint period lowers it"
+	limitMemory      = "the Go runtime and its libraries, and the audit's books: 1.6 kB for each transfer that the chains know, for ever; folding what is settled into sums would lift it"
+	limitHistory     = "nothing of the journal is held in memory, and its own check walks it in pages at a fiftieth of the time; the invariants' books of what the chains have are, as above, and what is freed " +
 		"goes back to the system while little is allocated"
 	limitRedisEach = "what has ended is kept whole for 30 days at least: transfer, plan, ledger, rows of the index; a plan kept once per flow instead of once per transfer would save a tenth"
 	limitNode      = "60 M gas hold 2,857 transfers; each is checked by the pool, executed to build its block and again to commit it, by one process on the cores it shares"

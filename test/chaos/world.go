@@ -28,11 +28,15 @@ type world struct {
 const period = 5
 
 func newWorld(ctx context.Context, dir, program string, v *variants, say func(string, ...any)) (*world, error) {
-	w, err := rig.Start(ctx, rig.Options{Dir: dir, Program: program, Period: period, Say: say})
+	return newWorldWith(ctx, rig.Options{Dir: dir, Program: program, Period: period, Say: say}, v)
+}
+
+func newWorldWith(ctx context.Context, o rig.Options, v *variants) (*world, error) {
+	w, err := rig.Start(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	return &world{World: w, dir: dir, variants: v}, nil
+	return &world{World: w, dir: o.Dir, variants: v}, nil
 }
 
 // revived brings back what stopped because Redis had forgotten, and says so.

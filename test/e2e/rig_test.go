@@ -57,25 +57,28 @@ type want struct {
 	status tokens.Status
 }
 
-func start(t *testing.T) *rig {
+func start(t *testing.T) *rig { return startWith(t, "") }
+
+// startWith also has an Ethereum, with gateways of a generation; "" has none.
+func startWith(t *testing.T, axelar string) *rig {
 	t.Helper()
 	dir := home.Dir(t.TempDir())
 	net, err := devnet.Start(t.Context(), devnet.Options{
-		Home: dir, Program: binary, Settings: devnet.Settings(), LogLevel: "info", Log: slog.New(slog.DiscardHandler),
+		Home: dir, Program: binary, Settings: devnet.Settings(), LogLevel: "info", Log: slog.New(slog.DiscardHandler), Axelar: axelar,
 		Say: func(format string, args ...any) { t.Logf(format, args...) },
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		net.Stop()
 		if t.Failed() {
-			for _, name := range []string{"relayer", "node", "root", "redis"} {
+			for _, name := range []string{"relayer", "node", "root", "redis", "ethereum", "signer-1", "signer-2"} {
 				t.Logf("end of %s.log:\n%s", name, tail(filepath.Join(dir.Logs(), name+".log"), 6000))
 			}
 		}
 	})
 	b, err := net.Bridge(t.Context())
 	require.NoError(t, err)
-	t.Cleanup(func() { b.Root.Close(); b.Subnet.Close() })
+	t.Cleanup(b.Close)
 	return &rig{t: t, net: net, b: b, dir: dir, sent: map[common.Hash]want{}}
 }
 

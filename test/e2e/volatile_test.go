@@ -25,7 +25,7 @@ import (
 func TestADevnetWithoutRedisServerUsesOneThatForgetsAndSaysSo(t *testing.T) {
 	t.Parallel()
 	dir, report := home.Dir(t.TempDir()), filepath.Join(t.TempDir(), "report.json")
-	cmd := exec.CommandContext(t.Context(), binary, "devnet", "--once", "--home", string(dir), "--report", report)
+	cmd := exec.CommandContext(t.Context(), binary, "devnet", "--once", "--axelar", "none", "--home", string(dir), "--report", report)
 	cmd.Env = append(os.Environ(), "PATH="+t.TempDir())
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -489,7 +489,11 @@ func (n *Node) getLogs(q logQuery) (any, *Error) {
 	out := []*types.Log{}
 	for h := from; h <= to && h < uint64(len(n.blocks)); h++ {
 		for _, l := range n.blocks[h].logs {
-			if has(q.Address, l.Address) && (len(q.Topics) == 0 || has(q.Topics[0], l.Topics[0])) {
+			fits := has(q.Address, l.Address)
+			for i, list := range q.Topics {
+				fits = fits && (len(list) == 0 || i < len(l.Topics) && has(list, l.Topics[i]))
+			}
+			if fits {
 				out = append(out, l)
 			}
 		}

@@ -27,6 +27,7 @@ const (
 	stipend = "stipend check"
 	order   = "order of a lane"
 	loss    = "nothing is given out after a loss"
+	unseen  = "nothing is approved unseen"
 )
 
 // edit takes something out of one file.
@@ -60,6 +61,7 @@ const (
 	lua       = "store/lua/"
 	meaning   = "store/storetest/"
 	contracts = "contracts/src/"
+	approver  = "relayer/approve/"
 )
 
 var places = []place{
@@ -236,12 +238,12 @@ var places = []place{
 	// Only our contracts' events count.
 	{
 		guard: filter, where: "the address, of what a node answers",
-		edits: edit("chains/evm/logs.go", "!slices.Contains(f.Addresses, *w.Address) || ", ""),
+		edits: edit("chains/chains.go", "!slices.Contains(f.Addresses, contract) || ", ""),
 		held:  []check{test("./chains/evm", "TestANodeThatIgnoresTheFilterIsFilteredHere", "")},
 	},
 	{
 		guard: filter, where: "the topic, of what a node answers",
-		edits: edit("chains/evm/logs.go", " || !slices.Contains(f.Topics, w.Topics[0])", ""),
+		edits: edit("chains/chains.go", " || !slices.Contains(f.Topics, topics[0])", ""),
 		held:  []check{test("./chains/evm", "TestANodeThatIgnoresTheFilterIsFilteredHere", "")},
 	},
 	{
@@ -257,14 +259,14 @@ var places = []place{
 	{
 		guard: filter, where: "the address, everywhere",
 		edits: both(
-			edit("chains/evm/logs.go", "!slices.Contains(f.Addresses, *w.Address) || ", ""),
+			edit("chains/chains.go", "!slices.Contains(f.Addresses, contract) || ", ""),
 			edit("relayer/flow/subnet.go", "return e.Address == contract && len", "return len")),
 		held: []check{sim(400, "")},
 	},
 	{
 		guard: filter, where: "the topic, everywhere",
 		edits: both(
-			edit("chains/evm/logs.go", " || !slices.Contains(f.Topics, w.Topics[0])", ""),
+			edit("chains/chains.go", " || !slices.Contains(f.Topics, topics[0])", ""),
 			edit("relayer/flow/subnet.go", " && e.Topics[0] == first", "")),
 		held: []check{sim(400, "")},
 	},
@@ -434,5 +436,57 @@ var places = []place{
 		guard: loss, where: "the transactions of this machine are back",
 		edits: edit("relayer/recovery.go", "if !r.restored[name]() {", "if false {"),
 		held:  []check{test("./relayer", "TestALossIsWaitedOutStepByStep", "")},
+	},
+
+	// A signer signs for what it saw final itself, once, and for nothing else.
+	{
+		guard: unseen, where: "the digest is made anew",
+		edits: edit(approver+"signer.go", "if digest != p.Digest {", "if false {"),
+		held:  []check{test("./relayer/approve", "TestASignerSignsNothingThatItDidNotSee", "")},
+	},
+	{
+		guard: unseen, where: "the block of a call is asked for again",
+		edits: edit(approver+"signer.go", "if last.Number != c.Block || last.Hash != c.BlockHash {", "if false {"),
+		held:  []check{test("./relayer/approve", "TestAnEventThatVanishesIsNotSignedFor", "")},
+	},
+	{
+		guard: unseen, where: "one position and one payload of a log",
+		edits: edit(approver+"ledger.go", "ok && !same(l.calls[i], c) {", "false {"),
+		held:  []check{test("./relayer/approve", "TestAChainThatContradictsTheLedgerIsNotSignedFor", "")},
+	},
+	{
+		guard: unseen, where: "a chain that contradicts the ledger",
+		edits: edit(approver+"signer.go", "if err := s.byName[name].unwell(); err != nil {", "if err := error(nil); err != nil {"),
+		held:  []check{test("./relayer/approve", "TestAChainThatContradictsTheLedgerIsNotSignedFor", "")},
+	},
+	{
+		guard: unseen, where: "damage in the middle of the ledger",
+		edits: edit(approver+"ledger.go", "\t\tif torn {", "\t\tif false {"),
+		held:  []check{test("./relayer/approve", "TestDamageInTheMiddleIsRefused", "")},
+	},
+	{
+		guard: unseen, where: "a ledger that went back",
+		edits: edit(approver+"ledger.go", "if l.lines < was.Lines {", "if false {"),
+		held:  []check{test("./relayer/approve", "TestAnOlderLedgerIsRefused", "")},
+	},
+	{
+		guard: unseen, where: "no more comes back than has gone",
+		edits: edit(approver+"rules.go", "if out[s].Cmp(b.at(s)) > 0 {", "if false {"),
+		held:  []check{test("./relayer/approve", "TestNoMoreOfATokenComesBackThanHasGone", "")},
+	},
+	{
+		guard: unseen, where: "the set to rotate to",
+		edits: edit(approver+"signer.go", "if !to.Next.Equal(*p.Next) {", "if false {"),
+		held:  []check{test("./relayer/approve", "TestARotationInTheMiddle", "")},
+	},
+	{
+		guard: unseen, where: "the rules of the hub",
+		edits: edit(approver+"signer.go", "if err := s.cfg.Rules.judge(call, to.Name); err != nil {", "if err := error(nil); err != nil {"),
+		held:  []check{test("./relayer/approve", "TestTheRulesOfTheHubHold", "")},
+	},
+	{
+		guard: unseen, where: "endpoints that tell a receipt otherwise",
+		edits: edit("chains/evm/agreed.go", "if i > 0 && events[j].Position != positions[j] {", "if false {"),
+		held:  []check{test("./chains/evm", "TestOneEndpointThatLiesLeavesNoAnswer", "")},
 	},
 }

@@ -21,6 +21,7 @@ import (
 type auditor struct {
 	root  *evm.Client
 	child *evm.Client
+	l1    *evm.Client // nil without a crossing
 	src   audit.Source
 	now   *audit.Auditor // what it read stays read
 }
@@ -47,6 +48,14 @@ func newAuditor(ctx context.Context, w *World) (_ *auditor, err error) {
 		Sub: w.Sub, Root: a.root, Child: wrapped, Journal: books{w}, Treasury: dep.Settings.Treasury.Int(),
 		RootAccounts: []common.Address{w.Carrier}, ChildAccounts: []common.Address{w.Carrier},
 	}
+	if dep.Crossing != nil {
+		if a.l1, err = evm.Dial(ctx, evm.Config{Name: flow.Ethereum, URL: w.Net.Info.EthereumURL, ChainID: dep.Crossing.L1.ChainID, StartBlock: dep.Crossing.L1.StartBlock}, quiet); err != nil {
+			return nil, fmt.Errorf("audit: %w", err)
+		}
+		if a.src.Crossing, err = relayer.AuditCrossing(ctx, dep, a.root, a.l1); err != nil {
+			return nil, fmt.Errorf("audit: %w", err)
+		}
+	}
 	a.now, err = audit.New(a.src)
 	return a, err
 }
@@ -57,6 +66,9 @@ func (a *auditor) close() {
 	}
 	if a.child != nil {
 		a.child.Close()
+	}
+	if a.l1 != nil {
+		a.l1.Close()
 	}
 }
 

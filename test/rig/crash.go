@@ -74,6 +74,27 @@ func (w *World) CrashNode(ctx context.Context, points ...Passing) error {
 	})
 }
 
+// CrashSigner makes an approver, from 1, die at one point after the other.
+func (w *World) CrashSigner(ctx context.Context, n int, points ...Passing) error {
+	return w.WithSigner(n, func() error {
+		name := home.SignerName(n)
+		w.Net.Kill(name)
+		for _, p := range points {
+			err := w.StartSigner(ctx, n, Arm(p))
+			wait, cancel := context.WithTimeout(ctx, deadlyWithin)
+			s, werr := w.Net.Ended(wait, name)
+			cancel()
+			if werr != nil {
+				return fmt.Errorf("%s was to die at %s: %w (%v)", name, p.Point, werr, err)
+			}
+			if at := crashPoint(s, w.LogFile(name)); at != p.Point {
+				return fmt.Errorf("%s was to die at %s and ended %s at %q: %s", name, p.Point, s, at, Tail(w.LogFile(name), 1000))
+			}
+		}
+		return w.StartSigner(ctx, n)
+	})
+}
+
 // CrashRelayer makes the first instance die at one point after the other.
 func (w *World) CrashRelayer(ctx context.Context, points ...Passing) error {
 	i := w.Instances[0]

@@ -240,7 +240,10 @@ func (w *World) resolve(ctx context.Context) error {
 	w.Ledger.mu.Unlock()
 	for tx, want := range maybe {
 		client := w.Bridge.Subnet.Client()
-		if strings.HasSuffix(want.Route, "deposit") {
+		switch {
+		case want.Route == "flt_l1_deposit":
+			client = w.Bridge.L1.Client()
+		case strings.HasSuffix(want.Route, "deposit"):
 			client = w.Bridge.Root.Client()
 		}
 		if r, err := client.TransactionReceipt(ctx, tx); err == nil && r.Status == 1 {
@@ -263,8 +266,8 @@ func (w *World) paid(ctx context.Context, ended []Ended) error {
 		}
 		return nil
 	}
-	var up, down []rpc.BatchElem
-	var upWant, downWant []Ended
+	var up, down, out []rpc.BatchElem
+	var upWant, downWant, outWant []Ended
 	for _, e := range ended {
 		if e.To == (common.Address{}) || e.Status != tokens.Done {
 			continue
@@ -274,7 +277,9 @@ func (w *World) paid(ctx context.Context, ended []Ended) error {
 				map[string]any{"to": token, "data": hexutil.Bytes(usdc.PackBalanceOf(e.To))}, "latest"}}
 		}
 		switch e.Route {
-		case "flt_deposit":
+		case "flt_l1_withdraw":
+			out, outWant = append(out, call(w.Net.Dep.Crossing.L1Flt)), append(outWant, e)
+		case "flt_deposit", "flt_l1_deposit":
 			down, downWant = append(down, rpc.BatchElem{Method: "eth_getBalance", Result: new(hexutil.Big), Args: []any{e.To, "latest"}}), append(downWant, e)
 		case "usdc_deposit":
 			down, downWant = append(down, call(w.Sub.Replica)), append(downWant, e)
@@ -287,8 +292,13 @@ func (w *World) paid(ctx context.Context, ended []Ended) error {
 	if err := errors.Join(ask(w.Bridge.Root.Client().Client(), up), ask(w.Bridge.Subnet.Client().Client(), down)); err != nil {
 		return err
 	}
-	wants := append(upWant, downWant...)
-	for i, b := range append(up, down...) {
+	if len(out) > 0 {
+		if err := ask(w.Bridge.L1.Client().Client(), out); err != nil {
+			return err
+		}
+	}
+	wants := slices.Concat(upWant, downWant, outWant)
+	for i, b := range slices.Concat(up, down, out) {
 		e := wants[i]
 		if b.Error != nil {
 			return fmt.Errorf("read balance of %s: %w", e.To, b.Error)

@@ -25,7 +25,7 @@ func Route(a tokens.Asset, verb string) string {
 	return "flt_" + verb
 }
 
-// Load sends transfers over all four routes until stopped.
+// Load sends transfers over all routes until stopped.
 type Load struct {
 	w      *World
 	cancel context.CancelFunc // of the sending
@@ -41,15 +41,20 @@ type Load struct {
 // or become a credit, exactly once as well.
 const every20th = 20
 
-// Load begins to send 5 transfers a second from each chain. A chain that is
+// Load begins to send 5 transfers a second from the root and from the subnet, one
+// from Ethereum where there is one. A chain that is
 // away is tried again.
 func (w *World) Load(ctx context.Context, seed uint64) *Load {
 	// The wait for receipts outlives ctx: what was broadcast may be mined.
 	all, abort := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancel(ctx)
 	l := &Load{w: w, cancel: cancel, abort: abort}
-	l.wait.Go(func() { l.from(ctx, all, w.Bridge.Root, seed) })
-	l.wait.Go(func() { l.from(ctx, all, w.Bridge.Subnet, seed+1) })
+	const often, seldom = 200 * time.Millisecond, time.Second
+	l.wait.Go(func() { l.from(ctx, all, w.Bridge.Root, often, seed) })
+	l.wait.Go(func() { l.from(ctx, all, w.Bridge.Subnet, often, seed+1) })
+	if w.Bridge.L1 != nil {
+		l.wait.Go(func() { l.from(ctx, all, w.Bridge.L1, seldom, seed+2) })
+	}
 	return l
 }
 
@@ -68,9 +73,9 @@ func (l *Load) fail(err error) {
 	l.err = errors.Join(l.err, err)
 }
 
-func (l *Load) from(ctx, all context.Context, account *wallet.Account, seed uint64) {
+func (l *Load) from(ctx, all context.Context, account *wallet.Account, every time.Duration, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, uint64(time.Now().UnixNano()))) // recipients must be new in a resumed run
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for i := int64(0); ; i++ {
 		select {
@@ -123,6 +128,19 @@ func (l *Load) send(ctx context.Context, account *wallet.Account, rng *rand.Rand
 	to := common.BytesToAddress(crypto.Keccak256(salt[:])[12:])
 	want := Want{Amount: amount, Status: tokens.Done, To: to}
 	failing := asset == tokens.FLT && rng.IntN(every20th) == 0
+	if account == b.L1 {
+		want.Amount, want.Route = new(big.Int).Add(big.NewInt(1_000_000_000_000_000), big.NewInt(i)), "flt_l1_deposit"
+		if failing {
+			to, want.To, want.Status = l.w.Sub.Replica, common.Address{}, tokens.Refunded
+		}
+		tx, err := b.CrossIn(ctx, to, want.Amount)
+		return tx, want, err
+	}
+	if account == b.Subnet && b.L1 != nil && asset == tokens.FLT && !failing && i%4 == 0 {
+		want.Route = "flt_l1_withdraw"
+		tx, err := b.CrossOut(ctx, to, common.Address{}, amount)
+		return tx, want, err
+	}
 	if account == b.Root {
 		want.Route = Route(asset, "deposit")
 		if failing {

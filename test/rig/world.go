@@ -35,6 +35,8 @@ type Options struct {
 	Program string // causeway, built with its crash points in
 	// Period is the checkpoint period in subnet blocks; 0: the default.
 	Period uint64
+	// Axelar is the generation of the gateways to an Ethereum; "" is none.
+	Axelar string
 	Say    func(format string, args ...any)
 }
 
@@ -57,6 +59,10 @@ type World struct {
 	audit   *auditor
 	nodeMu  sync.Mutex
 	nodeEnv []string
+	signers [home.Signers]struct {
+		sync.Mutex
+		env []string
+	}
 	redisMu sync.Mutex
 	spare   int
 	retried int
@@ -87,9 +93,14 @@ func Start(ctx context.Context, o Options) (_ *World, err error) {
 	}
 	w.Net, err = devnet.Start(ctx, devnet.Options{
 		Home: w.Dir, Program: o.Program, Redis: w.redis.URL(), Settings: settings, LogLevel: "info", Log: slog.New(slog.DiscardHandler),
-		Say: o.Say, Env: func(child string) []string {
+		Say: o.Say, Axelar: o.Axelar, Env: func(child string) []string {
 			if child == "node" {
 				return w.nodeEnv
+			}
+			for n := range w.signers {
+				if child == home.SignerName(n+1) {
+					return w.signers[n].env
+				}
 			}
 			return nil
 		},
@@ -111,7 +122,7 @@ func Start(ctx context.Context, o Options) (_ *World, err error) {
 	if w.Bridge, err = w.Net.Bridge(ctx); err != nil {
 		return nil, err
 	}
-	w.later(func() { w.Bridge.Root.Close(); w.Bridge.Subnet.Close() })
+	w.later(w.Bridge.Close)
 	if w.audit, err = newAuditor(ctx, w); err != nil {
 		return nil, err
 	}
@@ -185,6 +196,19 @@ func (w *World) WithNode(f func() error) error {
 func (w *World) StartNode(ctx context.Context, env ...string) error {
 	w.nodeEnv = env
 	return w.Net.StartNode(ctx)
+}
+
+// WithSigner runs f while nobody else of this process breaks an approver, from 1.
+func (w *World) WithSigner(n int, f func() error) error {
+	w.signers[n-1].Lock()
+	defer w.signers[n-1].Unlock()
+	return f()
+}
+
+// StartSigner starts an approver with env added to its environment.
+func (w *World) StartSigner(ctx context.Context, n int, env ...string) error {
+	w.signers[n-1].env = env
+	return w.Net.StartSigner(ctx, n)
 }
 
 // Replica makes an empty server that follows the present one.

@@ -349,6 +349,16 @@ func (c *chain) stateAt(head *block, params []json.RawMessage, i int) (*state.St
 	return b.state, b, nil
 }
 
+// asked says whether each topic is among those of its place; none there is any.
+func asked(lists [][]common.Hash, topics []common.Hash) bool {
+	for i, list := range lists {
+		if len(list) > 0 && (i >= len(topics) || !slices.Contains(list, topics[i])) {
+			return false
+		}
+	}
+	return true
+}
+
 func (c *chain) serveLogs(v view, known uint64, params []json.RawMessage) ([]byte, error) {
 	q, err := argument[struct {
 		From      *hexutil.Uint64  `json:"fromBlock"`
@@ -357,7 +367,7 @@ func (c *chain) serveLogs(v view, known uint64, params []json.RawMessage) ([]byt
 		Address   []common.Address `json:"address"`
 		Topics    [][]common.Hash  `json:"topics"`
 	}](params, 0)
-	if err != nil || len(q.Topics) != 1 {
+	if err != nil || len(q.Topics) == 0 || len(q.Topics) > 4 {
 		return nil, errInvalid
 	}
 	var in []*block
@@ -379,7 +389,7 @@ func (c *chain) serveLogs(v view, known uint64, params []json.RawMessage) ([]byt
 	var out [][]byte
 	for _, b := range in {
 		for i, l := range b.logs {
-			if v.unfiltered || len(l.Topics) > 0 && slices.Contains(q.Address, l.Address) && slices.Contains(q.Topics[0], l.Topics[0]) {
+			if v.unfiltered || slices.Contains(q.Address, l.Address) && asked(q.Topics, l.Topics) {
 				out = append(out, b.wire[i])
 			}
 		}

@@ -31,7 +31,13 @@ type Options struct {
 	Redis    string // URL; "" starts a private one
 	Volatile bool   // start one in memory instead of redis-server
 	Settings deploy.Settings
-	LogLevel string
+	// Axelar is the generation of the gateways between an Ethereum and the root, from
+	// where FLT then comes: deploy.GatewayLegacy or GatewayAmplifier; "" leaves
+	// Ethereum out, and the root has an FLT of its own.
+	Axelar string
+	// Artifacts is the folder of the published Axelar contracts; "" looks for it.
+	Artifacts string
+	LogLevel  string
 	// Plant puts an error of one unit into the bridge, to see that the
 	// invariants find it; "" for an honest one.
 	Plant Plant
@@ -43,13 +49,17 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// RootChainID is the chain id of the dev root.
-const RootChainID = 31415926
+// RootChainID is the chain id of the dev root, EthereumChainID of the dev L1.
+const (
+	RootChainID     = 31415926
+	EthereumChainID = 11155911
+)
 
 // Info says where a running devnet is; devnet.json in its home.
 type Info struct {
 	RootURL       string         `json:"root_url"`
 	RootChainID   uint64         `json:"root_chain_id"`
+	EthereumURL   string         `json:"ethereum_url,omitempty"`
 	SubnetURL     string         `json:"subnet_url"`
 	SubnetWS      string         `json:"subnet_ws"`
 	SubnetChainID uint64         `json:"subnet_chain_id"`
@@ -76,6 +86,8 @@ type Net struct {
 	keys     keys
 	dropped  common.Hash // a message that the audit is not shown
 	rootAddr string
+	l1Addr   string
+	signerAt [home.Signers]string // admin listeners of the approvers
 	nodeHTTP string
 	nodeWS   string
 	nodeInfo string
@@ -83,10 +95,17 @@ type Net struct {
 }
 
 // keys of the people of a devnet.
-type keys struct{ deployer, relayer, validator, user *ecdsa.PrivateKey }
+type keys struct{ deployer, l1, relayer, validator, user *ecdsa.PrivateKey }
 
 // Start brings everything up. What it started is stopped again when it fails.
 func Start(ctx context.Context, o Options) (_ *Net, err error) {
+	// A home that has its bridge keeps it.
+	if dep, err := deploy.ReadDeployment(o.Home.Deployment()); err == nil {
+		o.Axelar = ""
+		if dep.Crossing != nil {
+			o.Axelar = dep.Crossing.L1.Generation
+		}
+	}
 	n := &Net{opt: o}
 	defer func() {
 		if err != nil {
@@ -109,6 +128,11 @@ func Start(ctx context.Context, o Options) (_ *Net, err error) {
 	if err := n.StartRoot(ctx); err != nil {
 		return nil, err
 	}
+	if o.Axelar != "" {
+		if err := n.StartEthereum(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if n.Dep, err = n.deploy(ctx); err != nil {
 		return nil, err
 	}
@@ -121,6 +145,16 @@ func Start(ctx context.Context, o Options) (_ *Net, err error) {
 	if forgot || n.Info.Redis == Volatile {
 		if err := n.remember(ctx); err != nil {
 			return nil, err
+		}
+	}
+	if o.Axelar != "" {
+		for i := range home.Signers {
+			if err := o.Home.WriteSigner(i+1, n.Dep, n.redis(), n.Info.EthereumURL, n.Info.RootURL); err != nil {
+				return nil, err
+			}
+			if err := n.StartSigner(ctx, i+1); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := n.StartRelayer(ctx); err != nil {
@@ -142,7 +176,8 @@ func (n *Net) Failed() error { return n.family.failed() }
 // Pid is the process that a child has now: Info.Pids are those of the start.
 func (n *Net) Pid(name string) int { return n.family.get(name).cmd.Process.Pid }
 
-// Kill is kill -9 of a child: "relayer", "node", "redis" or "root".
+// Kill is kill -9 of a child: "relayer", "node", "redis", "root", "ethereum" or
+// "signer-1" to "signer-3".
 func (n *Net) Kill(name string) { n.family.get(name).kill() }
 
 // Signal sends a signal to a child that runs.
@@ -172,7 +207,7 @@ func (n *Net) User() *ecdsa.PrivateKey { return n.keys.user }
 
 func (n *Net) makeKeys() error {
 	for name, to := range map[string]**ecdsa.PrivateKey{
-		"deployer": &n.keys.deployer, "relayer": &n.keys.relayer, "validator": &n.keys.validator, "user": &n.keys.user,
+		"deployer": &n.keys.deployer, "ethereum-deployer": &n.keys.l1, "relayer": &n.keys.relayer, "validator": &n.keys.validator, "user": &n.keys.user,
 	} {
 		key, err := n.opt.Home.Key(name, home.Light)
 		if err != nil {
@@ -218,28 +253,53 @@ func (n *Net) child(ctx context.Context, name string, args ...string) (listeners
 // StartRoot starts the root chain, again on the same port after a Kill.
 func (n *Net) StartRoot(ctx context.Context) error {
 	n.opt.Say("starting the root chain")
+	err := n.chain(ctx, "root", RootChainID, &n.rootAddr, n.keys.deployer, n.keys.relayer, n.keys.validator, n.keys.user)
+	n.Info.RootURL, n.Info.RootChainID = "http://"+n.rootAddr, RootChainID
+	return err
+}
+
+// StartEthereum starts the L1, again on the same port after a Kill.
+func (n *Net) StartEthereum(ctx context.Context) error {
+	n.opt.Say("starting Ethereum")
+	err := n.chain(ctx, "ethereum", EthereumChainID, &n.l1Addr, n.keys.l1, n.keys.relayer, n.keys.user)
+	n.Info.EthereumURL = "http://" + n.l1Addr
+	return err
+}
+
+// chain starts a dev chain whose coins some keys have; at is where it listens.
+func (n *Net) chain(ctx context.Context, name string, id uint64, at *string, rich ...*ecdsa.PrivateKey) error {
 	alloc := map[common.Address]string{}
-	for _, k := range []*ecdsa.PrivateKey{n.keys.deployer, n.keys.relayer, n.keys.validator, n.keys.user} {
+	for _, k := range rich {
 		alloc[addr(k)] = home.Ether(1_000_000).String()
 	}
 	raw, err := json.Marshal(alloc)
 	if err != nil {
 		return err
 	}
-	path := n.opt.Home.Sub("alloc.json")
+	path := n.opt.Home.Sub("alloc-" + name + ".json")
 	if err := home.WriteFile(path, raw); err != nil {
 		return err
 	}
-	if n.rootAddr == "" {
-		n.rootAddr = "127.0.0.1:0"
+	if *at == "" {
+		*at = "127.0.0.1:0"
 	}
-	at, err := n.child(ctx, "root", "devroot", "--data", n.opt.Home.Sub("root"), "--alloc", path, "--http", n.rootAddr,
-		"--chain-id", fmt.Sprint(RootChainID))
+	l, err := n.child(ctx, name, "devroot", "--data", n.opt.Home.Sub(name), "--alloc", path, "--http", *at, "--chain-id", fmt.Sprint(id))
 	if err != nil {
 		return err
 	}
-	n.rootAddr = hostPort(at.HTTP)
-	n.Info.RootURL, n.Info.RootChainID = "http://"+n.rootAddr, RootChainID
+	*at = hostPort(l.HTTP)
+	return nil
+}
+
+// StartSigner starts an approver, from 1, again after a Kill.
+func (n *Net) StartSigner(ctx context.Context, i int) error {
+	name := home.SignerName(i)
+	n.opt.Say("starting %s", name)
+	at, err := n.child(ctx, name, "approver", "--config", n.opt.Home.SignerConfig(i))
+	if err != nil {
+		return err
+	}
+	n.signerAt[i-1] = at.Admin
 	return nil
 }
 
@@ -249,13 +309,25 @@ func (n *Net) deploy(ctx context.Context) (deploy.Deployment, error) {
 		{Signer: deploy.KeySigner(n.keys.relayer), Amount: home.Ether(1_000)},
 		{Signer: deploy.KeySigner(n.keys.user), Amount: home.Ether(1_000)},
 	}
+	var x *home.CrossOptions
+	if n.opt.Axelar != "" {
+		x = &home.CrossOptions{
+			L1URL: n.Info.EthereumURL, L1Deployer: deploy.KeySigner(n.keys.l1), Generation: n.opt.Axelar, Artifacts: n.opt.Artifacts,
+			Root: []home.Holding{{To: addr(n.keys.relayer), Amount: home.Ether(1_000)}, {To: addr(n.keys.user), Amount: home.Ether(1_000_000)}},
+			L1:   []home.Holding{{To: addr(n.keys.user), Amount: home.Ether(1_000_000)}},
+		}
+	}
 	return home.Deploy(ctx, n.opt.Home, home.DeployOptions{
-		RootURL: n.Info.RootURL, Deployer: deploy.KeySigner(n.keys.deployer), Settings: s, PreFund: preFund,
+		Crossing: x,
+		RootURL:  n.Info.RootURL, Deployer: deploy.KeySigner(n.keys.deployer), Settings: s, PreFund: preFund,
 		Grants: func(set deploy.RootSet) []deploy.Grant {
+			usdc := deploy.Grant{Token: set.Usdc, To: addr(n.keys.user), Amount: big.NewInt(10_000_000_000_000)}
+			if x != nil {
+				return []deploy.Grant{usdc} // FLT was brought from Ethereum
+			}
 			return []deploy.Grant{
 				{Token: set.Flt, To: addr(n.keys.relayer), Amount: home.Ether(1_000)},
-				{Token: set.Flt, To: addr(n.keys.user), Amount: home.Ether(1_000_000)},
-				{Token: set.Usdc, To: addr(n.keys.user), Amount: big.NewInt(10_000_000_000_000)},
+				{Token: set.Flt, To: addr(n.keys.user), Amount: home.Ether(1_000_000)}, usdc,
 			}
 		},
 		Strength: home.Light, Redis: n.redis(), Log: n.opt.Log,
@@ -299,6 +371,9 @@ func (n *Net) configure() error {
 	cfg.API = relayer.API{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
 	cfg.Work.Lease = relayer.Duration(10 * time.Second) // a killed relayer holds its lanes that long
 	cfg.Root.Tick, cfg.Subnets[0].Tick = relayer.Duration(250*time.Millisecond), relayer.Duration(250*time.Millisecond)
+	if cfg.Ethereum != nil {
+		cfg.Ethereum.URL, cfg.Ethereum.Tick = n.Info.EthereumURL, relayer.Duration(250*time.Millisecond)
+	}
 	return home.WriteYAML(n.opt.Home.Config(), cfg)
 }
 

@@ -117,6 +117,16 @@ func (n *Net) Audit(ctx context.Context) (audit.Report, error) {
 		return audit.Report{}, err
 	}
 	src := audit.Source{Sub: sub, Root: root, Child: wrapped, Treasury: n.Dep.Settings.Treasury.Int()}
+	if n.Dep.Crossing != nil {
+		l1, err := evm.Dial(ctx, evm.Config{Name: flow.Ethereum, URL: n.Info.EthereumURL, ChainID: n.Dep.Crossing.L1.ChainID, StartBlock: n.Dep.Crossing.L1.StartBlock}, quiet)
+		if err != nil {
+			return audit.Report{}, fmt.Errorf("audit: %w", err)
+		}
+		defer l1.Close()
+		if src.Crossing, err = relayer.AuditCrossing(ctx, n.Dep, root, l1); err != nil {
+			return audit.Report{}, fmt.Errorf("audit: %w", err)
+		}
+	}
 	if n.dropped != (common.Hash{}) {
 		src.Root = hiding{root, n.dropped}
 	}

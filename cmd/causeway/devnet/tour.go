@@ -35,8 +35,7 @@ func (n *Net) Tour(ctx context.Context) ([]api.Transfer, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer b.Root.Close()
-	defer b.Subnet.Close()
+	defer b.Close()
 	user, sent := b.Root.Address, map[common.Hash]string{}
 
 	each, say := each, n.opt.Say
@@ -61,6 +60,20 @@ func (n *Net) Tour(ctx context.Context) ([]api.Transfer, error) {
 			return nil, fmt.Errorf("deposit USDC: %w", err)
 		}
 		sent[tx] = "usdc_deposit"
+	}
+	if b.L1 != nil {
+		say("tour: %d deposits of FLT from Ethereum, one bound to fail in the subnet", each)
+		for i := range int64(each) {
+			to := user
+			if i == int64(each)-1 {
+				to = n.Dep.Subnet.Replica
+			}
+			tx, err := b.CrossIn(ctx, to, new(big.Int).Add(ether(3), big.NewInt(i)))
+			if err != nil {
+				return nil, fmt.Errorf("deposit FLT from Ethereum: %w", err)
+			}
+			sent[tx] = "flt_l1_deposit"
+		}
 	}
 	if _, err := n.await(ctx, sent, "deposits"); err != nil {
 		return nil, err
@@ -91,6 +104,16 @@ func (n *Net) Tour(ctx context.Context) ([]api.Transfer, error) {
 			failing = append(failing, flt, usdc)
 		}
 	}
+	if b.L1 != nil {
+		say("tour: %d withdrawals of FLT to Ethereum", each)
+		for i := range int64(each) {
+			tx, err := b.CrossOut(ctx, user, common.Address{}, new(big.Int).Add(ether(1), big.NewInt(i)))
+			if err != nil {
+				return nil, fmt.Errorf("withdraw FLT to Ethereum: %w", err)
+			}
+			sent[tx] = "flt_l1_withdraw"
+		}
+	}
 	all, err := n.await(ctx, sent, "withdrawals")
 	if err != nil {
 		return nil, err
@@ -107,7 +130,7 @@ func (n *Net) Tour(ctx context.Context) ([]api.Transfer, error) {
 	if err := finalOnRoot(ctx, b, last); err != nil {
 		return nil, fmt.Errorf("wait until the pulls are final: %w", err)
 	}
-	return all, expect(all, each)
+	return all, expect(all, each, b.L1 != nil)
 }
 
 // finalOnRoot waits until a block of the root is final.
@@ -142,7 +165,14 @@ func (n *Net) Bridge(ctx context.Context) (*wallet.Bridge, error) {
 		root.Close()
 		return nil, err
 	}
-	return &wallet.Bridge{Dep: n.Dep, Root: root, Subnet: sub}, nil
+	b := &wallet.Bridge{Dep: n.Dep, Root: root, Subnet: sub}
+	if n.Dep.Crossing != nil {
+		if b.L1, err = wallet.Open(ctx, wallet.L1Of(n.Dep, n.Info.EthereumURL), n.keys.user); err != nil {
+			b.Close()
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 // block puts an address on the dev USDC's blocklist, as its owner.
@@ -296,7 +326,7 @@ func getJSON(ctx context.Context, at string, out any) error {
 }
 
 // expect says whether the tour ended as it must.
-func expect(all []api.Transfer, each int) error {
+func expect(all []api.Transfer, each int, crossing bool) error {
 	got := map[string]map[tokens.Status]int{}
 	for _, t := range all {
 		if got[t.Route] == nil {
@@ -304,9 +334,16 @@ func expect(all []api.Transfer, each int) error {
 		}
 		got[t.Route][t.Status]++
 	}
-	for route, failed := range map[string]tokens.Status{
+	ends := map[string]tokens.Status{
 		"flt_deposit": tokens.Refunded, "usdc_deposit": tokens.Refunded, "flt_withdraw": tokens.Credited, "usdc_withdraw": tokens.Credited,
-	} {
+	}
+	if crossing {
+		ends["flt_l1_deposit"] = tokens.Refunded
+		if got["flt_l1_withdraw"][tokens.Done] != each {
+			return fmt.Errorf("flt_l1_withdraw: expected %d done, got %v", each, got["flt_l1_withdraw"])
+		}
+	}
+	for route, failed := range ends {
 		if got[route][tokens.Done] != each-1 || got[route][failed] != 1 {
 			return fmt.Errorf("%s: expected %d done and 1 %s, got %v", route, each-1, failed, got[route])
 		}

@@ -24,8 +24,10 @@ type DeployOptions struct {
 	Settings  deploy.Settings
 	// Grants are minted of the dev tokens; PreFund is brought into the subnet's
 	// genesis by its owners.
-	Grants   func(deploy.RootSet) []deploy.Grant
-	PreFund  []deploy.PreFunder
+	Grants  func(deploy.RootSet) []deploy.Grant
+	PreFund []deploy.PreFunder
+	// Crossing brings FLT from Ethereum; nil: the root has an FLT of its own.
+	Crossing *CrossOptions
 	Finality string // of the root, as in the configuration
 	Strength Strength
 	Redis    relayer.Redis
@@ -72,12 +74,23 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 			return none, err
 		}
 	}
+	var x *crossing
+	if o.Crossing != nil {
+		l1, err := o.Crossing.dialL1(ctx)
+		if err != nil {
+			return none, err
+		}
+		defer l1.Close()
+		if x, o.FLT, err = d.bring(ctx, o, env, l1); err != nil {
+			return none, fmt.Errorf("bring FLT from Ethereum: %w", err)
+		}
+	}
 	o.Step("deploying the contracts on the root")
 	set, err := deploy.Root(ctx, env, o.Deployer, deploy.RootParams{Flt: o.FLT, Usdc: o.USDC, Settings: o.Settings})
 	if err != nil {
 		return none, fmt.Errorf("deploy on the root: %w", err)
 	}
-	if o.Grants != nil && o.FLT == (common.Address{}) && o.USDC == (common.Address{}) {
+	if o.Grants != nil && (x != nil || o.FLT == (common.Address{})) && o.USDC == (common.Address{}) {
 		o.Step("minting dev tokens")
 		if err := deploy.Mint(ctx, env, o.Deployer, o.Grants(set)); err != nil {
 			return none, fmt.Errorf("mint dev tokens: %w", err)
@@ -96,8 +109,15 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 		return none, fmt.Errorf("bootstrap the subnet: %w", err)
 	}
 
+	var between *deploy.Crossing
+	if x != nil {
+		o.Step("deploying FltSender and FltHandler")
+		if between, err = x.cross(ctx, set, o.Settings); err != nil {
+			return none, err
+		}
+	}
 	o.Step("writing genesis and configuration")
-	dep, err := deploy.NewDeployment(deploy.GenesisParams{Root: set, Bootstrap: boot, Settings: o.Settings})
+	dep, err := deploy.NewDeployment(deploy.GenesisParams{Root: set, Bootstrap: boot, Settings: o.Settings, Crossing: between})
 	if err != nil {
 		return none, fmt.Errorf("make the subnet's genesis: %w", err)
 	}
@@ -176,6 +196,15 @@ func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions) error {
 	sub := relayer.Subnet{Name: "subnet", Deployment: "deployment.json", Chain: relayer.DefaultChain()}
 	sub.URL, sub.ChainID, sub.Accounts = "http://"+n.HTTP, dep.Subnet.ChainID, []relayer.Account{account}
 	c.Subnets = []relayer.Subnet{sub}
+	if dep.Crossing != nil {
+		l1 := relayer.DefaultEthereum()
+		l1.URL, l1.ChainID, l1.StartBlock = o.Crossing.L1URL, dep.Crossing.L1.ChainID, dep.Crossing.L1.StartBlock
+		l1.Accounts = []relayer.Account{account}
+		if o.Finality != "" {
+			l1.Finality = o.Finality
+		}
+		c.Ethereum = &l1
+	}
 	for path, v := range map[string]any{d.NodeConfig(): n, d.Config(): c} {
 		if exists(path) {
 			continue

@@ -34,6 +34,9 @@ func (d Dir) Deployment() string { return d.path("deployment.json") }
 // Config is the relayer's configuration.
 func (d Dir) Config() string { return d.path("causeway.yaml") }
 
+// Approver is the configuration of a signer of the local quorum.
+func (d Dir) Approver() string { return d.path("approver.yaml") }
+
 // NodeConfig is the node's configuration.
 func (d Dir) NodeConfig() string { return d.path("node.yaml") }
 

@@ -7,6 +7,8 @@ import (
 	"math/big"
 	"strings"
 
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/axelar"
 	"github.com/causeway-bridge/causeway/chains/ipc"
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
@@ -22,6 +24,21 @@ type Bridge struct {
 	Dep    deploy.Deployment
 	Root   *Account
 	Subnet *Account
+	L1     *Account // nil where FLT does not cross from Ethereum, or is not asked for
+}
+
+// Close ends every connection.
+func (b *Bridge) Close() {
+	for _, a := range []*Account{b.Root, b.Subnet, b.L1} {
+		if a != nil {
+			a.Close()
+		}
+	}
+}
+
+// L1Of is the Ethereum of a deployment with a crossing.
+func L1Of(d deploy.Deployment, url string) Chain {
+	return Chain{Name: "ethereum", URL: url, ID: d.Crossing.L1.ChainID}
 }
 
 // RootOf is the root of a deployment.
@@ -41,6 +58,8 @@ var (
 	fastABI       = bindings.NewFastWithdrawals()
 	subnetABI     = bindings.NewSubnetGateway()
 	usdcABI       = bindings.NewDevUsdc()
+	senderABI     = bindings.NewFltSender()
+	portalABI     = bindings.NewFltPortal()
 )
 
 // maxUint256 is an allowance that is never used up.
@@ -53,18 +72,22 @@ func (b *Bridge) Approve(ctx context.Context, asset tokens.Asset, amount *big.In
 	if asset == tokens.FLT {
 		token, spender = b.Dep.Root.Flt, b.Dep.Root.Gateway
 	}
-	raw, err := b.call(ctx, b.Root, token, usdcABI.PackAllowance(b.Root.Address, spender))
+	return b.allow(ctx, b.Root, token, spender, amount)
+}
+
+func (b *Bridge) allow(ctx context.Context, a *Account, token, spender common.Address, amount *big.Int) error {
+	raw, err := b.call(ctx, a, token, usdcABI.PackAllowance(a.Address, spender))
 	if err != nil {
 		return fmt.Errorf("read allowance: %w", err)
 	}
 	if new(big.Int).SetBytes(raw).Cmp(amount) >= 0 {
 		return nil
 	}
-	tx, err := b.Root.Send(ctx, token, usdcABI.PackApprove(spender, maxUint256), nil)
+	tx, err := a.Send(ctx, token, usdcABI.PackApprove(spender, maxUint256), nil)
 	if err != nil {
 		return fmt.Errorf("approve: %w", err)
 	}
-	_, err = b.Root.Wait(ctx, tx)
+	_, err = a.Wait(ctx, tx)
 	return err
 }
 
@@ -122,6 +145,126 @@ func (b *Bridge) Withdraw(ctx context.Context, asset tokens.Asset, recipient, fa
 		Token: token, Amount: amount, Recipient: recipient, FallbackRecipient: fallback, MinOut: new(big.Int),
 	})
 	return b.Subnet.Send(ctx, b.Dep.Subnet.Outbox, data, value)
+}
+
+// ErrNoCrossing says that the FLT of a deployment does not come from Ethereum.
+var ErrNoCrossing = errors.New("the FLT of this bridge does not cross from Ethereum: its deployment.json has no crossing")
+
+// CrossIn sends FLT from Ethereum into the subnet: one transaction of the user,
+// once FltSender may take the token. What the token service would swallow is
+// refused before anything is sent.
+func (b *Bridge) CrossIn(ctx context.Context, recipient common.Address, amount *big.Int) (common.Hash, error) {
+	if b.Dep.Crossing == nil || b.L1 == nil {
+		return common.Hash{}, ErrNoCrossing
+	}
+	c := b.Dep.Crossing
+	if ipc.ForbiddenRecipient(recipient) {
+		return common.Hash{}, fmt.Errorf("%s cannot be paid in the subnet", recipient.Hex())
+	}
+	raw, err := b.call(ctx, b.L1, c.L1Flt, usdcABI.PackBalanceOf(b.L1.Address))
+	if err != nil {
+		return common.Hash{}, fmt.Errorf("read balance: %w", err)
+	}
+	if have := new(big.Int).SetBytes(raw); have.Cmp(amount) < 0 {
+		return common.Hash{}, fmt.Errorf("%s holds %s FLT on Ethereum, %s is needed", b.L1.Address.Hex(),
+			tokens.MustUnits(have).Decimal(tokens.FLT.Decimals), tokens.MustUnits(amount).Decimal(tokens.FLT.Decimals))
+	}
+	if err := b.outflow(ctx, b.L1, c.L1, amount); err != nil {
+		return common.Hash{}, err
+	}
+	if err := b.inflow(ctx, b.Root, c.Root, amount); err != nil {
+		return common.Hash{}, err
+	}
+	if err := b.allow(ctx, b.L1, c.L1Flt, c.Sender, amount); err != nil {
+		return common.Hash{}, err
+	}
+	return b.L1.Send(ctx, c.Sender, senderABI.PackDeposit(recipient, amount), nil)
+}
+
+// CrossOut sends FLT from the subnet to Ethereum: one transaction of the user.
+// fallback, which may be zero, may take on the root what cannot go on from there.
+func (b *Bridge) CrossOut(ctx context.Context, recipient, fallback common.Address, amount *big.Int) (common.Hash, error) {
+	if b.Dep.Crossing == nil || b.L1 == nil {
+		return common.Hash{}, ErrNoCrossing
+	}
+	c := b.Dep.Crossing
+	if ipc.ForbiddenRecipient(recipient, c.L1Flt, c.Sender, c.L1Manager, c.L1.Service, c.L1.Gateway) {
+		return common.Hash{}, fmt.Errorf("%s cannot be paid on Ethereum", recipient.Hex())
+	}
+	if err := b.outflow(ctx, b.Root, c.Root, amount); err != nil {
+		return common.Hash{}, err
+	}
+	if err := b.inflow(ctx, b.L1, c.L1, amount); err != nil {
+		return common.Hash{}, err
+	}
+	fee, err := b.exitFee(ctx)
+	if err != nil {
+		return common.Hash{}, err
+	}
+	data := portalABI.PackWithdrawToL1(recipient)
+	if fallback != (common.Address{}) {
+		data = portalABI.PackWithdrawToL1WithRefund(recipient, fallback)
+	}
+	return b.Subnet.Send(ctx, c.Portal, data, new(big.Int).Add(amount, fee))
+}
+
+func (b *Bridge) outflow(ctx context.Context, a *Account, set deploy.AxelarSet, amount *big.Int) error {
+	return b.passes(ctx, a, set, axelar.FlowOut, amount)
+}
+
+func (b *Bridge) inflow(ctx context.Context, a *Account, set deploy.AxelarSet, amount *big.Int) error {
+	return b.passes(ctx, a, set, axelar.FlowIn, amount)
+}
+
+// passes says whether a token service takes part now: not paused, trusting the
+// other chain, and letting the amount through its flow limit.
+func (b *Bridge) passes(ctx context.Context, a *Account, set deploy.AxelarSet, way axelar.Direction, amount *big.Int) error {
+	asker := viewer{a}
+	service, err := axelar.ProbeService(ctx, asker, set.Service)
+	if err != nil {
+		return fmt.Errorf("ask the token service on %s: %w", a.name, err)
+	}
+	other := b.Dep.Crossing.Root.Chain
+	if set.Chain == other {
+		other = b.Dep.Crossing.L1.Chain
+	}
+	switch paused, err := axelar.Ask(ctx, asker, service.Paused()); {
+	case err != nil:
+		return fmt.Errorf("ask the token service on %s: %w", a.name, err)
+	case paused:
+		return fmt.Errorf("the token service on %s is paused: nothing could arrive; try again later", a.name)
+	}
+	switch trusts, err := axelar.Ask(ctx, asker, service.Trusts(other)); {
+	case err != nil:
+		return fmt.Errorf("ask the token service on %s: %w", a.name, err)
+	case !trusts:
+		return fmt.Errorf("the token service on %s does not trust %s: nothing could arrive; ask its operator", a.name, other)
+	}
+	counted, err := axelar.Ask(ctx, asker, service.Flow(b.Dep.Crossing.TokenID))
+	if err != nil {
+		return fmt.Errorf("ask the token manager on %s: %w", a.name, err)
+	}
+	if err := counted.Check(way, amount); err != nil {
+		return fmt.Errorf("the flow limit of FLT on %s: %w", a.name, err)
+	}
+	return nil
+}
+
+// viewer asks a chain at its newest block.
+type viewer struct{ a *Account }
+
+// CallContract implements axelar.Caller.
+func (v viewer) CallContract(ctx context.Context, to common.Address, data []byte) ([]byte, error) {
+	out, err := v.a.client.CallContract(ctx, ethereum.CallMsg{To: &to, Data: data}, nil)
+	if err == nil {
+		return out, nil
+	}
+	var revert interface{ ErrorData() any }
+	if errors.As(err, &revert) {
+		text, _ := revert.ErrorData().(string)
+		return nil, &chains.RevertError{Data: common.FromHex(text)}
+	}
+	return nil, fmt.Errorf("%w: %w", chains.ErrUnavailable, err)
 }
 
 func (b *Bridge) exitFee(ctx context.Context) (*big.Int, error) {
@@ -193,7 +336,7 @@ func errorName(data []byte) string {
 	}
 	for _, m := range []*bind.MetaData{
 		&bindings.GatewayMetaData, &bindings.LinkedTokenControllerMetaData, &bindings.WithdrawalOutboxMetaData,
-		&bindings.FastWithdrawalsMetaData, &bindings.SubnetGatewayMetaData, &bindings.LinkedTokenReplicaMetaData, &bindings.DevUsdcMetaData,
+		&bindings.FastWithdrawalsMetaData, &bindings.FltSenderMetaData, &bindings.FltPortalMetaData, &bindings.FltHandlerMetaData, &bindings.SubnetGatewayMetaData, &bindings.LinkedTokenReplicaMetaData, &bindings.DevUsdcMetaData,
 	} {
 		parsed, err := m.ParseABI()
 		if err != nil {

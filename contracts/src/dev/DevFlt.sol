@@ -5,8 +5,9 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 
-/// @title FLT of a development root: 18 decimals, permit, minted by its owner
-/// @notice Stands in for the interchain token until a root has a real one.
+/// @title FLT of a development chain: 18 decimals, permit, minted by its owner
+/// @notice On Ethereum it is what crosses; on a root without Ethereum it stands in
+/// for the interchain token.
 contract DevFlt is ERC20, ERC20Permit, Ownable {
     constructor(address owner_) ERC20("Fluence", "FLT") ERC20Permit("Fluence") Ownable(owner_) {}
 

@@ -2,19 +2,8 @@
 pragma solidity ^0.8.24;
 
 import "../../src/ipc/Types.sol";
+import {GasMeter} from "../Base.sol";
 import {TwoChains} from "./TwoChains.sol";
-
-interface GasMeter {
-    struct Gas {
-        uint64 gasLimit;
-        uint64 gasTotalUsed;
-        uint64 gasMemoryUsed;
-        int64 gasRefunded;
-        uint64 gasRemaining;
-    }
-
-    function lastCallGas() external view returns (Gas memory);
-}
 
 /// @dev What users and carriers pay, through the real gateways. Every call is a
 /// transaction of its own (isolate), so that storage is as cold and as old as on

@@ -69,14 +69,23 @@ abstract contract TwoChains is Base {
         vm.recordLogs();
         _buildRoot();
         _buildSubnet();
-        flt.mint(alice, 1_000_000 ether);
+        giveFlt(alice, 1_000_000 ether);
         vm.deal(alice, 0);
+    }
+
+    /// @dev The FLT of the root, and how somebody comes by it.
+    function makeFlt() internal virtual returns (DevFlt) {
+        return new DevFlt(address(this));
+    }
+
+    function giveFlt(address to, uint256 amount) internal virtual {
+        flt.mint(to, amount);
     }
 
     // ---- the two chains
 
     function _buildRoot() private {
-        flt = new DevFlt(address(this));
+        flt = makeFlt();
         usdc = new DevUsdc(address(this));
         gateway = new Gateway(rootId(), ROOT_GAS, 1, FLT_MAX, 1 hours, 1 hours);
         SubnetParams memory p;
@@ -95,7 +104,7 @@ abstract contract TwoChains is Base {
         actor = new SubnetActor(p, address(this));
         gateway.approveSubnet(address(actor));
 
-        flt.mint(relayer, PREFUND);
+        giveFlt(relayer, PREFUND);
         vm.startPrank(relayer);
         flt.approve(address(actor), PREFUND);
         actor.preFund(PREFUND);
@@ -134,10 +143,10 @@ abstract contract TwoChains is Base {
             maxMsgsPerPeriod: 20_000,
             messageGas: SUBNET_GAS
         });
-        _place(GATEWAY_AT, abi.encodePacked(type(SubnetGateway).creationCode, abi.encode(g)));
+        place(GATEWAY_AT, abi.encodePacked(type(SubnetGateway).creationCode, abi.encode(g)));
         vm.deal(GATEWAY_AT, TREASURY);
         vm.deal(relayer, PREFUND);
-        _place(
+        place(
             REPLICA_AT,
             abi.encodePacked(
                 type(LinkedTokenReplica).creationCode,
@@ -160,12 +169,12 @@ abstract contract TwoChains is Base {
             usdcMin: 1e6,
             usdcMax: USDC_MAX
         });
-        _place(OUTBOX_AT, abi.encodePacked(type(WithdrawalOutbox).creationCode, abi.encode(o)));
+        place(OUTBOX_AT, abi.encodePacked(type(WithdrawalOutbox).creationCode, abi.encode(o)));
     }
 
     /// @dev As a genesis does: the constructor runs at the address, its storage
     /// stays, its result becomes the code.
-    function _place(address at, bytes memory creation) private {
+    function place(address at, bytes memory creation) internal {
         vm.etch(at, creation);
         (bool ok, bytes memory runtime) = at.call("");
         require(ok && runtime.length > 0, "constructor failed");
@@ -191,6 +200,7 @@ abstract contract TwoChains is Base {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i = 0; i < logs.length; ++i) {
             if (logs[i].topics.length == 0) continue;
+            file(logs[i]);
             bytes32 topic = logs[i].topics[0];
             if (logs[i].emitter == address(gateway) && topic == IGateway.NewTopDownMessage.selector) {
                 down.push(logs[i].data);
@@ -200,6 +210,9 @@ abstract contract TwoChains is Base {
             }
         }
     }
+
+    /// @dev For who carries more than IPC's messages.
+    function file(Vm.Log memory log) internal virtual {}
 
     /// @dev Attests the root as it is and delivers all there is.
     function carryDown() internal {
@@ -386,7 +399,7 @@ abstract contract TwoChains is Base {
         }
     }
 
-    function _fvm(address a) private pure returns (FvmAddress memory f) {
+    function _fvm(address a) internal pure returns (FvmAddress memory f) {
         f.addrType = 4;
         f.payload = abi.encode(DelegatedAddress(10, 20, abi.encodePacked(a)));
     }

@@ -1,0 +1,43 @@
+package home
+
+import (
+	"time"
+
+	"github.com/causeway-bridge/causeway/contracts/deploy"
+	"github.com/causeway-bridge/causeway/relayer"
+	"github.com/causeway-bridge/causeway/tokens"
+)
+
+// SignerConfig is the configuration of one of this home's approvers, from 1.
+func (d Dir) SignerConfig(n int) string { return d.path(SignerName(n) + ".yaml") }
+
+// WriteSigner writes the configuration of an approver that reads both chains
+// through one endpoint each.
+func (d Dir) WriteSigner(n int, dep deploy.Deployment, redis relayer.Redis, l1URL, rootURL string) error {
+	x := dep.Crossing
+	c := relayer.DefaultApprover()
+	name := SignerName(n)
+	c.State, c.Redis, c.Admin, c.SingleSource = name, redis, "127.0.0.1:0", true
+	c.Signer = relayer.Account{Keystore: "keys/" + name + ".json", PasswordFile: "keys/" + name + ".password"}
+	c.Tick, c.Hub = relayer.Duration(250*time.Millisecond), x.L1.Hub
+	chain := func(set deploy.AxelarSet, url string) relayer.ApproverChain {
+		return relayer.ApproverChain{
+			Name: set.Chain, URL: url, ChainID: set.ChainID, StartBlock: set.StartBlock, Gateway: set.Gateway, TokenService: set.Service,
+			Finality: "finalized", Tick: relayer.Duration(250 * time.Millisecond), MaxRange: relayer.DefaultChain().MaxRange,
+		}
+	}
+	c.Chains = []relayer.ApproverChain{chain(x.L1, l1URL), chain(x.Root, rootURL)}
+	c.Tokens = []relayer.ApproverToken{{ID: x.TokenID, Home: x.L1.Chain, Decimals: tokens.FLT.Decimals}}
+	for _, s := range x.Signers {
+		c.SignerSets = append(c.SignerSets, signerSet(s))
+	}
+	return WriteYAML(d.SignerConfig(n), c)
+}
+
+func signerSet(s deploy.SignerSet) relayer.SignerSet {
+	out := relayer.SignerSet{Threshold: s.Threshold, Nonce: s.Nonce}
+	for _, w := range s.Signers {
+		out.Signers = append(out.Signers, relayer.SetMember(w))
+	}
+	return out
+}

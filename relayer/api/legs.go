@@ -1,0 +1,100 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"strings"
+
+	"github.com/causeway-bridge/causeway/chains/axelar"
+	"github.com/causeway-bridge/causeway/store"
+	"github.com/causeway-bridge/causeway/tokens"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// crosses says whether a transfer goes between Ethereum and the root, where the
+// relayer carries Axelar's messages for it in transfers of its own.
+func crosses(t tokens.Transfer) bool { return strings.HasPrefix(t.Route, "flt_l1_") }
+
+// withLegs puts what became of the messages that carry a transfer behind the
+// steps that sent them: each leg was begun by the transaction of one of its steps.
+func (a *users) withLegs(ctx context.Context, j store.Job) (Transfer, error) {
+	v := View(j)
+	if !crosses(j.Transfer) {
+		return v, nil
+	}
+	var steps []Step
+	taken := map[common.Hash]bool{}
+	for _, s := range v.Steps {
+		steps = append(steps, s)
+		if s.Tx == (common.Hash{}) {
+			continue
+		}
+		leg, ok, err := a.leg(ctx, j.Transfer, s.Tx, taken)
+		if err != nil {
+			return v, err
+		}
+		if ok {
+			taken[leg.Transfer.ID] = true
+			for _, l := range View(leg).Steps[1:] {
+				l.Name = leg.Transfer.Route + "/" + l.Name
+				steps = append(steps, l)
+			}
+		}
+	}
+	v.Steps = inOrder(steps)
+	return v, nil
+}
+
+// inOrder sorts by time and leaves what is of one time as it is: a leg's last event
+// is in the transaction of the step that follows it, and comes before it.
+func inOrder(steps []Step) []Step {
+	for i := 1; i < len(steps); i++ {
+		for k := i; k > 1 && (steps[k].At.Before(steps[k-1].At) || steps[k].Tx == steps[k-1].Tx && isLeg(steps[k]) && !isLeg(steps[k-1])); k-- {
+			steps[k], steps[k-1] = steps[k-1], steps[k]
+		}
+	}
+	return steps
+}
+
+func isLeg(s Step) bool { return strings.Contains(s.Name, "/") }
+
+// leg finds the transfer of the relayer's own that a transaction began for t.
+func (a *users) leg(ctx context.Context, t tokens.Transfer, tx common.Hash, taken map[common.Hash]bool) (store.Job, bool, error) {
+	ids, err := a.cfg.DB.Lookup(ctx, tx.Hex())
+	if err != nil {
+		return store.Job{}, false, err
+	}
+	for _, id := range ids {
+		if taken[id] {
+			continue
+		}
+		j, ok, err := a.cfg.DB.Get(ctx, id)
+		if err != nil {
+			return store.Job{}, false, err
+		}
+		if ok && j.Transfer.Origin.Tx == tx && carries(j.Transfer, t) {
+			return j, true, nil
+		}
+	}
+	return store.Job{}, false, nil
+}
+
+// carries says whether a leg's message is that of a transfer: a deposit travels in
+// its data; what goes to Ethereum is for its recipient or back to its sender.
+func carries(leg, t tokens.Transfer) bool {
+	p, err := axelar.DecodePayload(leg.Payload)
+	sent, ok := p.(axelar.SendToHub)
+	if err != nil || !ok {
+		return false
+	}
+	inner, err := axelar.DecodePayload(sent.Inner)
+	m, ok := inner.(axelar.Transfer)
+	if err != nil || !ok || m.Amount.Cmp(t.Amount.Big()) != 0 {
+		return false
+	}
+	if leg.Route == "leg_in" {
+		return bytes.Equal(m.Data, t.Payload)
+	}
+	to := common.BytesToAddress(m.Destination)
+	return to == t.Recipient && t.Route == "flt_l1_withdraw" || to == t.Sender && t.Route == "flt_l1_deposit"
+}

@@ -1,0 +1,216 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/axelar"
+	"github.com/causeway-bridge/causeway/contracts/bindings"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Crossing is what the audit reads of how FLT crosses between Ethereum and the
+// root.
+type Crossing struct {
+	L1                            Reader
+	L1Gateway, RootGateway        axelar.Gateway
+	L1Service, RootService        axelar.Service
+	TokenID                       common.Hash
+	L1Token, L1Manager, RootToken common.Address
+	Handler                       common.Address // FltHandler
+
+	handler      *bindings.FltHandler
+	token        *bindings.DevFlt
+	hub          axelar.Hub
+	toRoot, toL1 crossed
+	l1, root     tape
+}
+
+// crossed is one direction: what was sent, by the command id that its
+// destination knows it by, and what was received.
+type crossed struct {
+	sent, received map[common.Hash]amount
+}
+
+type amount struct {
+	n       *big.Int
+	message string // id of the leg's message
+	block   uint64
+}
+
+// FLTAcross names the FLT of Ethereum and of the root together.
+const FLTAcross = "FLT_ETHEREUM"
+
+// reset forgets what was read.
+func (c *Crossing) reset(root Reader) {
+	c.handler, c.token = bindings.NewFltHandler(), bindings.NewDevFlt()
+	c.toRoot = crossed{map[common.Hash]amount{}, map[common.Hash]amount{}}
+	c.toL1 = crossed{map[common.Hash]amount{}, map[common.Hash]amount{}}
+	c.l1 = tape{cursor: chains.Cursor{Chain: c.L1.ChainID(), Next: c.L1.StartBlock()}}
+	c.root = tape{cursor: chains.Cursor{Chain: root.ChainID(), Next: root.StartBlock()}}
+	c.hub = axelar.Hub{Address: c.RootService.Hub, Services: map[string]common.Address{
+		c.L1Service.Chain: c.L1Service.Address, c.RootService.Chain: c.RootService.Address,
+	}}
+}
+
+// filter is the calls of a gateway and what a token service gave out.
+func filter(g axelar.Gateway, s axelar.Service) chains.Filter {
+	f, of := g.Filter(), s.Filter()
+	f.Placed = slices.Clone(f.Addresses)
+	f.Addresses = append(f.Addresses, of.Addresses...)
+	f.Topics = append(f.Topics, of.Topics...)
+	return f
+}
+
+// take reads an event of one chain: a transfer of our token that left it, or one
+// that arrived.
+func (c *Crossing) take(g axelar.Gateway, s axelar.Service, there axelar.Gateway, sends, arrives crossed) func(chains.Event) {
+	return func(e chains.Event) {
+		if said, ok, err := g.Decode(e); ok && err == nil {
+			called, isCall := said.(axelar.Called)
+			if !isCall {
+				return
+			}
+			r, err := c.hub.Route(s.Chain, axelar.MessageID{Tx: e.Tx, Index: uint64(e.Position)}, called)
+			if err != nil {
+				return
+			}
+			if t, isTransfer := r.Inner.(axelar.Transfer); isTransfer && t.TokenID == c.TokenID {
+				sends.sent[there.CommandID(r.Message)] = amount{t.Amount, r.Message.ID, e.Block}
+			}
+			return
+		}
+		if said, ok, err := s.Decode(e); ok && err == nil {
+			if got, isReceived := said.(axelar.Received); isReceived && got.TokenID == c.TokenID {
+				arrives.received[got.CommandID] = amount{got.Amount, "", e.Block}
+			}
+		}
+	}
+}
+
+// acrossEthereum is I1 of FLT between Ethereum and the root:
+//
+//	locked = Σ sent from Ethereum − Σ received there                    events, L
+//	drift  = locked − supply(R) − in_flight_in − in_flight_out − shortages
+//
+// The root's block R is pinned first, then Ethereum's L, so that nothing is
+// received on the root that L does not have as sent. What L has as received and
+// the root has sent after R is added back. A shortage is what the token manager's
+// balance at L lacks of locked, or FltHandler's at R of what it keeps.
+func (a *Auditor) acrossEthereum(ctx context.Context, report *Report) {
+	inv, err := a.crossing(ctx, report.RootBlock)
+	if err != nil {
+		report.skip("I1 "+FLTAcross, err)
+		return
+	}
+	report.add(inv)
+}
+
+func (a *Auditor) crossing(ctx context.Context, r chains.Block) (Invariant, error) {
+	c := a.src.Crossing
+	fail := func(err error) (Invariant, error) {
+		if errors.Is(err, chains.ErrReorg) {
+			c.reset(a.src.Root)
+		}
+		return Invariant{}, err
+	}
+	l, err := c.L1.Head(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if err := c.l1.scan(ctx, c.L1, filter(c.L1Gateway, c.L1Service), l, a.src.Rest, c.take(c.L1Gateway, c.L1Service, c.RootGateway, c.toRoot, c.toL1)); err != nil {
+		return fail(fmt.Errorf("ethereum: %w", err))
+	}
+	// The root is read on to a head after L: what was sent meanwhile is known.
+	now, err := a.src.Root.Head(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if err := c.root.scan(ctx, a.src.Root, filter(c.RootGateway, c.RootService), now, a.src.Rest, c.take(c.RootGateway, c.RootService, c.L1Gateway, c.toL1, c.toRoot)); err != nil {
+		return fail(fmt.Errorf("root: %w", err))
+	}
+	var locked, supply, keeps *big.Int
+	var counters bindings.IFltHandlerCounters
+	if err := run(ctx, c.L1, l, []query{ask(c.L1Token, c.token.PackBalanceOf(c.L1Manager), c.token.UnpackBalanceOf, into(&locked))}); err != nil {
+		return fail(fmt.Errorf("ethereum: %w", err))
+	}
+	if err := run(ctx, a.src.Root, r, []query{
+		ask(c.RootToken, c.token.PackTotalSupply(), c.token.UnpackTotalSupply, into(&supply)),
+		ask(c.RootToken, c.token.PackBalanceOf(c.Handler), c.token.UnpackBalanceOf, into(&keeps)),
+		ask(c.Handler, c.handler.PackGetCounters(), c.handler.UnpackGetCounters, into(&counters)),
+	}); err != nil {
+		return fail(fmt.Errorf("root: %w", err))
+	}
+	return c.balance(r.Number, locked, supply, keeps, counters), nil
+}
+
+// balance adds up what is known at root block r.
+func (c *Crossing) balance(r uint64, locked, supply, keeps *big.Int, counters bindings.IFltHandlerCounters) Invariant {
+	inv := newRow("I1", FLTAcross)
+	in, _ := c.toRoot.between(nil, &r)
+	back, early := c.toL1.between(&r, nil)
+	should := sum(total(c.toRoot.sent), neg(total(c.toL1.received)))
+	inv.lock("locked_ethereum", should)
+	// Sent by the root after r, and received: it is of neither side yet.
+	inv.lock("early", early)
+	inv.claim("supply_root", supply)
+	inv.claim("in_flight_in", in.n)
+	inv.claim("in_flight_out", back.n)
+	inv.holds("manager", should, locked)
+	inv.holds("handler", sum(counters.Credited, neg(counters.Spent)), keeps)
+	inv.terms["messages_in_flight_in"] = strings.Join(in.messages, ",")
+	inv.terms["messages_in_flight_out"] = strings.Join(back.messages, ",")
+	for _, s := range slices.Concat(in.unknown, back.unknown) {
+		inv.note("%s was executed and never sent", s)
+	}
+	return inv.invariant()
+}
+
+// flight is what is between two chains.
+type flight struct {
+	n        *big.Int
+	messages []string // at most maxNotes
+	unknown  []string // command ids that nobody sent
+}
+
+// between splits a direction: what was sent and not received, and what was
+// received although it was sent after the block that is looked at. sentUpTo and
+// receivedUpTo leave out what is newer; nil leaves out nothing.
+func (d crossed) between(sentUpTo, receivedUpTo *uint64) (waits flight, early *big.Int) {
+	waits.n, early = new(big.Int), new(big.Int)
+	for id, s := range d.sent {
+		got, arrived := d.received[id]
+		arrived = arrived && (receivedUpTo == nil || got.block <= *receivedUpTo)
+		sent := sentUpTo == nil || s.block <= *sentUpTo
+		switch {
+		case sent && !arrived:
+			waits.n.Add(waits.n, s.n)
+			if len(waits.messages) < maxNotes {
+				waits.messages = append(waits.messages, s.message)
+			}
+		case !sent && arrived:
+			early.Add(early, s.n)
+		}
+	}
+	for id := range d.received {
+		if _, known := d.sent[id]; !known {
+			waits.unknown = append(waits.unknown, id.Hex())
+		}
+	}
+	slices.Sort(waits.messages)
+	slices.Sort(waits.unknown)
+	return waits, early
+}
+
+func total(of map[common.Hash]amount) *big.Int {
+	n := new(big.Int)
+	for _, a := range of {
+		n.Add(n, a.n)
+	}
+	return n
+}
