@@ -170,6 +170,14 @@ func (g amplifier) State(m Message) Question[State] {
 	})
 }
 
+// StateOf knows a message by its id, which the event has.
+func (g amplifier) StateOf(a Approved) Question[State] {
+	if g.CommandID(a.Message) != a.CommandID {
+		return noQuestion[State](fmt.Errorf("command id %s is not that of %s: %w", a.CommandID, a.Message.ID, ErrMessage))
+	}
+	return g.State(a.Message)
+}
+
 func (g amplifier) Standing(s WeightedSigners) Question[Standing] {
 	hash, err := SignersHash(s)
 	if err != nil {
