@@ -12,6 +12,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains/axelar"
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
 )
 
 // Crossing is what the audit reads of how FLT crosses between Ethereum and the
@@ -32,7 +33,8 @@ type Crossing struct {
 }
 
 // crossed is one direction: what was sent, by the command id that its
-// destination knows it by, and what was received.
+// destination knows it by, and what was received. Where Axelar itself names the
+// messages, no id is on both sides, and they are told by their content.
 type crossed struct {
 	sent, received map[common.Hash]amount
 }
@@ -41,6 +43,22 @@ type amount struct {
 	n       *big.Int
 	message string // id of the leg's message
 	block   uint64
+	content common.Hash // of all that both sides say of it
+	seq     int         // its place among what was read of its side
+}
+
+// contentOf names what is sent of our token by all that its destination says of
+// it: where from, by whom, to whom, how much, with what data.
+func contentOf(from string, source, destination []byte, n *big.Int, data common.Hash) common.Hash {
+	return crypto.Keccak256Hash([]byte(from), []byte{0}, crypto.Keccak256(source), crypto.Keccak256(destination), common.BigToHash(n).Bytes(), data.Bytes())
+}
+
+// dataHash is zero where there is no data, as in the events of token services.
+func dataHash(data []byte) common.Hash {
+	if len(data) == 0 {
+		return common.Hash{}
+	}
+	return crypto.Keccak256Hash(data)
 }
 
 // FLTAcross names the FLT of Ethereum and of the root together.
@@ -81,13 +99,17 @@ func (c *Crossing) take(g axelar.Gateway, s axelar.Service, there axelar.Gateway
 				return
 			}
 			if t, isTransfer := r.Inner.(axelar.Transfer); isTransfer && t.TokenID == c.TokenID {
-				sends.sent[there.CommandID(r.Message)] = amount{t.Amount, r.Message.ID, e.Block}
+				sends.sent[there.CommandID(r.Message)] = amount{
+					t.Amount, r.Message.ID, e.Block, contentOf(s.Chain, t.Source, t.Destination, t.Amount, dataHash(t.Data)), len(sends.sent),
+				}
 			}
 			return
 		}
 		if said, ok, err := s.Decode(e); ok && err == nil {
 			if got, isReceived := said.(axelar.Received); isReceived && got.TokenID == c.TokenID {
-				arrives.received[got.CommandID] = amount{got.Amount, "", e.Block}
+				arrives.received[got.CommandID] = amount{
+					got.Amount, "", e.Block, contentOf(got.Chain, got.Source, got.Destination.Bytes(), got.Amount, got.DataHash), len(arrives.received),
+				}
 			}
 		}
 	}
@@ -183,8 +205,12 @@ type flight struct {
 // receivedUpTo leave out what is newer; nil leaves out nothing.
 func (d crossed) between(sentUpTo, receivedUpTo *uint64) (waits flight, early *big.Int) {
 	waits.n, early = new(big.Int), new(big.Int)
+	renamed, unknown := d.renamed()
 	for id, s := range d.sent {
 		got, arrived := d.received[id]
+		if !arrived {
+			got, arrived = renamed[id]
+		}
 		arrived = arrived && (receivedUpTo == nil || got.block <= *receivedUpTo)
 		sent := sentUpTo == nil || s.block <= *sentUpTo
 		switch {
@@ -197,14 +223,51 @@ func (d crossed) between(sentUpTo, receivedUpTo *uint64) (waits flight, early *b
 			early.Add(early, s.n)
 		}
 	}
-	for id := range d.received {
-		if _, known := d.sent[id]; !known {
-			waits.unknown = append(waits.unknown, id.Hex())
-		}
+	for _, id := range unknown {
+		waits.unknown = append(waits.unknown, id.Hex())
 	}
 	slices.Sort(waits.messages)
 	slices.Sort(waits.unknown)
 	return waits, early
+}
+
+// renamed gives what was received under ids that nobody sent to what was sent with
+// the same content and not received: the oldest to the oldest. Messages of equal
+// content differ in nothing that money depends on. What is left over was never
+// sent.
+func (d crossed) renamed() (of map[common.Hash]amount, unknown []common.Hash) {
+	of = map[common.Hash]amount{}
+	came := map[common.Hash][]common.Hash{}
+	for id, r := range d.received {
+		if _, known := d.sent[id]; !known {
+			came[r.content] = append(came[r.content], id)
+		}
+	}
+	if len(came) == 0 {
+		return of, nil
+	}
+	waits := map[common.Hash][]common.Hash{}
+	for id, s := range d.sent {
+		if _, arrived := d.received[id]; !arrived && came[s.content] != nil {
+			waits[s.content] = append(waits[s.content], id)
+		}
+	}
+	oldest := func(ids []common.Hash, of map[common.Hash]amount) {
+		slices.SortFunc(ids, func(a, b common.Hash) int { return of[a].seq - of[b].seq })
+	}
+	for content, ids := range came {
+		sent := waits[content]
+		oldest(ids, d.received)
+		oldest(sent, d.sent)
+		for i, id := range ids {
+			if i < len(sent) {
+				of[sent[i]] = d.received[id]
+				continue
+			}
+			unknown = append(unknown, id)
+		}
+	}
+	return of, unknown
 }
 
 func total(of map[common.Hash]amount) *big.Int {
