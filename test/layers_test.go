@@ -50,6 +50,7 @@ var layers = map[string]int{
 	"relayer/api":     5,
 	"relayer/approve": 5,
 	"relayer/audit":   5,
+	"relayer/network": 5,
 	"relayer/watch":   5,
 	"relayer/work":    5,
 
