@@ -70,11 +70,15 @@ type crossLink struct {
 	flow.Crossing
 	l1              *mainnet
 	service, l1ITS  axelar.Service
-	in, out         *approve.Quorum // at the root's gateway, and at Ethereum's
+	in, out         *approve.Quorum           // at the root's gateway, and at Ethereum's; nil where Axelar approves
+	network         map[string]*netEnd        // by the chain's name at Axelar; none before they are made
+	gas             map[string]common.Address // gas services, the same way
 	contracts, onL1 map[string]common.Address
 
 	mu     sync.Mutex
-	onward map[chains.EventID]axelar.Message
+	onward map[chains.EventID]flow.Onward
+	// approved are events of gateways that were read before.
+	approved map[chains.EventID]*axelar.Approved
 }
 
 // maxOnward bounds what is remembered of messages on their way to Ethereum.
@@ -114,7 +118,7 @@ func (s *shared) cross(ctx context.Context, name string, d deploy.Deployment, ro
 
 func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm.Client, l1 *mainnet) (*crossLink, error) {
 	x := &crossLink{
-		l1: l1, onward: map[chains.EventID]axelar.Message{},
+		l1: l1, onward: map[chains.EventID]flow.Onward{}, approved: map[chains.EventID]*axelar.Approved{},
 		Crossing: flow.Crossing{
 			L1: l1.client.ChainID(), TokenID: d.TokenID, Sender: d.Sender, Handler: d.Handler, Portal: d.Portal, Foreign: s.cfg.Axelar.Foreign,
 		},
@@ -126,6 +130,12 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	x.L1Gateway, x.l1ITS, x.RootGateway, x.service = e.l1Gateway, e.l1ITS, e.rootGateway, e.rootITS
 	x.L1Name, x.RootName = x.l1ITS.Chain, x.service.Chain
 	x.Hub = axelar.Hub{Address: x.service.Hub, Services: map[string]common.Address{x.L1Name: x.l1ITS.Address, x.RootName: x.service.Address}}
+	x.contracts = map[string]common.Address{"Axelar gateway": d.Root.Gateway, "token service": d.Root.Service, "FltHandler": d.Handler}
+	x.onL1 = map[string]common.Address{"Axelar gateway": d.L1.Gateway, "token service": d.L1.Service, "FltSender": d.Sender, "FLT": d.L1Flt}
+	x.gas = map[string]common.Address{x.L1Name: d.L1.GasService, x.RootName: d.Root.GasService}
+	if s.cfg.Axelar.Approvals == ApprovalsNetwork {
+		return x, nil
+	}
 	sets := s.signerSets(d)
 	proposals := s.Proposals
 	if proposals == nil {
@@ -149,8 +159,6 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	if x.out, err = quorum(x.L1Name, x.L1Gateway, l1.client, l1.source.Head); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	x.contracts = map[string]common.Address{"Axelar gateway": d.Root.Gateway, "token service": d.Root.Service, "FltHandler": d.Handler}
-	x.onL1 = map[string]common.Address{"Axelar gateway": d.L1.Gateway, "token service": d.L1.Service, "FltSender": d.Sender, "FLT": d.L1Flt}
 	return x, nil
 }
 
@@ -232,6 +240,10 @@ func (l *link) crossFlows() []flow.Flow {
 		},
 		SendRoot: l.toRoot.Send, SendSubnet: l.toChild.Send,
 	}
+	if x.in == nil {
+		d.Approvals = l.approvals(flow.Ethereum, x.L1Gateway, x.l1.client)
+		return append(l.awaitedLegs(), flow.FLTL1Deposit(l.sub, x.Crossing, d), flow.FLTL1Withdraw(l.sub, x.Crossing, d))
+	}
 	return []flow.Flow{
 		flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
 		flow.LegOut(l.sub, x.Crossing, l.leg(x.L1Gateway, x.l1ITS, x.l1.client, l.read(flow.Ethereum, x.l1.source.Head), x.out.Approve, x.l1.sender)),
@@ -251,21 +263,21 @@ func (l *link) leg(gateway axelar.Gateway, service axelar.Service, client *evm.C
 			return chains.Tx{To: service.Address, Data: data}, err
 		},
 		Circumstances: func(ctx context.Context, m axelar.Message, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
-			return circumstances(ctx, gateway, service, client, m, t)
+			return circumstances(ctx, gateway.State(m), service, client, t)
 		},
 		Send: send.Send,
 	}
 }
 
 // circumstances asks at the newest block, where the failed call was simulated.
-func circumstances(ctx context.Context, gateway axelar.Gateway, service axelar.Service, client *evm.Client, m axelar.Message, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
+func circumstances(ctx context.Context, state axelar.Question[axelar.State], service axelar.Service, client *evm.Client, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
 	c := axelar.Circumstances{Transfer: t}
 	now, err := client.Latest(ctx)
 	if err != nil {
 		return c, 0, err
 	}
 	at := evm.AtHash(now.Hash)
-	if c.State, err = axelar.Ask(ctx, view{client, at}, gateway.State(m)); err != nil {
+	if c.State, err = axelar.Ask(ctx, view{client, at}, state); err != nil {
 		return c, 0, err
 	}
 	if len(t.Destination) == common.AddressLength {
@@ -287,14 +299,19 @@ func circumstances(ctx context.Context, gateway axelar.Gateway, service axelar.S
 
 // states asks a gateway for many messages at one block.
 func (l *link) states(gateway axelar.Gateway, client *evm.Client, head func(context.Context) (chains.Block, error)) func(context.Context, []axelar.Message) ([]axelar.State, error) {
-	return func(ctx context.Context, messages []axelar.Message) ([]axelar.State, error) {
+	return statesBy(gateway.State, client, head)
+}
+
+// statesBy puts one question for each at one block.
+func statesBy[T any](question func(T) axelar.Question[axelar.State], client *evm.Client, head func(context.Context) (chains.Block, error)) func(context.Context, []T) ([]axelar.State, error) {
+	return func(ctx context.Context, of []T) ([]axelar.State, error) {
 		at, err := head(ctx)
 		if err != nil {
 			return nil, err
 		}
-		questions := make([]axelar.Question[axelar.State], len(messages))
-		for i, m := range messages {
-			questions[i] = gateway.State(m)
+		questions := make([]axelar.Question[axelar.State], len(of))
+		for i, m := range of {
+			questions[i] = question(m)
 		}
 		return asked(ctx, client, axelar.All(questions), evm.AtHash(at.Hash))
 	}
@@ -452,9 +469,9 @@ func (l *link) resendToL1Tx(ctx context.Context, w axelar.FltWithdrawal) (chains
 }
 
 // onward reads the call of the gateway that each event of FltHandler follows.
-func (l *link) onward(ctx context.Context, events []chains.Event) ([]axelar.Message, error) {
+func (l *link) onward(ctx context.Context, events []chains.Event) ([]flow.Onward, error) {
 	x := l.cross
-	out := make([]axelar.Message, len(events))
+	out := make([]flow.Onward, len(events))
 	for i, e := range events {
 		x.mu.Lock()
 		m, known := x.onward[e.ID()]
@@ -476,12 +493,11 @@ func (l *link) onward(ctx context.Context, events []chains.Event) ([]axelar.Mess
 	return out, nil
 }
 
-// before is the message for Ethereum that the gateway's event right before
-// another one begins.
-func (l *link) before(ctx context.Context, e chains.Event) (axelar.Message, error) {
+// before is the call of the gateway right before another event.
+func (l *link) before(ctx context.Context, e chains.Event) (flow.Onward, error) {
 	all, err := l.root.TransactionEvents(ctx, e.Tx)
 	if err != nil {
-		return axelar.Message{}, err
+		return flow.Onward{}, err
 	}
 	for i, own := range all {
 		if own.Index != e.Index || i == 0 {
@@ -493,15 +509,16 @@ func (l *link) before(ctx context.Context, e chains.Event) (axelar.Message, erro
 		said, ok, err := l.cross.RootGateway.Decode(all[i-1])
 		called, isCall := said.(axelar.Called)
 		if err != nil || !ok || !isCall {
-			return axelar.Message{}, fmt.Errorf("[BUG] the event before log %d of %s is no call of the gateway", e.Index, e.Tx)
+			return flow.Onward{}, fmt.Errorf("[BUG] the event before log %d of %s is no call of the gateway", e.Index, e.Tx)
 		}
-		r, err := l.cross.Hub.Route(l.cross.RootName, axelar.MessageID{Tx: e.Tx, Index: uint64(i - 1)}, called)
+		call := axelar.MessageID{Tx: e.Tx, Index: uint64(i - 1)}
+		r, err := l.cross.Hub.Route(l.cross.RootName, call, called)
 		if err != nil {
-			return axelar.Message{}, err
+			return flow.Onward{}, err
 		}
-		return r.Message, nil
+		return flow.Onward{Call: call, Message: r.Message}, nil
 	}
-	return axelar.Message{}, fmt.Errorf("root: the receipt of %s has no log %d of block %s: %w", e.Tx, e.Index, e.BlockHash, chains.ErrUnavailable)
+	return flow.Onward{}, fmt.Errorf("root: the receipt of %s has no log %d of block %s: %w", e.Tx, e.Index, e.BlockHash, chains.ErrUnavailable)
 }
 
 // auditCrossing is what the audit reads of it; nil without one. Each auditor has

@@ -36,6 +36,9 @@ func (a *users) withLegs(ctx context.Context, j store.Job) (Transfer, error) {
 		if ok {
 			taken[leg.Transfer.ID] = true
 			for _, l := range View(leg).Steps[1:] {
+				if l.Name == "report" {
+					continue // between the relayer and Axelar
+				}
 				l.Name = leg.Transfer.Route + "/" + l.Name
 				steps = append(steps, l)
 			}
