@@ -54,6 +54,7 @@ type axelarSide struct {
 	key     *ecdsa.PrivateKey
 	nonce   uint64
 	quorum  *approve.Quorum
+	gather  executor // once there were several to execute
 }
 
 // crossing is both sides and who signs for them.
@@ -372,10 +373,14 @@ func (c *crossing) state(to string, a arrival) axelar.State {
 	return state
 }
 
-// execute carries approved messages out.
+// execute carries approved messages out, several in one transaction.
 func (c *crossing) execute(to string, all []arrival) {
 	c.t.Helper()
 	s := c.sides[to]
+	if len(all) > 1 {
+		c.executeTogether(to, all)
+		return
+	}
 	var hashes []common.Hash
 	for _, a := range all {
 		require.Equal(c.t, axelar.StateApproved, c.state(to, a))

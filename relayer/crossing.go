@@ -68,12 +68,13 @@ func (s *shared) openEthereum(ctx context.Context) (_ *mainnet, err error) {
 // crossLink is how FLT crosses between Ethereum and one subnet's root.
 type crossLink struct {
 	flow.Crossing
-	l1              *mainnet
-	service, l1ITS  axelar.Service
-	in, out         *approve.Quorum           // at the root's gateway, and at Ethereum's; nil where Axelar approves
-	network         map[string]*netEnd        // by the chain's name at Axelar; none before they are made
-	gas             map[string]common.Address // gas services, the same way
-	contracts, onL1 map[string]common.Address
+	l1                       *mainnet
+	service, l1ITS           axelar.Service
+	in, out                  *approve.Quorum           // at the root's gateway, and at Ethereum's; nil where Axelar approves
+	network                  map[string]*netEnd        // by the chain's name at Axelar; none before they are made
+	gas                      map[string]common.Address // gas services, the same way
+	rootExecutor, l1Executor executor
+	contracts, onL1          map[string]common.Address
 
 	mu     sync.Mutex
 	onward map[chains.EventID]flow.Onward
@@ -136,6 +137,9 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	if s.cfg.Axelar.Approvals == ApprovalsNetwork {
 		return x, nil
 	}
+	if err := x.probeExecutors(ctx, d.RootExecutor, d.L1Executor, root); err != nil {
+		return nil, err
+	}
 	sets := s.signerSets(d)
 	proposals := s.Proposals
 	if proposals == nil {
@@ -159,6 +163,8 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	if x.out, err = quorum(x.L1Name, x.L1Gateway, l1.client, l1.source.Head); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	x.rootExecutor.name(x.contracts)
+	x.l1Executor.name(x.onL1)
 	return x, nil
 }
 
@@ -245,15 +251,15 @@ func (l *link) crossFlows() []flow.Flow {
 		return append(l.awaitedLegs(), flow.FLTL1Deposit(l.sub, x.Crossing, d), flow.FLTL1Withdraw(l.sub, x.Crossing, d))
 	}
 	return []flow.Flow{
-		flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
-		flow.LegOut(l.sub, x.Crossing, l.leg(x.L1Gateway, x.l1ITS, x.l1.client, l.read(flow.Ethereum, x.l1.source.Head), x.out.Approve, x.l1.sender)),
+		flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, x.rootExecutor, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
+		flow.LegOut(l.sub, x.Crossing, l.leg(x.L1Gateway, x.l1ITS, x.l1Executor, x.l1.client, l.read(flow.Ethereum, x.l1.source.Head), x.out.Approve, x.l1.sender)),
 		flow.FLTL1Deposit(l.sub, x.Crossing, d),
 		flow.FLTL1Withdraw(l.sub, x.Crossing, d),
 	}
 }
 
 // leg is what carrying messages to one chain needs of it.
-func (l *link) leg(gateway axelar.Gateway, service axelar.Service, client *evm.Client, head func(context.Context) (chains.Block, error), approve flow.ApproveFunc, send chains.Sender) flow.LegDeps {
+func (l *link) leg(gateway axelar.Gateway, service axelar.Service, x executor, client *evm.Client, head func(context.Context) (chains.Block, error), approve flow.ApproveFunc, send chains.Sender) flow.LegDeps {
 	return flow.LegDeps{
 		StatesFinal:  l.states(gateway, client, head),
 		StatesLatest: l.states(gateway, client, client.Latest),
@@ -262,6 +268,7 @@ func (l *link) leg(gateway axelar.Gateway, service axelar.Service, client *evm.C
 			data, err := service.ExecuteCalldata(gateway.CommandID(m), m, payload)
 			return chains.Tx{To: service.Address, Data: data}, err
 		},
+		Together: x.together(gateway, service, client),
 		Circumstances: func(ctx context.Context, m axelar.Message, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
 			return circumstances(ctx, gateway.State(m), service, client, t)
 		},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	gauges "runtime/metrics"
+	"sync"
 	"time"
 
 	"github.com/causeway-bridge/causeway/alerts"
@@ -25,8 +26,14 @@ import (
 type keeper struct {
 	*shared
 	senders  map[string]*evm.TxManager
-	auditors map[string]*audit.Auditor // by subnet name
-	nodes    map[string]nodeStatus     // by subnet name
+	auditors map[string]*auditor   // by subnet name
+	nodes    map[string]nodeStatus // by subnet name
+}
+
+// auditor is one that the audit's loop and a recovery take turns with.
+type auditor struct {
+	*audit.Auditor
+	turn sync.Mutex
 }
 
 // nodeStatus asks a subnet's node about itself.
@@ -41,7 +48,7 @@ const (
 )
 
 func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*evm.TxManager) (*keeper, error) {
-	k := &keeper{shared: s, senders: senders, auditors: map[string]*audit.Auditor{}, nodes: map[string]nodeStatus{}}
+	k := &keeper{shared: s, senders: senders, auditors: map[string]*auditor{}, nodes: map[string]nodeStatus{}}
 	for _, l := range links {
 		if l.sub.Traits.Published() {
 			// The invariants are written over counters that published contracts
@@ -57,7 +64,13 @@ func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*
 		if err != nil {
 			return nil, err
 		}
-		k.auditors[l.sub.Name] = a
+		// What the session before has read of the chains need not be read again.
+		if s.books == nil {
+			s.books = map[string]*audit.Auditor{}
+		}
+		a.Inherit(s.books[l.sub.Name])
+		s.books[l.sub.Name] = a
+		k.auditors[l.sub.Name] = &auditor{Auditor: a}
 	}
 	return k, nil
 }
@@ -119,8 +132,10 @@ func (k *keeper) audit(ctx context.Context) error {
 	for {
 		messages := 0
 		for name, a := range k.auditors {
-			k.invariants(ctx, name, a)
+			a.turn.Lock()
+			k.invariants(ctx, name, a.Auditor)
 			messages += a.Messages()
+			a.turn.Unlock()
 		}
 		select {
 		case <-ctx.Done():

@@ -138,9 +138,7 @@ func reconcileOnce(ctx context.Context, cfg Config, o ReconcileOptions, log *slo
 // reconcile reads the chains anew: nothing an earlier look remembered counts.
 func (l *link) reconcile(ctx context.Context, journal audit.Ledger, rootAccounts, childAccounts []common.Address) (audit.Reconciliation, error) {
 	if l.sub.Traits.Published() {
-		// Neither invariants nor fates are written for what published contracts
-		// keep: nothing is said, rather than something wrong.
-		return audit.Unjudged(l.sub.Name, "its contracts are published ones"), nil
+		return unjudged(l.sub), nil
 	}
 	a, err := audit.New(audit.Source{
 		Sub: l.sub, Root: l.root, Child: l.client, Journal: journal, Treasury: l.treasury, Crossing: l.auditCrossing(),
@@ -150,6 +148,12 @@ func (l *link) reconcile(ctx context.Context, journal audit.Ledger, rootAccounts
 		return audit.Reconciliation{}, err
 	}
 	return a.Reconcile(ctx, journal)
+}
+
+// unjudged is the answer for published contracts: neither invariants nor fates are
+// written for what they keep, so nothing is said, rather than something wrong.
+func unjudged(sub flow.Subnet) audit.Reconciliation {
+	return audit.Unjudged(sub.Name, "its contracts are published ones")
 }
 
 // addressesOf reads the addresses of keystore files; nothing is decrypted.

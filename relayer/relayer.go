@@ -24,6 +24,7 @@ import (
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/relayer/audit"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/relayer/watch"
 	"github.com/causeway-bridge/causeway/relayer/work"
@@ -138,6 +139,7 @@ type shared struct {
 	cfg Config
 	Parts
 	tools
+	books map[string]*audit.Auditor // what was read of the chains, by subnet name
 }
 
 // relay runs one session after another: a Redis that was restarted may have
@@ -276,7 +278,7 @@ func (s *shared) session(ctx context.Context) error {
 	if err != nil {
 		return fail(err)
 	}
-	recovery := s.newRecovery(sides, links, senders)
+	recovery := s.newRecovery(sides, links, senders, keeper.auditors)
 	s.status.set(db, sides, senders)
 
 	for _, w := range watchers {

@@ -478,6 +478,7 @@ func (p *pair) accept(t *rapid.T, chain string) {
 }
 
 func TestTheScriptsDoWhatTheModelDoes(t *testing.T) {
+	beside(t)
 	s := redisFor(t)
 	n, lost, losses := 0, 0, 0
 	var accepted store.Accepted
@@ -509,6 +510,7 @@ func TestTheScriptsDoWhatTheModelDoes(t *testing.T) {
 }
 
 func TestATornFileIsAnEarlierStateNeverAMix(t *testing.T) {
+	beside(t)
 	s := storetest.StartRedis(t)
 	n, losses, harmless := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {

@@ -51,8 +51,17 @@ func redisFor(t *testing.T) server {
 	return storetest.StartRedis(t)
 }
 
+// beside lets the longest tests, which wait for disks and processes, go side by
+// side.
+func beside(t *testing.T) {
+	if !strings.HasPrefix(t.Name(), again+"/") {
+		t.Parallel()
+	}
+}
+
 // TestTheStandInBehavesAsRedisDoes runs every test of behaviour a second time.
 func TestTheStandInBehavesAsRedisDoes(t *testing.T) {
+	beside(t)
 	tests := []func(*testing.T){
 		TestATransferWalksItsStepsToTheEnd,
 		TestTheScriptsDoWhatTheModelDoes,

@@ -258,6 +258,20 @@ func TestCILintsWhatMakeLintDoes(t *testing.T) {
 	require.Regexp(t, `(?m)^STATICCHECK := \S+@v\d+\.\d+\.\d+$`, string(makefile), "pinned, and read by .ci/test")
 }
 
+// TestTheForgeOfCICanFail: what npm links into node_modules/.bin ends with 0
+// whatever forge says.
+func TestTheForgeOfCICanFail(t *testing.T) {
+	for _, file := range []string{"../.ci/test", "../Makefile"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NotContains(t, string(text), "node_modules/.bin", file)
+	}
+	require.NoError(t, exec.Command("../contracts/bin/forge", "--version").Run())
+	var exit *exec.ExitError
+	require.ErrorAs(t, exec.Command("../contracts/bin/forge", "fmt", "--no-such-flag").Run(), &exit)
+	require.NotZero(t, exit.ExitCode())
+}
+
 // TestTheReadmeBeginsWithTheTwoCommands and names only files that exist.
 func TestTheReadmeBeginsWithTheTwoCommandsAndNamesWhatExists(t *testing.T) {
 	raw, err := os.ReadFile(readme)

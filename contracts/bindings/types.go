@@ -56,6 +56,14 @@ type CompressedSummary struct {
 	DataRootCommitment [32]byte
 }
 
+// Execution is an auto generated low-level Go binding around an user-defined struct.
+type Execution struct {
+	CommandId     [32]byte
+	SourceChain   string
+	SourceAddress string
+	Payload       []byte
+}
+
 // FltDeposit is an auto generated low-level Go binding around an user-defined struct.
 type FltDeposit struct {
 	Sender    common.Address

@@ -112,12 +112,15 @@ type crossed struct {
 	settings Settings
 }
 
-// checkCrossing reads our two contracts back at the final blocks and joins every
+// checkCrossing reads our contracts back at the final blocks and joins every
 // complaint.
 func checkCrossing(ctx context.Context, root, l1 Backend, c crossed) error {
 	var errs []error
-	checker{ctx: ctx, b: l1, errs: &errs}.sender(c)
-	checker{ctx: ctx, b: root, errs: &errs}.handler(c)
+	onL1, onRoot := checker{ctx: ctx, b: l1, errs: &errs}, checker{ctx: ctx, b: root, errs: &errs}
+	onL1.sender(c)
+	onL1.executor(c.L1Executor)
+	onRoot.handler(c)
+	onRoot.executor(c.RootExecutor)
 	if len(errs) > 0 {
 		return fmt.Errorf("%w: %w", ErrWrongSet, errors.Join(errs...))
 	}
@@ -152,6 +155,13 @@ func (c checker) handler(x crossed) {
 	c.must(err == nil && at == x.Portal && ipc.SubnetID(peer.SubnetId).Equal(x.set.Subnet()), "handler has another portal")
 	out := ask(c, x.Handler, h.PackOutbound(), h.UnpackOutbound)
 	c.must(out.Trusted, "the token service of %s does not trust %s", x.Root.Chain, x.L1.Chain)
+}
+
+// executor is there; it has no state to ask for.
+func (c checker) executor(at common.Address) {
+	code, err := c.b.CodeAt(c.ctx, at, finalizedTag)
+	c.note(err)
+	c.must(err != nil || len(code) > 0, "no executor at %s", at)
 }
 
 func sameInt(n *big.Int, want Units) bool { return n != nil && n.Cmp(want.Int()) == 0 }

@@ -57,13 +57,14 @@ func (p CrossParams) Check() error {
 var ErrNoToken = errors.New("the token service has no such token yet")
 
 const (
-	crossCreate3 = "flt/create3"
-	crossSender  = "flt/sender"
-	crossHandler = "flt/handler"
+	crossCreate3  = "flt/create3"
+	crossSender   = "flt/sender"
+	crossExecutor = "flt/executor"
+	crossHandler  = "flt/handler"
 )
 
-// Cross deploys FltSender on L1 and FltHandler on the root and returns the
-// crossing once both are final and say what they should. Each is built with the
+// Cross deploys FltSender on L1, FltHandler on the root and an Executor on both,
+// and returns the crossing once all are final and say what they should. Each is built with the
 // other's address; the handler's is one that no nonce has a part in, so the two
 // find each other whatever either account sends meanwhile.
 func Cross(ctx context.Context, rootEnv, l1Env Env, deployer, l1Deployer Signer, p CrossParams) (Crossing, error) {
@@ -180,11 +181,20 @@ func deployCrossing(root, l1 *axelar, p CrossParams) (Crossing, error) {
 	if err != nil {
 		return c, err
 	}
-	receipts, err := l1.j.send(l1.ctx, sender)
+	executor, err := creation(crossExecutor, l1.deployer, &bindings.ExecutorMetaData)
 	if err != nil {
-		return c, fmt.Errorf("deploy the sender on %s: %w", p.L1.Chain, err)
+		return c, err
 	}
-	c.Sender = receipts[0].ContractAddress
+	receipts, err := l1.j.send(l1.ctx, sender, executor)
+	if err != nil {
+		return c, fmt.Errorf("deploy the sender and the executor on %s: %w", p.L1.Chain, err)
+	}
+	c.Sender, c.L1Executor = receipts[0].ContractAddress, receipts[1].ContractAddress
+	executor.from = root.deployer
+	if receipts, err = root.j.send(root.ctx, executor); err != nil {
+		return c, fmt.Errorf("deploy the executor on %s: %w", p.Root.Chain, err)
+	}
+	c.RootExecutor = receipts[0].ContractAddress
 	crash.At("deploy.after_contract")
 
 	handler, err := initCode(&bindings.FltHandlerMetaData, bindings.FltHandlerParams{

@@ -27,6 +27,9 @@ type Crossing struct {
 	Sender    common.Address `json:"flt_sender"`  // on L1
 	Handler   common.Address `json:"flt_handler"` // on the root
 	Portal    common.Address `json:"flt_portal"`  // in the subnet, from its genesis on
+	// The Executors gather executions of approved messages; zero where none stands.
+	L1Executor   common.Address `json:"l1_executor,omitzero"`
+	RootExecutor common.Address `json:"root_executor,omitzero"`
 }
 
 // Check joins every complaint about what no crossing has.

@@ -165,7 +165,7 @@ func (b *bridge) deposit(t *testing.T, p deploy.GenesisParams) {
 }
 
 // Whenever it is killed and however often, a crossing run again with its state
-// files ends with exactly one sender and one handler, of each other.
+// files ends with exactly one sender and one handler, of each other, and two executors.
 func TestAKilledCrossingGoesOnAndMakesOneOfEach(t *testing.T) {
 	t.Parallel()
 	b := newBridge(t, deploy.GatewayLegacy)
@@ -201,8 +201,8 @@ func TestAKilledCrossingGoesOnAndMakesOneOfEach(t *testing.T) {
 
 	// Each step used one nonce of its account.
 	l1, root := b.nonces(t)
-	require.EqualValues(t, 1+1 /* FLT and its mint */ +2 /* registered, asked for */ +1 /* sender */, l1-l1Before)
-	require.EqualValues(t, 2 /* gateway, USDC */ +1 /* registry */ +2 /* actor, approval */ +2 /* linked */ +1 /* handler */ +others, root-rootBefore)
+	require.EqualValues(t, 1+1 /* FLT and its mint */ +2 /* registered, asked for */ +2 /* sender, executor */, l1-l1Before)
+	require.EqualValues(t, 2 /* gateway, USDC */ +1 /* registry */ +2 /* actor, approval */ +2 /* linked */ +2 /* executor, handler */ +others, root-rootBefore)
 	again, same, err := b.crossing(t.Context(), t, l1Env, rootEnv)
 	require.NoError(t, err)
 	require.Equal(t, set, again, "a finished deployment is read back, not repeated")
@@ -319,6 +319,7 @@ func TestACrossingOfOtherThingsIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		require.NotEqual(t, first.Handler, second.Handler)
 	})
 	t.Run("what the contracts say is read back", func(t *testing.T) { b.everyAnswerCounts(t, set) })
+	t.Run("the executors stand where they should", func(t *testing.T) { b.executorsStand(t, set) })
 }
 
 func tooMuch() deploy.Units { return deploy.NewUnits(new(big.Int).Lsh(common.Big1, 128)) }
@@ -383,6 +384,33 @@ func (b *bridge) everyAnswerCounts(t *testing.T, set deploy.RootSet) {
 			require.Positive(t, l.told)
 		})
 	}
+}
+
+// bare hides the code of one contract.
+type bare struct {
+	*rigBackend
+	of common.Address
+}
+
+func (b *bare) CodeAt(ctx context.Context, of common.Address, at *big.Int) ([]byte, error) {
+	if of == b.of {
+		return nil, nil
+	}
+	return b.rigBackend.CodeAt(ctx, of, at)
+}
+
+func (b *bridge) executorsStand(t *testing.T, set deploy.RootSet) {
+	c, err := deploy.Cross(t.Context(), b.rootEnv, b.l1Env, b.deployer, b.l1Deployer, b.params(t, set))
+	require.NoError(t, err)
+	l1Env, rootEnv := b.l1Env, b.rootEnv
+	l1Env.Backend = &bare{&rigBackend{b.at(l1Name)}, c.L1Executor}
+	_, err = deploy.Cross(t.Context(), b.rootEnv, l1Env, b.deployer, b.l1Deployer, b.params(t, set))
+	require.ErrorIs(t, err, deploy.ErrWrongSet)
+	require.ErrorContains(t, err, "no executor at "+c.L1Executor.Hex())
+	rootEnv.Backend = &bare{&rigBackend{b.at(rootName)}, c.RootExecutor}
+	_, err = deploy.Cross(t.Context(), rootEnv, b.l1Env, b.deployer, b.l1Deployer, b.params(t, set))
+	require.ErrorIs(t, err, deploy.ErrWrongSet)
+	require.ErrorContains(t, err, "no executor at "+c.RootExecutor.Hex())
 }
 
 func TestACrossingIsCheckedWithItsDeployment(t *testing.T) {

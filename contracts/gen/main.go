@@ -23,6 +23,7 @@ import (
 var contracts = map[string]string{
 	"DevFlt":                "src/dev/DevFlt.sol:DevFlt",
 	"DevUsdc":               "src/dev/DevUsdc.sol:DevUsdc",
+	"Executor":              "src/flt/Executor.sol:Executor",
 	"FastWithdrawals":       "src/withdraw/FastWithdrawals.sol:FastWithdrawals",
 	"FltHandler":            "src/flt/FltHandler.sol:FltHandler",
 	"FltPortal":             "src/flt/FltPortal.sol:FltPortal",

@@ -17,6 +17,7 @@ func crosses(t tokens.Transfer) bool { return strings.HasPrefix(t.Route, "flt_l1
 
 // withLegs puts what became of the messages that carry a transfer behind the
 // steps that sent them: each leg was begun by the transaction of one of its steps.
+// Times say nothing of the order: they are of clocks of three chains.
 func (a *users) withLegs(ctx context.Context, j store.Job) (Transfer, error) {
 	v := View(j)
 	if !crosses(j.Transfer) {
@@ -35,31 +36,29 @@ func (a *users) withLegs(ctx context.Context, j store.Job) (Transfer, error) {
 		}
 		if ok {
 			taken[leg.Transfer.ID] = true
-			for _, l := range View(leg).Steps[1:] {
+			of := View(leg)
+			for _, l := range of.Steps[1:] {
 				if l.Name == "report" {
 					continue // between the relayer and Axelar
 				}
 				l.Name = leg.Transfer.Route + "/" + l.Name
 				steps = append(steps, l)
 			}
+			v.waitsFor(of)
 		}
 	}
-	v.Steps = inOrder(steps)
+	v.Steps = steps
 	return v, nil
 }
 
-// inOrder sorts by time and leaves what is of one time as it is: a leg's last event
-// is in the transaction of the step that follows it, and comes before it.
-func inOrder(steps []Step) []Step {
-	for i := 1; i < len(steps); i++ {
-		for k := i; k > 1 && (steps[k].At.Before(steps[k-1].At) || steps[k].Tx == steps[k-1].Tx && isLeg(steps[k]) && !isLeg(steps[k-1])); k-- {
-			steps[k], steps[k-1] = steps[k-1], steps[k]
-		}
+// waitsFor says of a transfer on its way why its message is: the transfer itself
+// only waits, and has no reason of its own.
+func (v *Transfer) waitsFor(leg Transfer) {
+	if v.Status != tokens.Pending || leg.Status == tokens.Done || v.Reason != "" || v.Error != "" {
+		return
 	}
-	return steps
+	v.Reason, v.Error, v.Attempts, v.NextAttempt = leg.Reason, leg.Error, leg.Attempts, leg.NextAttempt
 }
-
-func isLeg(s Step) bool { return strings.Contains(s.Name, "/") }
 
 // leg finds the transfer of the relayer's own that a transaction began for t.
 func (a *users) leg(ctx context.Context, t tokens.Transfer, tx common.Hash, taken map[common.Hash]bool) (store.Job, bool, error) {

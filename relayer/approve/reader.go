@@ -155,26 +155,61 @@ func (r *reader) read(ctx context.Context) (progress bool, err error) {
 	}
 
 	// What is read is safe before the cursor moves past it, and before it counts.
-	r.s.mu.Lock()
-	fresh, err := ledger.Record(calls)
-	for _, c := range fresh {
-		r.s.books.seen(c)
-	}
-	r.s.mu.Unlock()
+	fresh, err := r.record(calls)
 	if err != nil {
-		return false, fmt.Errorf("record calls of %s: %w", name, err)
-	}
-	if len(fresh) > 0 {
-		crash.At("approve.after_ledger")
+		return false, err
 	}
 	to := chains.Cursor{Chain: r.chain.ID, Next: last.Number + 1, Parent: last.Hash}
 	if err := ledger.Move(name, to, r.routes); err != nil {
 		return false, err
 	}
 	if r.s.cfg.Tell.Read != nil {
-		r.s.cfg.Tell.Read(name, to.Next, len(fresh))
+		r.s.cfg.Tell.Read(name, to.Next, fresh)
 	}
 	return last.Number < head.Number, nil
+}
+
+// record keeps calls and counts those that are new.
+func (r *reader) record(calls []Call) (fresh int, err error) {
+	r.s.mu.Lock()
+	added, err := r.s.cfg.Ledger.Record(calls)
+	for _, c := range added {
+		r.s.books.seen(c)
+	}
+	r.s.mu.Unlock()
+	if err != nil {
+		return 0, fmt.Errorf("record calls of %s: %w", r.chain.Name, err)
+	}
+	if len(added) > 0 {
+		crash.At("approve.after_ledger")
+	}
+	return len(added), nil
+}
+
+// again reads the block of a transaction once more, alone, if it was read already:
+// of a single block an endpoint cannot leave out anything unnoticed.
+func (r *reader) again(ctx context.Context, tx common.Hash) (fresh int, err error) {
+	height, ok, err := r.chain.Locate(ctx, tx)
+	if err != nil || !ok {
+		return 0, err
+	}
+	read, ok := r.s.cfg.Ledger.Cursor(r.chain.Name, r.routes)
+	if !ok || height < r.chain.Start || height >= read.Next {
+		return 0, nil
+	}
+	from := chains.Cursor{Chain: r.chain.ID, Next: height}
+	last, events, err := r.chain.Source.Events(ctx, chains.Query{From: from, To: height, Filter: axelar.Calls(r.chain.Gateway)})
+	if err != nil {
+		return 0, fmt.Errorf("read block %d of %s again: %w", height, r.chain.Name, err)
+	}
+	calls, err := r.calls(ctx, from, last, events)
+	if err == nil {
+		fresh, err = r.record(calls)
+	}
+	if serious(err) {
+		r.fail(err)
+	}
+	return fresh, err
 }
 
 // calls are those of the events that may ever be signed for.

@@ -43,6 +43,9 @@ type Chain struct {
 	Next *axelar.WeightedSigners
 	// Decimals of a token of ITS there; ok is false while the chain has none of it.
 	Decimals func(ctx context.Context, token common.Hash) (decimals uint8, ok bool, err error)
+	// Locate says which block has a transaction: where to look again for a call that
+	// an endpoint left out. It is believed in nothing else. nil: nobody looks.
+	Locate func(ctx context.Context, tx common.Hash) (height uint64, ok bool, err error)
 }
 
 // SignerConfig is one signer.
@@ -137,6 +140,8 @@ type Signer struct {
 	waiting map[string]*count      // of the round through them
 	agreed  map[block]time.Time
 	places  map[common.Hash]uint8 // decimals, by chain and token
+	sought  map[source]time.Time  // calls that were looked for again
+	seeks   int                   // in this look
 }
 
 type block struct {
@@ -157,7 +162,7 @@ func NewSigner(cfg SignerConfig) (*Signer, error) {
 	s := &Signer{
 		cfg: cfg, byName: map[string]*reader{}, books: newBooks(cfg.Rules), sets: map[string]sets{},
 		done: map[common.Hash][]byte{}, refused: map[common.Hash]Reason{}, told: map[common.Hash]Reason{}, after: map[string]string{},
-		waiting: map[string]*count{}, agreed: map[block]time.Time{}, places: map[common.Hash]uint8{},
+		waiting: map[string]*count{}, agreed: map[block]time.Time{}, places: map[common.Hash]uint8{}, sought: map[source]time.Time{},
 	}
 	for _, c := range cfg.Chains {
 		all, err := newSets(c.Gateway, cfg.Sets)
@@ -234,6 +239,7 @@ const (
 // many are up, each has its turn; more says that some chain has more of them.
 func (s *Signer) look(ctx context.Context) (more bool, err error) {
 	var errs []error
+	s.seeks = 0
 	for _, r := range s.chains {
 		next, err := s.page(ctx, r.chain, s.after[r.chain.Name])
 		if err != nil {
@@ -417,6 +423,9 @@ func (s *Signer) approval(ctx context.Context, to Chain, p store.Proposal) (axel
 		}
 		seen[at] = true
 		call, place, found := s.cfg.Ledger.Find(m.From, m.ID)
+		if !found && s.seek(ctx, at) {
+			call, place, found = s.cfg.Ledger.Find(m.From, m.ID)
+		}
 		if !found {
 			// Not seen yet, or never sent.
 			wait = later(ReasonUnseen, "call %s of %.100q is not in the ledger", m.ID, m.From)
@@ -437,6 +446,31 @@ func (s *Signer) approval(ctx context.Context, to Chain, p store.Proposal) (axel
 		}
 	}
 	return c, calls, places, s.covered(calls, places)
+}
+
+const (
+	seekEvery = time.Minute // between two looks for the same call
+	maxSeeks  = 10          // in one look: anybody may ask for what never was
+)
+
+// seek looks again where a call is said to be, below what was read: an endpoint may
+// have left it out while a long range was read. What it finds is recorded as what
+// is read is. It says whether there is something new.
+func (s *Signer) seek(ctx context.Context, at source) bool {
+	r := s.byName[at.from]
+	if r == nil || r.chain.Locate == nil || r.unwell() != nil || s.seeks >= maxSeeks || time.Since(s.sought[at]) < seekEvery {
+		return false
+	}
+	s.seeks++
+	if len(s.sought) >= maxKept {
+		clear(s.sought)
+	}
+	s.sought[at] = time.Now()
+	fresh, err := r.again(ctx, at.id.Tx)
+	if err != nil {
+		s.cfg.Log.DebugContext(ctx, "approver: look for a call again: will retry", "chain", at.from, "id", at.id.String(), "err", err)
+	}
+	return fresh > 0
 }
 
 // covered asks the books about those that were not signed before.

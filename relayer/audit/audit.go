@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -147,6 +149,7 @@ type Auditor struct {
 	waiting     *childState // a subnet block the root had not caught up with
 	rescanned   time.Time
 	allNonces   bool // look up every nonce at once
+	hurried     atomic.Bool
 }
 
 // New checks the source.
@@ -203,6 +206,31 @@ func (a *Auditor) reset() {
 	a.waiting = nil
 }
 
+// Inherit takes over what another auditor of the same subnet has read of the
+// chains, which is not to be used any more; nothing of what it knows of a journal.
+// It goes on only where the chains continue what was read.
+func (a *Auditor) Inherit(from *Auditor) {
+	if from == nil || !reflect.DeepEqual(a.src.Sub, from.src.Sub) {
+		return
+	}
+	a.root, a.child, a.hist, a.burn, a.rescanned = from.root, from.child, from.hist, from.burn, from.rescanned
+	if a.src.Crossing != nil && from.src.Crossing != nil {
+		a.src.Crossing.inherit(from.src.Crossing)
+	}
+}
+
+// Hurry lets it read without rests, from its next page on, or with them again. It
+// may be called while the auditor is used.
+func (a *Auditor) Hurry(on bool) { a.hurried.Store(on) }
+
+// rest is how many times as long as a page took is paused after it.
+func (a *Auditor) rest() int {
+	if a.hurried.Load() {
+		return 0
+	}
+	return a.src.Rest
+}
+
 // Messages is how many messages of either direction the auditor remembers.
 func (a *Auditor) Messages() int { return len(a.hist.down) + len(a.hist.up) }
 
@@ -232,9 +260,9 @@ func (a *Auditor) check(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
-	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), r.block, 0, a.hist.rootEvent)
+	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), r.block, unrested, a.hist.rootEvent)
 	if err == nil {
-		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), s.block, 0, a.hist.childEvent)
+		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), s.block, unrested, a.hist.childEvent)
 	}
 	if errors.Is(err, chains.ErrReorg) {
 		// What was read is no longer the chain: the next Check reads it anew.
@@ -288,9 +316,9 @@ func (a *Auditor) approach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), root, a.src.Rest, a.hist.rootEvent)
+	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), root, a.rest, a.hist.rootEvent)
 	if err == nil {
-		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), child, a.src.Rest, a.hist.childEvent)
+		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), child, a.rest, a.hist.childEvent)
 	}
 	if errors.Is(err, chains.ErrReorg) {
 		a.reset()

@@ -33,10 +33,16 @@ type Crossing struct {
 }
 
 // crossed is one direction: what was sent, by the command id that its
-// destination knows it by, and what was received. Where Axelar itself names the
-// messages, no id is on both sides, and they are told by their content.
+// destination knows it by, and what was received. What somebody has paid in
+// advance from his own money is fronted: it is received once he is repaid. Where
+// Axelar itself names the messages, no id is on both sides, and they are told by
+// their content.
 type crossed struct {
-	sent, received map[common.Hash]amount
+	sent, received, fronted map[common.Hash]amount
+}
+
+func newCrossed() crossed {
+	return crossed{sent: map[common.Hash]amount{}, received: map[common.Hash]amount{}, fronted: map[common.Hash]amount{}}
 }
 
 type amount struct {
@@ -45,6 +51,7 @@ type amount struct {
 	block   uint64
 	content common.Hash // of all that both sides say of it
 	seq     int         // its place among what was read of its side
+	tx      common.Hash // of what was fronted
 }
 
 // contentOf names what is sent of our token by all that its destination says of
@@ -67,13 +74,21 @@ const FLTAcross = "FLT_ETHEREUM"
 // reset forgets what was read.
 func (c *Crossing) reset(root Reader) {
 	c.handler, c.token = bindings.NewFltHandler(), bindings.NewDevFlt()
-	c.toRoot = crossed{map[common.Hash]amount{}, map[common.Hash]amount{}}
-	c.toL1 = crossed{map[common.Hash]amount{}, map[common.Hash]amount{}}
+	c.toRoot, c.toL1 = newCrossed(), newCrossed()
 	c.l1 = tape{cursor: chains.Cursor{Chain: c.L1.ChainID(), Next: c.L1.StartBlock()}}
 	c.root = tape{cursor: chains.Cursor{Chain: root.ChainID(), Next: root.StartBlock()}}
 	c.hub = axelar.Hub{Address: c.RootService.Hub, Services: map[string]common.Address{
 		c.L1Service.Chain: c.L1Service.Address, c.RootService.Chain: c.RootService.Address,
 	}}
+}
+
+// inherit takes over what was read of the same crossing.
+func (c *Crossing) inherit(from *Crossing) {
+	if c.L1.ChainID() != from.L1.ChainID() || c.TokenID != from.TokenID || c.L1Token != from.L1Token || c.L1Manager != from.L1Manager ||
+		c.RootToken != from.RootToken || c.Handler != from.Handler || c.L1Service != from.L1Service || c.RootService != from.RootService {
+		return
+	}
+	c.toRoot, c.toL1, c.l1, c.root = from.toRoot, from.toL1, from.l1, from.root
 }
 
 // filter is the calls of a gateway and what a token service gave out.
@@ -100,17 +115,40 @@ func (c *Crossing) take(g axelar.Gateway, s axelar.Service, there axelar.Gateway
 			}
 			if t, isTransfer := r.Inner.(axelar.Transfer); isTransfer && t.TokenID == c.TokenID {
 				sends.sent[there.CommandID(r.Message)] = amount{
-					t.Amount, r.Message.ID, e.Block, contentOf(s.Chain, t.Source, t.Destination, t.Amount, dataHash(t.Data)), len(sends.sent),
+					n: t.Amount, message: r.Message.ID, block: e.Block,
+					content: contentOf(s.Chain, t.Source, t.Destination, t.Amount, dataHash(t.Data)), seq: len(sends.sent),
 				}
 			}
 			return
 		}
 		if said, ok, err := s.Decode(e); ok && err == nil {
-			if got, isReceived := said.(axelar.Received); isReceived && got.TokenID == c.TokenID {
-				arrives.received[got.CommandID] = amount{
-					got.Amount, "", e.Block, contentOf(got.Chain, got.Source, got.Destination.Bytes(), got.Amount, got.DataHash), len(arrives.received),
-				}
-			}
+			arrives.take(said, c.TokenID, e)
+		}
+	}
+}
+
+// take reads what a token service says of what arrives. Anybody may pay in
+// advance, even what was never sent: nothing is unlocked or minted for that, and
+// the event of the same transaction that says it was received says no more.
+func (d crossed) take(said axelar.ServiceEvent, token common.Hash, e chains.Event) {
+	switch got := said.(type) {
+	case axelar.Fronted:
+		d.fronted[got.CommandID] = amount{block: e.Block, tx: e.Tx}
+	case axelar.Received:
+		if got.TokenID != token {
+			return
+		}
+		content := contentOf(got.Chain, got.Source, got.Destination.Bytes(), got.Amount, got.DataHash)
+		if f, fronted := d.fronted[got.CommandID]; fronted && f.tx == e.Tx {
+			f.n, f.content = got.Amount, content
+			d.fronted[got.CommandID] = f
+			return
+		}
+		d.received[got.CommandID] = amount{n: got.Amount, block: e.Block, content: content, seq: len(d.received)}
+	case axelar.Repaid:
+		// Of another token there is no amount.
+		if f := d.fronted[got.CommandID]; f.n != nil {
+			d.received[got.CommandID] = amount{n: f.n, block: e.Block, content: f.content, seq: len(d.received)}
 		}
 	}
 }
@@ -145,7 +183,7 @@ func (a *Auditor) crossing(ctx context.Context, r chains.Block) (Invariant, erro
 	if err != nil {
 		return fail(err)
 	}
-	if err := c.l1.scan(ctx, c.L1, filter(c.L1Gateway, c.L1Service), l, a.src.Rest, c.take(c.L1Gateway, c.L1Service, c.RootGateway, c.toRoot, c.toL1)); err != nil {
+	if err := c.l1.scan(ctx, c.L1, filter(c.L1Gateway, c.L1Service), l, a.rest, c.take(c.L1Gateway, c.L1Service, c.RootGateway, c.toRoot, c.toL1)); err != nil {
 		return fail(fmt.Errorf("ethereum: %w", err))
 	}
 	// The root is read on to a head after L: what was sent meanwhile is known.
@@ -153,7 +191,7 @@ func (a *Auditor) crossing(ctx context.Context, r chains.Block) (Invariant, erro
 	if err != nil {
 		return fail(err)
 	}
-	if err := c.root.scan(ctx, a.src.Root, filter(c.RootGateway, c.RootService), now, a.src.Rest, c.take(c.RootGateway, c.RootService, c.L1Gateway, c.toL1, c.toRoot)); err != nil {
+	if err := c.root.scan(ctx, a.src.Root, filter(c.RootGateway, c.RootService), now, a.rest, c.take(c.RootGateway, c.RootService, c.L1Gateway, c.toL1, c.toRoot)); err != nil {
 		return fail(fmt.Errorf("root: %w", err))
 	}
 	var locked, supply, keeps *big.Int
@@ -224,7 +262,10 @@ func (d crossed) between(sentUpTo, receivedUpTo *uint64) (waits flight, early *b
 		}
 	}
 	for _, id := range unknown {
-		waits.unknown = append(waits.unknown, id.Hex())
+		// What is newer may answer what was sent after the other chain was read.
+		if receivedUpTo == nil || d.received[id].block <= *receivedUpTo {
+			waits.unknown = append(waits.unknown, id.Hex())
+		}
 	}
 	slices.Sort(waits.messages)
 	slices.Sort(waits.unknown)

@@ -119,7 +119,21 @@ type fate struct {
 // Cursors are read first, the chains next and the journal's rows last, so each
 // is at least as new as the one before: what was decided below a cursor must be
 // in the rows, and for what only the rows know the chains are read once more.
+//
+// Of the chains, what earlier looks have read counts, of the journal nothing does:
+// it may have lost what it had. But where the two differ, all of the chains is read
+// anew before that is said.
 func (a *Auditor) Reconcile(ctx context.Context, ledger Ledger) (Reconciliation, error) {
+	cached := a.root.read || a.child.read
+	r, err := a.reconcile(ctx, ledger)
+	if err != nil || r.OK || !cached {
+		return r, err
+	}
+	a.reset()
+	return a.reconcile(ctx, ledger)
+}
+
+func (a *Auditor) reconcile(ctx context.Context, ledger Ledger) (Reconciliation, error) {
 	fail := func(what string, err error) (Reconciliation, error) {
 		return Reconciliation{}, fmt.Errorf("reconcile: %s: %w", what, err)
 	}
@@ -131,7 +145,8 @@ func (a *Auditor) Reconcile(ctx context.Context, ledger Ledger) (Reconciliation,
 		}
 		cursors[name] = c.Next
 	}
-	a.allNonces = true
+	a.journal, a.allNonces = newJournalMemory(), true
+	defer func() { a.allNonces = false }()
 	report, err := a.Check(ctx)
 	if err != nil {
 		return Reconciliation{}, err

@@ -12,10 +12,12 @@ import (
 // flown is a direction with what was sent and received, in their orders, as
 // id/content/amount/block.
 func flown(sent, received [][4]int64) crossed {
-	d := crossed{map[common.Hash]amount{}, map[common.Hash]amount{}}
+	d := newCrossed()
 	put := func(into map[common.Hash]amount, rows [][4]int64) {
 		for i, r := range rows {
-			into[common.BigToHash(big.NewInt(r[0]))] = amount{big.NewInt(r[2]), fmt.Sprint(r[0]), uint64(r[3]), common.BigToHash(big.NewInt(r[1])), i}
+			into[common.BigToHash(big.NewInt(r[0]))] = amount{
+				n: big.NewInt(r[2]), message: fmt.Sprint(r[0]), block: uint64(r[3]), content: common.BigToHash(big.NewInt(r[1])), seq: i,
+			}
 		}
 	}
 	put(d.sent, sent)

@@ -89,6 +89,9 @@ func (c *contracts) childFilter(s flow.Subnet) chains.Filter {
 	}
 }
 
+// unrested is for what cannot wait.
+func unrested() int { return 0 }
+
 // tape is how far the events of a chain have been read.
 type tape struct {
 	cursor chains.Cursor
@@ -108,10 +111,10 @@ const (
 // scan reads on up to a final block, every event in order. Each page continues
 // the one before by its parent hash, so that what was read is one chain; the
 // cursor moves with the events taken, so that a failed page is read again and
-// none twice. After a page it pauses rest times as long as that took.
-func (t *tape) scan(ctx context.Context, c chains.Source, f chains.Filter, to chains.Block, rest int, take func(chains.Event)) error {
+// none twice. After a page it pauses rests() times as long as that took.
+func (t *tape) scan(ctx context.Context, c chains.Source, f chains.Filter, to chains.Block, rests func() int, take func(chains.Event)) error {
 	for t.cursor.Next <= to.Number {
-		began, upto := time.Now(), to.Number
+		began, upto, rest := time.Now(), to.Number, rests()
 		if rest > 0 {
 			if t.span == 0 {
 				t.span = firstSpan

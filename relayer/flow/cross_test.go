@@ -135,6 +135,9 @@ type gate struct {
 	now           uint64
 	txs           []chains.Tx
 	wanted        []flow.Wanted
+	together      bool
+	failed        map[string]error // of a simulation, by message id
+	refused       func(chains.Tx) error
 }
 
 func (g *gate) deps() flow.LegDeps {
@@ -147,7 +150,7 @@ func (g *gate) deps() flow.LegDeps {
 			return out, nil
 		}
 	}
-	return flow.LegDeps{
+	d := flow.LegDeps{
 		StatesFinal: say(&g.final), StatesLatest: say(&g.latest),
 		Approve: func(_ context.Context, w []flow.Wanted) ([]flow.Signed, error) {
 			g.wanted = w
@@ -170,12 +173,20 @@ func (g *gate) deps() flow.LegDeps {
 			return g.c, g.now, nil
 		},
 		Send: func(_ context.Context, tx chains.Tx) error {
-			if g.sendErr == nil {
+			err := g.sendErr
+			if err == nil && g.refused != nil {
+				err = g.refused(tx)
+			}
+			if err == nil {
 				g.txs = append(g.txs, tx)
 			}
-			return g.sendErr
+			return err
 		},
 	}
+	if g.together {
+		d.Together = g.gathering()
+	}
+	return d
 }
 
 func TestALegCarriesWhatTheTokenServiceSendsForUsAndNothingElse(t *testing.T) {

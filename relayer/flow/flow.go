@@ -69,6 +69,17 @@ type Lane struct {
 type Batch struct {
 	Fence     chains.Fence
 	Transfers []tokens.Transfer
+	// Rides are the keys of the undecided transactions that the transfers are in,
+	// as of when they were claimed; "" for one that is in none, nil where nobody is.
+	Rides []string
+}
+
+// ride is the key of the undecided transaction that a transfer is in; "" for none.
+func (b Batch) ride(i int) string {
+	if b.Rides == nil {
+		return ""
+	}
+	return b.Rides[i]
 }
 
 // Step is one stretch of a transfer's way.

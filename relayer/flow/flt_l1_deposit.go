@@ -100,7 +100,10 @@ func FLTL1Deposit(s Subnet, c Crossing, d CrossDeps) Flow {
 		Lane:   x.lane("retry"), Poll: 10 * time.Second,
 		Do: x.again("retry", func(t tokens.Transfer) ([]byte, error) {
 			dep, err := axelar.DecodeFltDeposit(t.Payload)
-			return axelar.RetryDepositCalldata(dep), err
+			if err != nil {
+				return nil, err
+			}
+			return axelar.RetryDepositCalldata(dep), nil
 		}),
 	}
 	retry.Done = x.kept(retry, func(c axelar.FltCredit) bool { return c.Retriable })
@@ -128,7 +131,10 @@ func FLTL1Deposit(s Subnet, c Crossing, d CrossDeps) Flow {
 		Lane:   x.lane("send_back"), Poll: 10 * time.Second,
 		Do: x.again("send_back", func(t tokens.Transfer) ([]byte, error) {
 			dep, err := axelar.DecodeFltDeposit(t.Payload)
-			return axelar.SendBackCalldata(dep), err
+			if err != nil {
+				return nil, err
+			}
+			return axelar.SendBackCalldata(dep), nil
 		}),
 	}
 	back.Done = x.kept(back, func(c axelar.FltCredit) bool { return c.Amount.Sign() > 0 })

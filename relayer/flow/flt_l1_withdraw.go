@@ -53,7 +53,10 @@ func FLTL1Withdraw(s Subnet, c Crossing, d CrossDeps) Flow {
 		Lane:   x.lane("retry"), Poll: 10 * time.Second,
 		Do: x.again("retry", func(t tokens.Transfer) ([]byte, error) {
 			w, err := axelar.DecodeFltWithdrawal(t.Payload)
-			return axelar.RetryWithdrawalCalldata(w), err
+			if err != nil {
+				return nil, err
+			}
+			return axelar.RetryWithdrawalCalldata(w), nil
 		}),
 	}
 	retry.Done = x.kept(retry, func(c axelar.FltCredit) bool { return c.Amount.Sign() > 0 })

@@ -76,6 +76,8 @@ type LegDeps struct {
 	Approve      ApproveFunc
 	// ExecuteTx is the call that executes an approved message.
 	ExecuteTx func(m axelar.Message, payload []byte) (chains.Tx, error)
+	// Together executes many in one transaction; nil where nothing stands that does.
+	Together *Together
 	// Circumstances is what else is known of a message whose execution failed,
 	// and the time of the destination's newest block, Unix seconds.
 	Circumstances func(ctx context.Context, m axelar.Message, t *axelar.Transfer) (c axelar.Circumstances, now uint64, err error)
@@ -340,6 +342,7 @@ func (l leg) execute(d LegDeps) func(context.Context, Batch) ([]error, error) {
 		if err != nil {
 			return nil, err
 		}
+		var ready []int
 		for i, s := range states {
 			switch s {
 			case axelar.StateNone:
@@ -347,24 +350,24 @@ func (l leg) execute(d LegDeps) func(context.Context, Batch) ([]error, error) {
 			case axelar.StateConflict:
 				out[i] = Park(ReasonConflict, fmt.Errorf("message %s: %w", messages[i].ID, errConflict))
 			case axelar.StateApproved:
-				out[i] = l.executeOne(ctx, d, b.Fence, b.Transfers[i])
+				ready = append(ready, i)
 			}
 		}
-		return out, nil
+		return out, l.executeReady(ctx, d, b, ready, out)
 	}
 }
 
-func (l leg) executeOne(ctx context.Context, d LegDeps, fence chains.Fence, t tokens.Transfer) error {
-	r, err := l.route(t)
-	if err != nil {
-		return err
-	}
+func (l leg) executeOne(ctx context.Context, d LegDeps, fence chains.Fence, t tokens.Transfer, r axelar.Routed) error {
 	tx, err := d.ExecuteTx(r.Message, r.Payload)
 	if err != nil {
 		return err
 	}
-	tx.Key, tx.Group, tx.Members, tx.Fence = l.name+"/execute/"+t.Ref.Hex(), "into/"+l.to.chain, []common.Hash{t.ID}, fence
-	err = d.Send(ctx, tx)
+	tx.Key, tx.Group, tx.Members, tx.Fence = l.executing()+"/"+t.Ref.Hex(), "into/"+l.to.chain, []common.Hash{t.ID}, fence
+	return why(ctx, d, r, d.Send(ctx, tx))
+}
+
+// why turns what an execution reverted with into what it means.
+func why(ctx context.Context, d LegDeps, r axelar.Routed, err error) error {
 	var revert *chains.RevertError
 	if !errors.As(err, &revert) {
 		return err

@@ -278,9 +278,9 @@ func (p *Pool) ask(ctx context.Context, lease store.Lease, step flow.Step) []sto
 	if len(todo) == 0 {
 		return verdicts
 	}
-	batch := flow.Batch{Fence: lease.Fence, Transfers: make([]tokens.Transfer, len(todo))}
+	batch := flow.Batch{Fence: lease.Fence, Transfers: make([]tokens.Transfer, len(todo)), Rides: make([]string, len(todo))}
 	for i, n := range todo {
-		batch.Transfers[i] = transfers[n]
+		batch.Transfers[i], batch.Rides[i] = transfers[n], lease.Jobs[n].Intent
 	}
 	results, err := step.Do(ctx, batch)
 	if err == nil && len(results) != len(todo) {

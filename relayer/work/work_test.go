@@ -237,6 +237,18 @@ func TestDoRunsOnlyForADefiniteNotYet(t *testing.T) {
 	require.Empty(t, h.did)
 }
 
+func TestDoIsToldWhatRidesInWhichTransaction(t *testing.T) {
+	var rides []string
+	h := &handler{done: says(flow.Ok, flow.Pending, flow.Pending), do: func(_ context.Context, b flow.Batch) ([]error, error) {
+		rides = b.Rides
+		return make([]error, len(b.Transfers)), nil
+	}}
+	l := lease(false, 0, 3)
+	l.Jobs[0].Intent, l.Jobs[2].Intent = "decided", "under way"
+	(&run{h: h}).one(t, l)
+	require.Equal(t, []string{"", "under way"}, rides)
+}
+
 func TestAChainThatDoesNotAnswerIsAskedAgainAndNothingIsDone(t *testing.T) {
 	for name, done := range map[string]func(context.Context, []tokens.Transfer) ([]flow.Outcome, error){
 		"an error":        func(context.Context, []tokens.Transfer) ([]flow.Outcome, error) { return nil, chains.ErrUnavailable },

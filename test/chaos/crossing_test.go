@@ -5,9 +5,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/causeway-bridge/causeway/chains/crash"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/test/rig"
@@ -48,7 +51,7 @@ func TestACrossingThatIsKilledEverywhereLosesAndDoublesNothing(t *testing.T) {
 	require.NoError(t, err)
 	u := &under{world: w, t: t, seed: seed, from: from}
 
-	u.step("every crash point of an approval kills the process that passes it", u.approvals)
+	u.step("every crash point of a crossing kills the process that passes it", u.approvals)
 	u.step("relayer and signers die at random", u.signers)
 	u.step("at the end everything is as it must be", u.sound)
 	require.NoError(t, w.end(t.Context()))
@@ -62,19 +65,78 @@ func TestACrossingThatIsKilledEverywhereLosesAndDoublesNothing(t *testing.T) {
 	require.Greater(t, across, 40)
 }
 
-// approvals meets the points of a signer and of the relayer's side. With one of
-// three signers dead the others' quorum goes on.
+// passedBy is the process that passes a crash point on the way between Ethereum and
+// the subnet; those of a node and of a deployment are met elsewhere.
+func passedBy(point string) string {
+	switch process, _, _ := strings.Cut(point, "."); {
+	case process == "node", process == "deploy":
+		return process
+	case process == "approve" && point != "approve.after_propose":
+		return "signer"
+	}
+	return "relayer"
+}
+
+// pointsOf are the passings of all points of a process, in a random order: deaths
+// with a lease in hand are apart from each other, since six in a row park what was
+// looked at.
+func pointsOf(process string, rng *rand.Rand) (out []rig.Passing) {
+	for _, point := range crash.Points() {
+		if passedBy(point) == process {
+			out = append(out, rig.Passing{Point: point, Nth: nth(point, rng)})
+		}
+	}
+	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// approvals meets every point that the two flows pass: those of a signer, while the
+// relayer dies with a batch put up, then the relayer's. With one of three signers
+// dead the others' quorum goes on.
 func (u *under) approvals(t *testing.T, rng *rand.Rand) {
 	for range rounds() {
+		relayer, signer := pointsOf("relayer", rng), pointsOf("signer", rng)
+		proposes := slices.IndexFunc(relayer, func(p rig.Passing) bool { return p.Point == "approve.after_propose" })
 		group, ctx := errgroup.WithContext(t.Context())
-		group.Go(func() error {
-			return u.CrashSigner(ctx, 1+rng.IntN(home.Signers),
-				rig.Passing{Point: "approve.after_ledger", Nth: 1}, rig.Passing{Point: "approve.before_sign", Nth: 2}, rig.Passing{Point: "approve.after_sign", Nth: 2})
-		})
-		group.Go(func() error { return u.CrashRelayer(ctx, rig.Passing{Point: "approve.after_propose", Nth: 1}) })
+		n := 1 + rng.IntN(home.Signers)
+		group.Go(func() error { return u.CrashSigner(ctx, n, signer...) })
+		group.Go(func() error { return u.CrashRelayer(ctx, relayer[proposes]) })
 		require.NoError(t, group.Wait())
+		require.NoError(t, u.CrashRelayer(t.Context(), slices.Delete(relayer, proposes, proposes+1)...))
 	}
 	u.sound(t, rng)
+}
+
+// TestEveryCrashPointOfACrossingIsMet: each named point is one process's, and all of
+// the relayer and of a signer are met; CrashRelayer and CrashSigner see to it that
+// the process did die there.
+func TestEveryCrashPointOfACrossingIsMet(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	met := map[string]string{}
+	for _, process := range []string{"relayer", "signer"} {
+		for _, p := range pointsOf(process, rng) {
+			require.Empty(t, met[p.Point], "%s twice", p.Point)
+			require.Positive(t, p.Nth)
+			met[p.Point] = process
+		}
+	}
+	for _, point := range crash.Points() {
+		family, _, _ := strings.Cut(point, ".")
+		switch family {
+		case "node", "deploy":
+			require.Empty(t, met[point], point)
+		case "watch", "work", "store", "txm":
+			require.Equal(t, "relayer", met[point], point)
+		case "approve":
+			require.NotEmpty(t, met[point], point)
+		default:
+			require.Fail(t, "a point of a new family: which process passes it?", point)
+		}
+	}
+	require.Equal(t, "relayer", met["approve.after_propose"])
+	for _, point := range []string{"approve.after_ledger", "approve.before_sign", "approve.after_sign"} {
+		require.Equal(t, "signer", met[point])
+	}
 }
 
 // signers lets the relayer and every signer die in its own time, so that at times

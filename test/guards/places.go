@@ -361,6 +361,11 @@ var places = []place{
 		edits: edit(contracts+"withdraw/Payouts.sol", "if (gasleft() - gasleft() / 64 < stipend + rest) revert NotEnoughGas();", ""),
 		held:  []check{test("test/withdraw/FastWithdrawals.t.sol", "test_aStarvedHandlerRevertsInsteadOfTakingTheTransferForRefused", ""), test("test/usdc/LinkedTokenController.t.sol", "test_aStarvedRefundRevertsInsteadOfBecomingACredit", "")},
 	},
+	{
+		guard: stipend, where: "approved messages that are executed together",
+		edits: edit(contracts+"flt/Executor.sol", "Payouts.requireGas(gasEach, gasEach / 16);", ""),
+		held:  []check{test("test/flt/Executor.t.sol", "test_rule14_whatIsGivenTooLittleRevertsAsAWhole", ""), test("test/flt/Executor.t.sol", "test_rule14_noGasLimitFailsADeposit", "")},
+	},
 
 	// Nobody passes the head of a strict lane, nobody shares a lane.
 	{

@@ -161,6 +161,9 @@ func (b *Bridge) CrossIn(ctx context.Context, recipient common.Address, amount *
 	if ipc.ForbiddenRecipient(recipient) {
 		return common.Hash{}, fmt.Errorf("%s cannot be paid in the subnet", recipient.Hex())
 	}
+	if err := b.depositable(ctx, amount); err != nil {
+		return common.Hash{}, err
+	}
 	raw, err := b.call(ctx, b.L1, c.L1Flt, usdcABI.PackBalanceOf(b.L1.Address))
 	if err != nil {
 		return common.Hash{}, fmt.Errorf("read balance: %w", err)
@@ -179,6 +182,25 @@ func (b *Bridge) CrossIn(ctx context.Context, recipient common.Address, amount *
 		return common.Hash{}, err
 	}
 	return b.L1.Send(ctx, c.Sender, senderABI.PackDeposit(recipient, amount), nil)
+}
+
+// depositable asks FltSender for its limits, before it is allowed to take
+// anything.
+func (b *Bridge) depositable(ctx context.Context, amount *big.Int) error {
+	raw, err := b.call(ctx, b.L1, b.Dep.Crossing.Sender, senderABI.PackLimits())
+	if err != nil {
+		return fmt.Errorf("read the limits of deposits: %w", err)
+	}
+	limits, err := senderABI.UnpackLimits(raw)
+	if err != nil {
+		return fmt.Errorf("read the limits of deposits: %w", err)
+	}
+	if amount.Cmp(limits.Min) < 0 || amount.Cmp(limits.Max) > 0 {
+		return fmt.Errorf("a deposit from Ethereum is of %s to %s FLT, not of %s",
+			tokens.MustUnits(limits.Min).Decimal(tokens.FLT.Decimals), tokens.MustUnits(limits.Max).Decimal(tokens.FLT.Decimals),
+			tokens.MustUnits(amount).Decimal(tokens.FLT.Decimals))
+	}
+	return nil
 }
 
 // CrossOut sends FLT from the subnet to Ethereum: one transaction of the user.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {Execution, Executor} from "../../src/flt/Executor.sol";
 import {FltDeposit, FltWithdrawal} from "../../src/interfaces/IFlt.sol";
 import "../../src/ipc/Types.sol";
 import {GasMeter} from "../Base.sol";
@@ -68,6 +69,53 @@ contract FltGasTest is AxelarWorld {
         );
         uint256 used = transaction(relayer, address(root.its), 0, call_);
         measured("execute a deposit", used, 280_000);
+    }
+
+    function test_gas_depositsExecutedTogetherInTens() public {
+        measured("execute deposits together, each of 10", _together(10, true), 240_000);
+    }
+
+    function test_gas_depositsExecutedTogetherInTwenties() public {
+        measured("execute deposits together, each of 20", _together(20, true), 240_000);
+    }
+
+    function test_gas_aWithdrawalExecutedOnEthereum() public {
+        leave(bob, carol, address(0), 1 ether);
+        carryUp();
+        uint256 i = relayNone();
+        bytes memory call_ = abi.encodeCall(
+            l1.its.execute, (commandIdOf(l1, hops[i].messageId), "axelar", HUB, hops[i].payload)
+        );
+        toL1();
+        measured("execute a withdrawal", transaction(relayer, address(l1.its), 0, call_), 150_000);
+    }
+
+    function test_gas_withdrawalsExecutedTogetherInTens() public {
+        measured("execute withdrawals together, each of 10", _together(10, false), 130_000);
+    }
+
+    function test_gas_withdrawalsExecutedTogetherInTwenties() public {
+        measured("execute withdrawals together, each of 20", _together(20, false), 130_000);
+    }
+
+    /// @dev Gas of each of `n` that one transaction executes.
+    function _together(uint256 n, bool in_) private returns (uint256) {
+        for (uint256 i = 0; i < n; ++i) {
+            if (in_) deposit(alice, bob, 5 ether);
+            else leave(bob, carol, address(0), 1 ether);
+        }
+        if (!in_) carryUp();
+        relayNone();
+        Stack memory to = in_ ? root : l1;
+        Execution[] memory list = new Execution[](n);
+        for (uint256 i = 0; i < n; ++i) {
+            Hop memory hop = hops[hops.length - n + i];
+            list[i] = Execution(commandIdOf(to, hop.messageId), "axelar", HUB, hop.payload);
+        }
+        Executor executor = new Executor();
+        if (!in_) toL1();
+        bytes memory call_ = abi.encodeCall(executor.executeAll, (address(to.its), 1_500_000, list));
+        return transaction(relayer, address(executor), 0, call_) / n;
     }
 
     function test_gas_aWithdrawalInTheSubnet() public {
