@@ -172,7 +172,7 @@ func (a *approver) chain(ctx context.Context, c ApproverChain) (approve.Chain, [
 		return approve.Chain{}, clients, err
 	}
 	out := approve.Chain{Name: c.Name, ID: c.ChainID, Source: source, Start: c.StartBlock, Tick: time.Duration(c.Tick)}
-	service, err := a.probe(ctx, c, clients[0], &out)
+	service, err := a.probe(ctx, c, clients, &out)
 	if err != nil {
 		return out, clients, err
 	}
@@ -180,14 +180,37 @@ func (a *approver) chain(ctx context.Context, c ApproverChain) (approve.Chain, [
 		next := approve.SetFor(out.Gateway, a.cfg.NextSet.Set())
 		out.Next = &next
 	}
+	out.Locate = func(ctx context.Context, tx common.Hash) (uint64, bool, error) {
+		events, err := clients[0].TransactionEvents(ctx, tx)
+		if err != nil || len(events) == 0 {
+			return 0, false, err
+		}
+		return events[0].Block, true, nil
+	}
 	out.Decimals = func(ctx context.Context, token common.Hash) (uint8, bool, error) {
-		view, err := atFinal(ctx, clients[0])
+		return decimals(ctx, clients, service, token)
+	}
+	return out, clients, nil
+}
+
+// decimals asks every endpoint: what is kept of one that lies would keep the token
+// from being signed for.
+func decimals(ctx context.Context, clients []*evm.Client, service axelar.Service, token common.Hash) (n uint8, ok bool, err error) {
+	for i, client := range clients {
+		view, err := atFinal(ctx, client)
 		if err != nil {
 			return 0, false, err
 		}
-		return service.Decimals(ctx, view, token)
+		theirs, known, err := service.Decimals(ctx, view, token)
+		if err != nil {
+			return 0, false, err
+		}
+		if i > 0 && (theirs != n || known != ok) {
+			return 0, false, fmt.Errorf("endpoint %d of %s tells the decimals of %s otherwise than the first: %w", i+1, client.Name(), token, chains.ErrUnavailable)
+		}
+		n, ok = theirs, known
 	}
-	return out, clients, nil
+	return n, ok, nil
 }
 
 // source reads the chain as it is configured to be believed.
@@ -216,12 +239,12 @@ func (c ApproverChain) endpoints() ([]string, error) {
 }
 
 // probe finds out which gateway and which token service a chain has; until they are
-// in a final block it waits. What the service says of itself must be what is
-// configured.
-func (a *approver) probe(ctx context.Context, c ApproverChain, client *evm.Client, out *approve.Chain) (service axelar.Service, err error) {
+// in a final block, and all endpoints tell the same of them, it waits. What the
+// service says of itself must be what is configured.
+func (a *approver) probe(ctx context.Context, c ApproverChain, clients []*evm.Client, out *approve.Chain) (service axelar.Service, err error) {
 	part := "contracts/" + c.Name
 	err = backoff.RetryNotify(func() error {
-		err := a.look(ctx, c, client, out, &service)
+		err := a.look(ctx, c, clients, out, &service)
 		if errors.Is(err, ErrConfig) {
 			return backoff.Permanent(err)
 		}
@@ -238,24 +261,37 @@ func (a *approver) probe(ctx context.Context, c ApproverChain, client *evm.Clien
 	return service, nil
 }
 
-func (a *approver) look(ctx context.Context, c ApproverChain, client *evm.Client, out *approve.Chain, service *axelar.Service) error {
-	view, err := atFinal(ctx, client)
-	if err != nil {
-		return err
-	}
-	if out.Gateway, err = axelar.Probe(ctx, view, c.ChainID, c.Gateway); err != nil {
-		return err
-	}
-	if c.TokenService == (common.Address{}) {
-		return nil
-	}
-	if *service, err = axelar.ProbeService(ctx, view, c.TokenService); err != nil {
-		return err
-	}
-	if service.Gateway != c.Gateway || service.Chain != c.Name || service.Hub != a.cfg.Hub {
-		return fmt.Errorf("%w: the token service %s calls its chain %q, its gateway %s and its hub %q", ErrConfig, c.TokenService, service.Chain, service.Gateway, service.Hub)
+// look believes of the contracts what every endpoint says. One that lies about the
+// domain of a gateway would have signed for it what another gateway takes.
+func (a *approver) look(ctx context.Context, c ApproverChain, clients []*evm.Client, out *approve.Chain, service *axelar.Service) error {
+	for i, client := range clients {
+		gateway, its, err := a.lookAt(ctx, c, client)
+		if err != nil {
+			return err
+		}
+		if i > 0 && (gateway != out.Gateway || its != *service) {
+			return fmt.Errorf("endpoint %d of %s tells of another gateway or token service than the first: compare both with a third: %w", i+1, c.Name, chains.ErrUnavailable)
+		}
+		out.Gateway, *service = gateway, its
 	}
 	return nil
+}
+
+func (a *approver) lookAt(ctx context.Context, c ApproverChain, client *evm.Client) (gateway axelar.Gateway, service axelar.Service, err error) {
+	view, err := atFinal(ctx, client)
+	if err != nil {
+		return nil, service, err
+	}
+	if gateway, err = axelar.Probe(ctx, view, c.ChainID, c.Gateway); err != nil || c.TokenService == (common.Address{}) {
+		return gateway, service, err
+	}
+	if service, err = axelar.ProbeService(ctx, view, c.TokenService); err != nil {
+		return nil, service, err
+	}
+	if service.Gateway != c.Gateway || service.Chain != c.Name || service.Hub != a.cfg.Hub {
+		return nil, service, fmt.Errorf("%w: the token service %s calls its chain %q, its gateway %s and its hub %q", ErrConfig, c.TokenService, service.Chain, service.Gateway, service.Hub)
+	}
+	return gateway, service, nil
 }
 
 // openStore opens the store as one who needs nothing of it: it may forget, and

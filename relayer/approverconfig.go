@@ -52,8 +52,9 @@ type ApproverConfig struct {
 // ApproverChain is a chain with a gateway.
 type ApproverChain struct {
 	Name string `yaml:"name"` // at Axelar; case counts
-	// URL is the endpoint that is asked for events. Witnesses only confirm the
-	// headers that events are proven by, with ProofsEndpoints the events too.
+	// URL is the endpoint that is asked for events. Witnesses confirm the headers
+	// that events are proven by, with ProofsEndpoints the events too, and what the
+	// contracts say of themselves.
 	URL          string   `yaml:"url"`
 	URLFile      string   `yaml:"url_file"`
 	Witnesses    []string `yaml:"witnesses"`

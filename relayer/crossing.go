@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -134,6 +135,10 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	x.contracts = map[string]common.Address{"Axelar gateway": d.Root.Gateway, "token service": d.Root.Service, "FltHandler": d.Handler}
 	x.onL1 = map[string]common.Address{"Axelar gateway": d.L1.Gateway, "token service": d.L1.Service, "FltSender": d.Sender, "FLT": d.L1Flt}
 	x.gas = map[string]common.Address{x.L1Name: d.L1.GasService, x.RootName: d.Root.GasService}
+	if x.Gmp, err = probeGmp(ctx, d, x.Crossing, root, l1.client); err != nil {
+		return nil, err
+	}
+	x.contracts["GmpRouter"], x.onL1["GmpPort"] = d.GmpRouter, d.GmpPort
 	if s.cfg.Axelar.Approvals == ApprovalsNetwork {
 		return x, nil
 	}
@@ -222,15 +227,16 @@ func AuditCrossing(ctx context.Context, d deploy.Deployment, root, l1 *evm.Clien
 func (x *crossLink) rootFilter() chains.Filter {
 	f := x.RootGateway.Filter()
 	f.Placed = []common.Address{x.RootGateway.Address()}
-	return joined(f, []common.Address{x.Handler}, flow.CrossRootTopics())
+	return both(joined(f, []common.Address{x.Handler}, flow.CrossRootTopics()), x.gmpFilter(x.Gmp.Router, flow.GmpRootTopics()))
 }
 
 func (x *crossLink) l1Filter() chains.Filter {
-	return joined(x.L1Gateway.Filter(), []common.Address{x.Sender}, flow.CrossL1Topics())
+	return both(joined(x.L1Gateway.Filter(), []common.Address{x.Sender}, flow.CrossL1Topics()), x.gmpFilter(x.Gmp.Port, flow.GmpL1Topics()))
 }
 
 func (x *crossLink) subnetFilter() chains.Filter {
-	return chains.Filter{Addresses: []common.Address{x.Portal}, Topics: flow.CrossSubnetTopics()}
+	f := chains.Filter{Addresses: []common.Address{x.Portal}, Topics: flow.CrossSubnetTopics()}
+	return both(f, x.gmpFilter(x.Gmp.SubnetPort, flow.GmpSubnetTopics()))
 }
 
 // flows are those of the crossing of a link.
@@ -246,16 +252,16 @@ func (l *link) crossFlows() []flow.Flow {
 		},
 		SendRoot: l.toRoot.Send, SendSubnet: l.toChild.Send,
 	}
+	var legs []flow.Flow
 	if x.in == nil {
-		d.Approvals = l.approvals(flow.Ethereum, x.L1Gateway, x.l1.client)
-		return append(l.awaitedLegs(), flow.FLTL1Deposit(l.sub, x.Crossing, d), flow.FLTL1Withdraw(l.sub, x.Crossing, d))
+		d.Approvals, legs = l.approvals(flow.Ethereum, x.L1Gateway, x.l1.client), l.awaitedLegs()
+	} else {
+		legs = []flow.Flow{
+			flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, x.rootExecutor, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
+			flow.LegOut(l.sub, x.Crossing, l.leg(x.L1Gateway, x.l1ITS, x.l1Executor, x.l1.client, l.read(flow.Ethereum, x.l1.source.Head), x.out.Approve, x.l1.sender)),
+		}
 	}
-	return []flow.Flow{
-		flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, x.rootExecutor, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
-		flow.LegOut(l.sub, x.Crossing, l.leg(x.L1Gateway, x.l1ITS, x.l1Executor, x.l1.client, l.read(flow.Ethereum, x.l1.source.Head), x.out.Approve, x.l1.sender)),
-		flow.FLTL1Deposit(l.sub, x.Crossing, d),
-		flow.FLTL1Withdraw(l.sub, x.Crossing, d),
-	}
+	return slices.Concat(legs, []flow.Flow{flow.FLTL1Deposit(l.sub, x.Crossing, d), flow.FLTL1Withdraw(l.sub, x.Crossing, d)}, l.gmpFlows())
 }
 
 // leg is what carrying messages to one chain needs of it.
@@ -265,6 +271,10 @@ func (l *link) leg(gateway axelar.Gateway, service axelar.Service, x executor, c
 		StatesLatest: l.states(gateway, client, client.Latest),
 		Approve:      approve,
 		ExecuteTx: func(m axelar.Message, payload []byte) (chains.Tx, error) {
+			if m.SourceChain != axelar.HubChain {
+				data, err := axelar.DirectCalldata(gateway.CommandID(m), m, payload)
+				return chains.Tx{To: m.Contract, Data: data}, err
+			}
 			data, err := service.ExecuteCalldata(gateway.CommandID(m), m, payload)
 			return chains.Tx{To: service.Address, Data: data}, err
 		},
@@ -286,6 +296,9 @@ func circumstances(ctx context.Context, state axelar.Question[axelar.State], ser
 	at := evm.AtHash(now.Hash)
 	if c.State, err = axelar.Ask(ctx, view{client, at}, state); err != nil {
 		return c, 0, err
+	}
+	if t == nil { // without the hub: there is no token, and no limit of one
+		return c, now.Time, nil
 	}
 	if len(t.Destination) == common.AddressLength {
 		code, err := client.CodeAt(ctx, common.BytesToAddress(t.Destination), at)

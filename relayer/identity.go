@@ -57,7 +57,7 @@ func (l *link) standing(ctx context.Context) error {
 	}
 	if l.cross != nil {
 		sides = append(sides, side{flow.Root, l.root, l.cross.contracts}, side{flow.Ethereum, l.cross.l1.client, l.cross.onL1},
-			side{l.sub.Name, l.client.Client, map[string]common.Address{"FltPortal": l.cross.Portal}})
+			side{l.sub.Name, l.client.Client, map[string]common.Address{"FltPortal": l.cross.Portal, "GmpSubnetPort": l.cross.Gmp.SubnetPort}})
 	}
 	for _, side := range sides {
 		for what, at := range side.contracts {

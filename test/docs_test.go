@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -132,7 +133,7 @@ func routeTable() string {
 	var b strings.Builder
 	b.WriteString("| route | asset | from | to |\n|---|---|---|---|\n")
 	for _, r := range tokens.Routes() {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.Name, r.Asset.Symbol, r.From, r.To)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.Name, cmp.Or(r.Asset.Symbol, "none, a call"), r.From, r.To)
 	}
 	return b.String()
 }

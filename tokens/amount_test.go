@@ -139,7 +139,7 @@ func FuzzParsingNeverPanicsAndTakesOnlyWhatItCanWrite(f *testing.F) {
 	})
 }
 
-func TestRoutesArePairsOfTheTwoAssets(t *testing.T) {
+func TestRoutesArePairsOfTheTwoAssetsOrOfCalls(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range tokens.Routes() {
 		require.False(t, seen[r.Name])
@@ -149,7 +149,7 @@ func TestRoutesArePairsOfTheTwoAssets(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, r, got)
 	}
-	require.Len(t, seen, 6)
+	require.Len(t, seen, 8)
 	tokens.Routes()[0].Name = "changed"
 	require.NotEqual(t, "changed", tokens.Routes()[0].Name)
 	_, ok := tokens.RouteByName("topdown")

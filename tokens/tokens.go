@@ -10,7 +10,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
-// Asset is a kind of money.
+// Asset is a kind of money. The zero Asset is none: a call between contracts moves
+// no money.
 type Asset struct {
 	Symbol   string `json:"symbol"`
 	Decimals uint8  `json:"decimals"`
@@ -38,6 +39,8 @@ var routes = []Route{
 	{Name: "flt_withdraw", Asset: FLT, From: "subnet", To: "root"},
 	{Name: "flt_l1_deposit", Asset: FLT, From: "ethereum", To: "subnet"},
 	{Name: "flt_l1_withdraw", Asset: FLT, From: "subnet", To: "ethereum"},
+	{Name: "gmp_call_in", From: "ethereum", To: "subnet"},
+	{Name: "gmp_call_out", From: "subnet", To: "ethereum"},
 }
 
 // Routes lists every route, in the order of the table.

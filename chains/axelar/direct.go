@@ -33,3 +33,13 @@ func Direct(from string, id MessageID, c Called) (Routed, error) {
 	m := Message{SourceChain: from, ID: id.String(), SourceAddress: c.Sender.Hex(), Contract: contract, PayloadHash: c.PayloadHash}
 	return Routed{To: c.DestinationChain, Message: m, Payload: c.Payload}, nil
 }
+
+// DirectCalldata is execute(commandId, source chain, source address, payload) of the
+// contract that a direct message is for. ErrMessage where the payload is not the
+// message's: the chain would refuse it.
+func DirectCalldata(commandID common.Hash, m Message, payload []byte) ([]byte, error) {
+	if m.PayloadHash != keccak(payload) {
+		return nil, fmt.Errorf("execute: %w: the payload has another hash", ErrMessage)
+	}
+	return fnExecute.data(commandID, m.SourceChain, m.SourceAddress, payload), nil
+}

@@ -127,7 +127,7 @@ func TestAWrongCommandLineExitsWith2AndSaysWhatToDo(t *testing.T) {
 		{"devnet --report /nonexistent/folder/report.json", "", "--report: cannot write into /nonexistent/folder: no such file or directory"},
 		{"devnet --report /tmp", "", "--report: /tmp is a folder"},
 		{"devnet --plant nothing", "", "plant mint, release or message"},
-		{"queue ls --route bogus", goodConfig, `--route: there is no "bogus", but usdc_deposit, usdc_withdraw, flt_deposit, flt_withdraw, flt_l1_deposit, flt_l1_withdraw, topdown, power, checkpoint, leg_in, leg_out`},
+		{"queue ls --route bogus", goodConfig, `--route: there is no "bogus", but usdc_deposit, usdc_withdraw, flt_deposit, flt_withdraw, flt_l1_deposit, flt_l1_withdraw, gmp_call_in, gmp_call_out, topdown, power, checkpoint, leg_in, leg_out`},
 		{"lane pause ''", goodConfig, "give the name of a lane"},
 		{"lane resume ''", goodConfig, "give the name of a lane"},
 		{"status zz", goodConfig, `"zz" is no id or transaction hash (0x and 64 hex digits)`},

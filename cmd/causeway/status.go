@@ -125,7 +125,11 @@ func statusText(s relayer.Status) string {
 func describe(t api.Transfer) string {
 	route, _ := tokens.RouteByName(t.Route)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s %s  %s → %s\n", t.Route, t.Amount.Decimal(route.Asset.Decimals), t.Asset, t.Sender.Hex(), t.Recipient.Hex())
+	what := "call"
+	if route.Asset != (tokens.Asset{}) {
+		what = t.Amount.Decimal(route.Asset.Decimals) + " " + t.Asset
+	}
+	fmt.Fprintf(&b, "%s  %s  %s → %s\n", t.Route, what, t.Sender.Hex(), t.Recipient.Hex())
 	fmt.Fprintf(&b, "transfer %s\nstatus   %s", t.ID, t.Status)
 	if t.Step != "" {
 		fmt.Fprintf(&b, ", waiting for: %s", t.Step)

@@ -128,6 +128,51 @@ type FvmAddress struct {
 	Payload  []byte
 }
 
+// GmpCall is an auto generated low-level Go binding around an user-defined struct.
+type GmpCall struct {
+	Nonce  uint64
+	Sender common.Address
+	Target common.Address
+	Gas    uint64
+	Data   []byte
+}
+
+// GmpPortParams is an auto generated low-level Go binding around an user-defined struct.
+type GmpPortParams struct {
+	AxelarGateway common.Address
+	GasService    common.Address
+	RootChain     string
+	Router        common.Address
+	SubnetChainId *big.Int
+	SubnetPort    common.Address
+	MaxGas        uint64
+	CallbackGas   uint64
+}
+
+// GmpRouterParams is an auto generated low-level Go binding around an user-defined struct.
+type GmpRouterParams struct {
+	AxelarGateway common.Address
+	L1Chain       string
+	L1ChainId     *big.Int
+	L1Port        common.Address
+	Gateway       common.Address
+	Subnet        SubnetID
+	SubnetChainId *big.Int
+	SubnetPort    common.Address
+	Patience      *big.Int
+}
+
+// GmpSubnetPortParams is an auto generated low-level Go binding around an user-defined struct.
+type GmpSubnetPortParams struct {
+	Gateway     common.Address
+	RootNetwork SubnetID
+	Router      common.Address
+	L1ChainId   *big.Int
+	L1Port      common.Address
+	MaxGas      uint64
+	CallbackGas uint64
+}
+
 // IFltHandlerCounters is an auto generated low-level Go binding around an user-defined struct.
 type IFltHandlerCounters struct {
 	Deposited          *big.Int

@@ -121,6 +121,7 @@ func checkCrossing(ctx context.Context, root, l1 Backend, c crossed) error {
 	onL1.executor(c.L1Executor)
 	onRoot.handler(c)
 	onRoot.executor(c.RootExecutor)
+	checkGmp(onRoot, onL1, c)
 	if len(errs) > 0 {
 		return fmt.Errorf("%w: %w", ErrWrongSet, errors.Join(errs...))
 	}

@@ -63,8 +63,9 @@ const (
 	crossHandler  = "flt/handler"
 )
 
-// Cross deploys FltSender on L1, FltHandler on the root and an Executor on both,
-// and returns the crossing once all are final and say what they should. Each is built with the
+// Cross deploys FltSender on L1, FltHandler on the root and an Executor on both, where
+// contracts are to call each other also GmpPort and GmpRouter, and returns the
+// crossing once all are final and say what they should. Each is built with the
 // other's address; the handler's is one that no nonce has a part in, so the two
 // find each other whatever either account sends meanwhile.
 func Cross(ctx context.Context, rootEnv, l1Env Env, deployer, l1Deployer Signer, p CrossParams) (Crossing, error) {
@@ -207,7 +208,10 @@ func deployCrossing(root, l1 *axelar, p CrossParams) (Crossing, error) {
 	if err := root.place(crossHandler, create3, handler, salt); err != nil {
 		return c, fmt.Errorf("deploy the handler on %s: %w", p.Root.Chain, err)
 	}
-	return c, nil
+	if !p.Settings.HasGmp() {
+		return c, nil
+	}
+	return c, deployGmp(root, l1, p, create3, &c)
 }
 
 // create3 is the chain's, or one that is made where it has none.

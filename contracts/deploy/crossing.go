@@ -10,8 +10,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
-// Crossing is what carries FLT between Ethereum and the subnet by way of the
-// root: Axelar's contracts on both chains, and ours that speak to them.
+// Crossing is what carries FLT and calls between Ethereum and the subnet by way of
+// the root: Axelar's contracts on both chains, and ours that speak to them.
 type Crossing struct {
 	L1   AxelarSet `json:"l1"` // Ethereum
 	Root AxelarSet `json:"root"`
@@ -27,6 +27,11 @@ type Crossing struct {
 	Sender    common.Address `json:"flt_sender"`  // on L1
 	Handler   common.Address `json:"flt_handler"` // on the root
 	Portal    common.Address `json:"flt_portal"`  // in the subnet, from its genesis on
+	// What calls between contracts on Ethereum and in the subnet go through; zero
+	// where there are none.
+	GmpPort       common.Address `json:"gmp_port,omitzero"`        // on L1
+	GmpRouter     common.Address `json:"gmp_router,omitzero"`      // on the root
+	GmpSubnetPort common.Address `json:"gmp_subnet_port,omitzero"` // in the subnet, from its genesis on
 	// The Executors gather executions of approved messages; zero where none stands.
 	L1Executor   common.Address `json:"l1_executor,omitzero"`
 	RootExecutor common.Address `json:"root_executor,omitzero"`
@@ -34,7 +39,7 @@ type Crossing struct {
 
 // Check joins every complaint about what no crossing has.
 func (c Crossing) Check() error {
-	errs := []error{c.checkAxelar()}
+	errs := []error{c.checkAxelar(), c.checkGmp()}
 	if c.Sender == (common.Address{}) || c.Handler == (common.Address{}) {
 		errs = append(errs, errors.New("no flt_sender or no flt_handler"))
 	}

@@ -65,8 +65,9 @@ func TestFltCrossesWhatWasDeployed(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, d.Subnet.GenesisHash, gen.ToBlock().Hash())
 			})
-			t.Run("the genesis has its portal and nothing else more", func(t *testing.T) { portalIsAllThatIsNew(t, p) })
+			t.Run("the genesis has its portal and its port and nothing else more", func(t *testing.T) { portsAreAllThatIsNew(t, p) })
 			t.Run("all three call a transfer the same", func(t *testing.T) { b.sameIDs(t, p) })
+			t.Run("and a call", func(t *testing.T) { b.sameCallIDs(t, p) })
 			t.Run("a deposit reaches the subnet's queue", func(t *testing.T) { b.deposit(t, p) })
 			t.Run("again it sends nothing", func(t *testing.T) {
 				l1, root := b.nonces(t)
@@ -80,7 +81,7 @@ func TestFltCrossesWhatWasDeployed(t *testing.T) {
 	}
 }
 
-func portalIsAllThatIsNew(t *testing.T, p deploy.GenesisParams) {
+func portsAreAllThatIsNew(t *testing.T, p deploy.GenesisParams) {
 	gen, err := deploy.SubnetGenesis(p)
 	require.NoError(t, err)
 	born := bear(t, gen)
@@ -95,24 +96,46 @@ func portalIsAllThatIsNew(t *testing.T, p deploy.GenesisParams) {
 	require.NoError(t, err)
 	require.Equal(t, p.Crossing.Handler, handler)
 
-	text := func(p deploy.GenesisParams, without common.Address) string {
+	text := func(p deploy.GenesisParams, without ...common.Address) string {
 		gen, err := deploy.SubnetGenesis(p)
 		require.NoError(t, err)
-		delete(gen.Alloc, without)
+		for _, a := range without {
+			delete(gen.Alloc, a)
+		}
 		raw, err := json.Marshal(gen)
 		require.NoError(t, err)
 		return string(raw)
 	}
-	require.Equal(t, text(p, common.Address{}), text(p, common.Address{}))
+	require.Equal(t, text(p), text(p))
+	// One that was deployed before there were calls is what it always was.
+	before, quiet := p, *p.Crossing
+	quiet.GmpPort, quiet.GmpRouter, quiet.GmpSubnetPort = common.Address{}, common.Address{}, common.Address{}
+	before.Crossing = &quiet
+	require.Equal(t, text(before), text(p, deploy.GmpAddress))
+	before.Settings = withoutCalls(before.Settings)
+	require.Equal(t, text(before), text(p, deploy.GmpAddress))
+	file, err := deploy.NewDeployment(before)
+	require.NoError(t, err)
+	old, err := json.Marshal(file)
+	require.NoError(t, err)
+	require.NotContains(t, string(old), "gmp")
+	read, err := deploy.DecodeDeployment(old)
+	require.NoError(t, err)
+	require.False(t, read.Crossing.HasGmp())
 	bare := p
 	bare.Crossing = nil
-	require.Equal(t, text(bare, common.Address{}), text(p, deploy.PortalAddress))
-	require.NotEqual(t, text(bare, common.Address{}), text(p, common.Address{}))
+	require.Equal(t, text(bare), text(before, deploy.PortalAddress))
+	require.NotEqual(t, text(bare), text(before))
 	d, err := deploy.NewDeployment(bare)
 	require.NoError(t, err)
 	raw, err := json.Marshal(d)
 	require.NoError(t, err)
 	require.NotContains(t, string(raw), "crossing")
+}
+
+func withoutCalls(s deploy.Settings) deploy.Settings {
+	s.GmpL1Gas, s.GmpCallbackGas, s.GmpPatience = 0, 0, 0
+	return s
 }
 
 func ask[T any](t *testing.T, b *bridge, chain string, to common.Address, data []byte, unpack func([]byte) (T, error)) T {
@@ -138,6 +161,29 @@ func (b *bridge) sameIDs(t *testing.T, p deploy.GenesisParams) {
 	require.Equal(t,
 		view(bear(t, gen), deploy.PortalAddress, portal.PackWithdrawalId(w), portal.UnpackWithdrawalId),
 		ask(t, b, rootName, p.Crossing.Handler, handler.PackWithdrawalId(w), handler.UnpackWithdrawalId))
+}
+
+// sameCallIDs asks all three contracts what they call a call of either direction.
+func (b *bridge) sameCallIDs(t *testing.T, p deploy.GenesisParams) {
+	gen, err := deploy.SubnetGenesis(p)
+	require.NoError(t, err)
+	born := bear(t, gen)
+	port, router, far, c := bindings.NewGmpPort(), bindings.NewGmpRouter(), bindings.NewGmpSubnetPort(), p.Crossing
+	require.Equal(t, deploy.GmpAddress, c.GmpSubnetPort)
+	call := bindings.GmpCall{Nonce: 3, Sender: common.Address{1}, Target: common.Address{2}, Gas: 4, Data: []byte("five")}
+	down := ask(t, b, l1Name, c.GmpPort, port.PackCallId(call), port.UnpackCallId)
+	require.Equal(t, down, ask(t, b, rootName, c.GmpRouter, router.PackDownId(call), router.UnpackDownId))
+	require.Equal(t, down, view(born, deploy.GmpAddress, far.PackIncomingId(call), far.UnpackIncomingId))
+	up := view(born, deploy.GmpAddress, far.PackCallId(call), far.UnpackCallId)
+	require.Equal(t, up, ask(t, b, rootName, c.GmpRouter, router.PackUpId(call), router.UnpackUpId))
+	require.Equal(t, up, ask(t, b, l1Name, c.GmpPort, port.PackIncomingId(call), port.UnpackIncomingId))
+	require.NotEqual(t, up, down)
+
+	here := ask(t, b, l1Name, c.GmpPort, port.PackLimits(), port.UnpackLimits)
+	require.Equal(t, view(born, deploy.GmpAddress, far.PackMaxGasHere(), far.UnpackMaxGasHere), here.MaxGas, "all that can be promised there")
+	there := view(born, deploy.GmpAddress, far.PackLimits(), far.UnpackLimits)
+	require.Equal(t, p.Settings.GmpL1Gas, there.MaxGas)
+	require.Equal(t, [2]uint64{p.Settings.GmpCallbackGas, p.Settings.GmpCallbackGas}, [2]uint64{here.CallbackGas, there.CallbackGas})
 }
 
 func (b *bridge) deposit(t *testing.T, p deploy.GenesisParams) {
@@ -201,8 +247,8 @@ func TestAKilledCrossingGoesOnAndMakesOneOfEach(t *testing.T) {
 
 	// Each step used one nonce of its account.
 	l1, root := b.nonces(t)
-	require.EqualValues(t, 1+1 /* FLT and its mint */ +2 /* registered, asked for */ +2 /* sender, executor */, l1-l1Before)
-	require.EqualValues(t, 2 /* gateway, USDC */ +1 /* registry */ +2 /* actor, approval */ +2 /* linked */ +2 /* executor, handler */ +others, root-rootBefore)
+	require.EqualValues(t, 1+1 /* FLT and its mint */ +2 /* registered, asked for */ +2 /* sender, executor */ +1 /* port of calls */, l1-l1Before)
+	require.EqualValues(t, 2 /* gateway, USDC */ +1 /* registry */ +2 /* actor, approval */ +2 /* linked */ +2 /* executor, handler */ +1 /* router of calls */ +others, root-rootBefore)
 	again, same, err := b.crossing(t.Context(), t, l1Env, rootEnv)
 	require.NoError(t, err)
 	require.Equal(t, set, again, "a finished deployment is read back, not repeated")
@@ -283,6 +329,9 @@ func TestACrossingOfOtherThingsIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		"no subnet actor":          func(p *deploy.CrossParams) { p.RootSet.Actor = common.Address{} },
 		"deposit has more than":    func(p *deploy.CrossParams) { p.Settings.FltFundMax = tooMuch() },
 		"withdrawal has more than": func(p *deploy.CrossParams) { p.Settings.FltWithdrawMax = tooMuch() },
+		"too little gas to call":   func(p *deploy.CrossParams) { p.Settings.SubnetMessageGas = 320_000 },
+		"gas for a result":         func(p *deploy.CrossParams) { p.Settings.GmpCallbackGas = 340_000 },
+		"patience is 0":            func(p *deploy.CrossParams) { p.Settings.GmpPatience = 0 },
 		"FLT deposits":             func(p *deploy.CrossParams) { p.Settings.FltFundMin = deploy.Units{} },
 		"signer set 0":             func(p *deploy.CrossParams) { p.Signers[0].Threshold = 4 },
 		"different hubs":           func(p *deploy.CrossParams) { p.L1.Hub = "another" },
@@ -314,9 +363,20 @@ func TestACrossingOfOtherThingsIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		require.NoError(t, err)
 		first, err := deploy.Cross(t.Context(), b.rootEnv, b.l1Env, b.deployer, b.l1Deployer, b.params(t, set))
 		require.NoError(t, err)
-		second, err := deploy.Cross(t.Context(), env, envOf(t, b.l1Client), b.deployer, b.l1Deployer, b.params(t, other))
+		l1Env, quiet := envOf(t, b.l1Client), b.params(t, other)
+		quiet.Settings = withoutCalls(quiet.Settings)
+		second, err := deploy.Cross(t.Context(), env, l1Env, b.deployer, b.l1Deployer, quiet)
 		require.NoError(t, err)
 		require.NotEqual(t, first.Handler, second.Handler)
+		require.True(t, first.HasGmp())
+		require.False(t, second.HasGmp(), "where contracts are not to call each other")
+		// What was deployed before there were calls gets them by the same files.
+		third, err := deploy.Cross(t.Context(), env, l1Env, b.deployer, b.l1Deployer, b.params(t, other))
+		require.NoError(t, err)
+		require.True(t, third.HasGmp())
+		require.NotEqual(t, first.GmpRouter, third.GmpRouter)
+		third.GmpPort, third.GmpRouter, third.GmpSubnetPort = common.Address{}, common.Address{}, common.Address{}
+		require.Equal(t, second, third)
 	})
 	t.Run("what the contracts say is read back", func(t *testing.T) { b.everyAnswerCounts(t, set) })
 	t.Run("the executors stand where they should", func(t *testing.T) { b.executorsStand(t, set) })
@@ -345,6 +405,8 @@ func (l *liar) CallContract(ctx context.Context, msg ethereum.CallMsg, at *big.I
 
 func (b *bridge) everyAnswerCounts(t *testing.T, set deploy.RootSet) {
 	s, h := bindings.NewFltSender(), bindings.NewFltHandler()
+	port, router := bindings.NewGmpPort(), bindings.NewGmpRouter()
+	call := bindings.GmpCall{Nonce: 1, Sender: common.Address{2}, Target: common.Address{3}, Gas: 4, Data: []byte{5}}
 	const word = 32
 	for name, lie := range map[string]struct {
 		chain  string
@@ -370,6 +432,22 @@ func (b *bridge) everyAnswerCounts(t *testing.T, set deploy.RootSet) {
 		"the handler's portal":     {rootName, h.PackPeerAddress(), -13},
 		"the subnet of the portal": {rootName, h.PackPeerAddress(), 4*word - 1},
 		"that Ethereum is trusted": {rootName, h.PackOutbound(), word - 1},
+		"the port's gas service":   {l1Name, port.PackGasService(), word - 1},
+		"the port's gateway":       {l1Name, port.PackAxelarLink(), word - 1},
+		"the port's root":          {l1Name, port.PackAxelarLink(), 4 * word},
+		"the port's router":        {l1Name, port.PackAxelarLink(), 3*word - 1},
+		"the router's Axelar":      {rootName, router.PackAxelarLink(), word - 1},
+		"the router's L1":          {rootName, router.PackAxelarLink(), 4 * word},
+		"the router's L1 port":     {rootName, router.PackAxelarLink(), 3*word - 1},
+		"the port's subnet":        {l1Name, port.PackFarEnd(), word - 1},
+		"the port's other end":     {l1Name, port.PackFarEnd(), 2*word - 1},
+		"the gas of a target":      {l1Name, port.PackLimits(), 2*word - 1},
+		"the gas of a result":      {l1Name, port.PackLimits(), 3*word - 1},
+		"what the port calls it":   {l1Name, port.PackCallId(call), 0},
+		"the router's gateway":     {rootName, router.PackGateway(), word - 1},
+		"the router's port":        {rootName, router.PackPeerAddress(), -13},
+		"the router's patience":    {rootName, router.PackPatience(), word - 1},
+		"what the router calls it": {rootName, router.PackDownId(call), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &liar{rigBackend: &rigBackend{b.at(lie.chain)}, method: lie.method, at: lie.at}
@@ -455,6 +533,22 @@ func TestACrossingIsCheckedWithItsDeployment(t *testing.T) {
 		require.ErrorContains(t, c.Check(), complaint)
 	}
 
+	// Calls are there whole or not at all.
+	calls := good()
+	calls.GmpPort, calls.GmpRouter, calls.GmpSubnetPort = common.Address{11}, common.Address{12}, deploy.GmpAddress
+	require.NoError(t, calls.Check())
+	require.True(t, calls.HasGmp())
+	for complaint, change := range map[string]func(*deploy.Crossing){
+		"no gmp_port":   func(c *deploy.Crossing) { c.GmpPort = common.Address{} },
+		"no gmp_router": func(c *deploy.Crossing) { c.GmpRouter = common.Address{} },
+		"gmp_subnet_port is not at " + deploy.GmpAddress.Hex(): func(c *deploy.Crossing) { c.GmpSubnetPort = common.Address{} },
+		"no gmp_port or": func(c *deploy.Crossing) { c.GmpPort, c.GmpRouter = common.Address{}, common.Address{} },
+	} {
+		c := calls
+		change(&c)
+		require.ErrorContains(t, c.Check(), complaint)
+	}
+
 	// What does not go with the rest of the file.
 	d := deploy.Deployment{Version: deploy.DeploymentVersion, Generation: deploy.GenerationC, Settings: deploy.Default()}
 	d.Root.ChainID, d.Subnet.ChainID = rootChainID, 77
@@ -468,7 +562,13 @@ func TestACrossingIsCheckedWithItsDeployment(t *testing.T) {
 	require.ErrorContains(t, d.Check(), "crossing: the subnet has the chain id of its L1")
 	d.Subnet.ChainID, c.Portal = 77, common.Address{}
 	require.ErrorContains(t, d.Check(), "crossing: flt_portal")
-	c = good()
+	c = calls
+	require.ErrorContains(t, d.Check(), "crossing: its contracts for calls know the subnet as chain")
+	d.Subnet.ChainID = deploy.SubnetChainID(d.Root.Subnet())
+	require.NotContains(t, d.Check().Error(), "contracts for calls")
+	d.Settings = withoutCalls(d.Settings)
+	require.ErrorContains(t, d.Check(), "crossing: it has contracts for calls, the settings have none")
+	d.Subnet.ChainID, c = 77, good()
 	d.Settings.FltWithdrawMax = tooMuch()
 	require.ErrorContains(t, d.Check(), "crossing: the largest FLT withdrawal")
 	d.Settings = deploy.Settings{}

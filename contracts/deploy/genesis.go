@@ -67,8 +67,8 @@ func SubnetChainID(subnet ipc.SubnetID) chains.ID {
 }
 
 // SubnetGenesis makes block 0 of the subnet: our three contracts, and with a
-// crossing its portal, at their fixed addresses as their constructors leave
-// them, the treasury, the balances that are locked on the root, and the system
+// crossing its portal and its port of calls, at their fixed addresses as their
+// constructors leave them, the treasury, the balances that are locked on the root, and the system
 // contracts of Prague. Equal parameters
 // give equal bytes, and the block's extra data is the bootstrap's salt.
 func SubnetGenesis(p GenesisParams) (*core.Genesis, error) {
@@ -176,6 +176,11 @@ func subnetContracts(p GenesisParams, gen *core.Genesis) (types.GenesisAlloc, er
 			return nil, err
 		}
 		alloc[PortalAddress] = portal
+		if c.HasGmp() {
+			if alloc[GmpAddress], err = evm.subnetPort(p); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return alloc, nil
 }
@@ -209,7 +214,7 @@ func (p GenesisParams) check() error {
 
 // checkCrossing says where the crossing is not that of this root and subnet.
 func (p GenesisParams) checkCrossing() error {
-	errs := []error{p.Crossing.Check(), p.Settings.checkCrossing()}
+	errs := []error{p.Crossing.Check(), p.Settings.checkCrossing(), p.checkGmp()}
 	if p.Crossing.Root.ChainID != p.Root.ChainID {
 		errs = append(errs, fmt.Errorf("its root is chain %d, the subnet's is %d", p.Crossing.Root.ChainID, p.Root.ChainID))
 	}

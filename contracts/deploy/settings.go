@@ -92,6 +92,14 @@ type Settings struct {
 	ReplicaName     string `json:"replica_name"`
 	ReplicaSymbol   string `json:"replica_symbol"`
 
+	// What is promised to a target on Ethereum that a contract in the subnet calls,
+	// what a result is told with on either chain, and how long the root keeps a call
+	// that cannot go on before it may be given up, whole seconds. All are 0 where
+	// contracts cannot call each other.
+	GmpL1Gas       uint64  `json:"gmp_l1_gas,omitempty"`
+	GmpCallbackGas uint64  `json:"gmp_callback_gas,omitempty"`
+	GmpPatience    Seconds `json:"gmp_patience_seconds,omitempty"`
+
 	// SubnetGasLimit of a block, SubnetBaseFee of block 0 in wei.
 	SubnetGasLimit uint64 `json:"subnet_gas_limit"`
 	SubnetBaseFee  Units  `json:"subnet_base_fee"`
@@ -119,6 +127,7 @@ func Default() Settings {
 		UsdcWithdrawMin: pow(0), UsdcWithdrawMax: pow(12),
 		FltWithdrawMin: pow(15), FltWithdrawMax: pow(24),
 		ReplicaName: "USD Coin", ReplicaSymbol: "USDC",
+		GmpL1Gas: 500_000, GmpCallbackGas: 200_000, GmpPatience: 6 * 3600,
 		SubnetGasLimit: 60_000_000, SubnetBaseFee: pow(9),
 	}
 }
@@ -159,6 +168,7 @@ func (s Settings) Check() error {
 	must(s.SubnetGasLimit >= 2*s.SubnetMessageGas, "a subnet block cannot hold one message")
 	must(s.SubnetBaseFee.Sign() > 0, "subnet base fee is 0")
 	must(s.ReplicaName != "" && s.ReplicaSymbol != "", "replica has no name or symbol")
+	errs = append(errs, s.checkGmp())
 	return errors.Join(errs...)
 }
 

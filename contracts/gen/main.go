@@ -22,6 +22,7 @@ import (
 // artifact: file and contract.
 var contracts = map[string]string{
 	"DevFlt":                "src/dev/DevFlt.sol:DevFlt",
+	"DevGmp":                "src/dev/DevGmp.sol:DevGmp",
 	"DevUsdc":               "src/dev/DevUsdc.sol:DevUsdc",
 	"Executor":              "src/flt/Executor.sol:Executor",
 	"FastWithdrawals":       "src/withdraw/FastWithdrawals.sol:FastWithdrawals",
@@ -29,6 +30,9 @@ var contracts = map[string]string{
 	"FltPortal":             "src/flt/FltPortal.sol:FltPortal",
 	"FltSender":             "src/flt/FltSender.sol:FltSender",
 	"Gateway":               "src/root/Gateway.sol:Gateway",
+	"GmpPort":               "src/gmp/GmpPort.sol:GmpPort",
+	"GmpRouter":             "src/gmp/GmpRouter.sol:GmpRouter",
+	"GmpSubnetPort":         "src/gmp/GmpSubnetPort.sol:GmpSubnetPort",
 	"IIpcHandler":           "src/interfaces/IIpcHandler.sol:IIpcHandler",
 	"LinkedTokenController": "src/usdc/LinkedTokenController.sol:LinkedTokenController",
 	"LinkedTokenReplica":    "src/usdc/LinkedTokenReplica.sol:LinkedTokenReplica",

@@ -13,7 +13,10 @@ import (
 
 // crosses says whether a transfer goes between Ethereum and the root, where the
 // relayer carries Axelar's messages for it in transfers of its own.
-func crosses(t tokens.Transfer) bool { return strings.HasPrefix(t.Route, "flt_l1_") }
+func crosses(t tokens.Transfer) bool { return strings.HasPrefix(t.Route, "flt_l1_") || isCall(t) }
+
+// isCall says whether a transfer is a call between contracts.
+func isCall(t tokens.Transfer) bool { return strings.HasPrefix(t.Route, "gmp_call_") }
 
 // withLegs puts what became of the messages that carry a transfer behind the
 // steps that sent them: each leg was begun by the transaction of one of its steps.
@@ -82,8 +85,16 @@ func (a *users) leg(ctx context.Context, t tokens.Transfer, tx common.Hash, take
 }
 
 // carries says whether a leg's message is that of a transfer: a deposit travels in
-// its data; what goes to Ethereum is for its recipient or back to its sender.
+// its data; what goes to Ethereum is for its recipient or back to its sender. A call
+// is all there is of its message, and so is its result. Nothing carries itself.
 func carries(leg, t tokens.Transfer) bool {
+	if !leg.Hidden {
+		return false
+	}
+	if isCall(t) {
+		r, err := axelar.DecodeGmpResult(leg.Payload)
+		return bytes.Equal(leg.Payload, t.Payload) || err == nil && r.ID == t.Ref
+	}
 	p, err := axelar.DecodePayload(leg.Payload)
 	sent, ok := p.(axelar.SendToHub)
 	if err != nil || !ok {

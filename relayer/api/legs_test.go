@@ -223,3 +223,42 @@ func TestAJournalThatFailsBelowALegIsA503(t *testing.T) {
 	res = get(t, api.New(api.Config{DB: l, Status: func(context.Context) any { return nil }, Log: slog.New(slog.DiscardHandler)}), http.MethodGet, "/v1/transfers/"+d.Transfer.ID.Hex(), "")
 	requireProblem(t, res, http.StatusServiceUnavailable, "journal_unavailable")
 }
+
+// called is a call between contracts, and carrying a leg of it.
+func called() store.Job {
+	j := job(1, "gmp_call_in", false)
+	j.Transfer.Amount, j.Step = tokens.Amount{}, "hand_on"
+	j.Transfer.Payload = axelar.EncodeGmpCall(axelar.GmpCall{Nonce: 1, Data: []byte("what")})
+	return j
+}
+
+func carrying(id int64, route string, tx common.Hash, payload []byte) store.Job {
+	j := job(id, route, true)
+	j.Transfer.Payload, j.Transfer.Origin.Tx, j.Status = payload, tx, tokens.Done
+	return j
+}
+
+func TestACallIsShownWithBothItsMessages(t *testing.T) {
+	c := called()
+	in := carrying(2, "leg_in", c.Transfer.Origin.Tx, c.Transfer.Payload)
+	in.History = []store.Entry{entry("approve", "ok", "root", 50, hash(51)), entry("execute", "ok", "root", 52, hash(53))}
+	c.History = []store.Entry{
+		entry("hand_on", "ok", "root", 52, hash(53)), entry("execute", "ok", "subnet", 55, hash(56)), entry("answer", "ok", "root", 60, hash(61)),
+		entry("tell", "ok", "ethereum", 64, hash(65)),
+	}
+	c.Status, c.Step = tokens.Done, ""
+	out := carrying(3, "leg_out", hash(61), axelar.EncodeGmpResult(axelar.GmpResult{ID: c.Transfer.Ref, OK: true}))
+	out.History = []store.Entry{entry("approve", "ok", "ethereum", 62, hash(63)), entry("execute", "ok", "ethereum", 64, hash(65))}
+	// Those that began in the same transactions, the call itself among them.
+	others := []store.Job{
+		carrying(4, "leg_in", c.Transfer.Origin.Tx, axelar.EncodeGmpCall(axelar.GmpCall{Nonce: 2})),
+		carrying(5, "leg_out", hash(61), axelar.EncodeGmpResult(axelar.GmpResult{ID: hash(77), OK: true})),
+		carrying(6, "leg_out", hash(61), []byte("no message of a port")),
+	}
+	for i := range others {
+		others[i].History = []store.Entry{entry("approve", "ok", "root", 50, hash(99))}
+	}
+	v := shown(t, append(append([]store.Job{c}, others...), out, in)...)
+	require.Equal(t, []string{"sent", "leg_in/approve", "leg_in/execute", "hand_on", "execute", "answer", "leg_out/approve", "leg_out/execute", "tell"}, names(v))
+	require.Empty(t, v.Asset, "a call moves no money")
+}

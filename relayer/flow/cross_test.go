@@ -37,6 +37,7 @@ func crossing(kind axelar.Kind) flow.Crossing {
 		L1: l1ID, L1Name: "Ethereum", RootName: "filecoin", TokenID: tokenID, Sender: addr(0x31), Handler: addr(0x32), Portal: addr(0x33),
 		L1Gateway: axelar.NewLegacy(l1ID, gateOut, addr(0x25)), RootGateway: axelar.NewLegacy(rootID, gateIn, addr(0x26)),
 		Hub: axelar.Hub{Address: "axelar1hub", Services: map[string]common.Address{"Ethereum": itsL1, "filecoin": itsRoot}},
+		Gmp: flow.Gmp{Port: addr(0x34), Router: addr(0x35), SubnetPort: addr(0x36), Patience: 3600},
 	}
 	if kind == axelar.Amplifier {
 		c.L1Gateway, c.RootGateway = axelar.NewAmplifier(gateOut, hash(1)), axelar.NewAmplifier(gateIn, hash(2))
@@ -51,6 +52,7 @@ func crossingFlows() map[string]flow.Flow {
 	for _, f := range []flow.Flow{
 		flow.LegIn(sub(), c, flow.LegDeps{}), flow.LegOut(sub(), c, flow.LegDeps{}),
 		flow.FLTL1Deposit(sub(), c, flow.CrossDeps{}), flow.FLTL1Withdraw(sub(), c, flow.CrossDeps{}),
+		flow.GmpCallIn(sub(), c, flow.GmpDeps{}), flow.GmpCallOut(sub(), c, flow.GmpDeps{}),
 	} {
 		out[f.Name] = f
 	}
@@ -386,6 +388,7 @@ func TestAFailedExecutionMeansWhatItsClassSays(t *testing.T) {
 		"no code there": {nil, axelar.StateApproved, nil, true, func(t *testing.T, err error) {
 			_, ok := flow.ReasonOf(err)
 			require.True(t, ok)
+			require.ErrorContains(t, err, "nothing is there that could take it")
 		}},
 		"the handler reverts": {selector("Whatever()"), axelar.StateApproved, nil, false, func(t *testing.T, err error) {
 			require.ErrorIs(t, err, chains.ErrReverted)

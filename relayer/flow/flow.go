@@ -203,6 +203,9 @@ const (
 	ReasonFlowLimit        Reason = "flow_limit"        // the token's flow limit is used up, or below the amount
 	ReasonPaused           Reason = "paused"            // the token service or the gateway is paused
 	ReasonClaimed          Reason = "claimed"           // its owner took what was kept of it on the root
+	ReasonCallFailed       Reason = "call_failed"       // the target of a call failed, or could not be reached
+	ReasonKept             Reason = "kept"              // the router on the root cannot hand it on now
+	ReasonGivenUp          Reason = "given_up"          // a call could not go on for so long that it was answered as failed
 )
 
 // Own lists the flows of the relayer's own transfers, which users are not
@@ -231,6 +234,9 @@ func Reasons() []ReasonDoc {
 		{ReasonFlowLimit, "the token's flow limit is used up in this window, or is below the amount", "it is tried again when the window ends; an amount above the limit waits until the limit is raised"},
 		{ReasonPaused, "the token service or the gateway is paused", "it goes on by itself once they are not"},
 		{ReasonClaimed, "its owner took on the root what could not go on", "nothing"},
+		{ReasonCallFailed, "the target of a call failed, has no code, or could not be reached; the sender is told so with what it reverted with", "the sender's own contract decides"},
+		{ReasonKept, "the router on the root cannot hand a call or its result on now: the gateway there is paused, or the subnet is silent", "it is tried again by itself; a call that cannot go on for the router's patience is answered as failed"},
+		{ReasonGivenUp, "a call could not go on for the router's patience, and its sender is told that it failed", "call again once the way is open"},
 	}
 }
 

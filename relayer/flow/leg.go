@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type Crossing struct {
 	// Foreign carries also what others send of the token: transfers that neither
 	// come from FltSender or FltHandler nor go to FltHandler.
 	Foreign bool
+	// Gmp is what calls between contracts go through; zero where there is none.
+	Gmp Gmp
 }
 
 // leg is one direction in which Axelar carries messages.
@@ -39,6 +42,8 @@ type leg struct {
 	from, to end
 	// ours says whether a transfer of the token is one of our contracts' own.
 	ours func(axelar.Transfer) bool
+	// caller calls taker without the hub; zero where nothing does.
+	caller, taker common.Address
 }
 
 // end is one end of a leg.
@@ -57,12 +62,12 @@ func (s Subnet) legIn(c Crossing) leg {
 	l1, root := s.ends(c)
 	return leg{c, "leg_in", s.Actor, l1, root, func(t axelar.Transfer) bool {
 		return is(t.Source, c.Sender) && is(t.Destination, c.Handler)
-	}}
+	}, c.Gmp.Port, c.Gmp.Router}
 }
 
 func (s Subnet) legOut(c Crossing) leg {
 	l1, root := s.ends(c)
-	return leg{c, "leg_out", s.Actor, root, l1, func(t axelar.Transfer) bool { return is(t.Source, c.Handler) }}
+	return leg{c, "leg_out", s.Actor, root, l1, func(t axelar.Transfer) bool { return is(t.Source, c.Handler) }, c.Gmp.Router, c.Gmp.Port}
 }
 
 func is(b []byte, a common.Address) bool { return len(b) == len(a) && common.BytesToAddress(b) == a }
@@ -87,7 +92,7 @@ type LegDeps struct {
 // LegIn carries Axelar's messages from Ethereum to the root: each is approved by
 // the signers of the root's gateway, then executed by us or by anybody. It
 // promises that what was sent arrives once and knows nothing of what becomes of
-// the money.
+// the money, or of a call between contracts.
 func LegIn(s Subnet, c Crossing, d LegDeps) Flow { return s.legIn(c).flow(d) }
 
 // LegOut carries them from the root to Ethereum.
@@ -126,10 +131,10 @@ func (l leg) lane(step string) func(tokens.Transfer) Lane {
 }
 
 // decode reads ContractCall of the source's gateway where the token service
-// sends our token through the hub. Anybody may make the gateway say anything
-// else, of any length: that is nobody's.
+// sends our token through the hub, or one of our contracts calls the other.
+// Anybody may make the gateway say anything else, of any length: that is nobody's.
 func (l leg) decode(e chains.Event) (tokens.Transfer, bool, error) {
-	if e.Chain != l.from.id || e.Address != l.from.gateway.Address() || len(e.Topics) < 2 || topicAddress(e.Topics[1]) != l.Hub.Services[l.from.name] {
+	if e.Chain != l.from.id || e.Address != l.from.gateway.Address() || len(e.Topics) < 2 || !l.speaks(topicAddress(e.Topics[1])) {
 		return tokens.Transfer{}, false, nil
 	}
 	decoded, ok, err := l.from.gateway.Decode(e)
@@ -137,7 +142,19 @@ func (l leg) decode(e chains.Event) (tokens.Transfer, bool, error) {
 	if !ok || err != nil || !isCall {
 		return tokens.Transfer{}, false, nil
 	}
-	r, err := l.Hub.Route(l.from.name, axelar.MessageID{Tx: e.Tx, Index: uint64(e.Position)}, called)
+	t := tokens.Transfer{
+		ID:    l.id(e.Tx, e.Position),
+		Route: l.name, Subnet: l.actor, Nonce: uint64(e.Position),
+		Origin: e.ID(), Height: e.Block, At: e.BlockTime, Payload: called.Payload, Hidden: true,
+	}
+	if r, err := axelar.Direct(l.from.name, source(t), called); err == nil {
+		if called.Sender != l.caller || r.To != l.to.name || r.Message.Contract != l.taker {
+			return tokens.Transfer{}, false, nil
+		}
+		t.Sender, t.Recipient, t.Ref = called.Sender, r.Message.Contract, l.to.gateway.CommandID(r.Message)
+		return t, true, nil
+	}
+	r, err := l.Hub.Route(l.from.name, source(t), called)
 	if err != nil || r.To != l.to.name {
 		return tokens.Transfer{}, false, nil
 	}
@@ -145,12 +162,18 @@ func (l leg) decode(e chains.Event) (tokens.Transfer, bool, error) {
 	if !isTransfer || inner.TokenID != l.TokenID || !(l.Foreign || l.ours(inner)) {
 		return tokens.Transfer{}, false, nil
 	}
-	return tokens.Transfer{
-		ID:    l.id(e.Tx, e.Position),
-		Route: l.name, Subnet: l.actor, Nonce: uint64(e.Position), Ref: l.to.gateway.CommandID(r.Message),
-		Origin: e.ID(), Height: e.Block, At: e.BlockTime, Payload: called.Payload, Hidden: true,
-	}, true, nil
+	t.Ref = l.to.gateway.CommandID(r.Message)
+	return t, true, nil
 }
+
+// speaks says whether what a contract calls may be carried at all.
+func (l leg) speaks(sender common.Address) bool {
+	return sender == l.Hub.Services[l.from.name] || sender == l.caller && l.caller != (common.Address{})
+}
+
+// direct says whether a leg's transfer goes without the hub: then it has both of
+// the contracts, else neither.
+func direct(t tokens.Transfer) bool { return t.Sender != (common.Address{}) }
 
 // id is the content id of a leg's transfer (PROTOCOL 41, 46).
 func (l leg) id(tx common.Hash, position uint) common.Hash {
@@ -165,6 +188,12 @@ func source(t tokens.Transfer) axelar.MessageID {
 
 // route is the message of a transfer, made again from what was called.
 func (l leg) route(t tokens.Transfer) (axelar.Routed, error) {
+	if direct(t) {
+		return axelar.Direct(l.from.name, source(t), axelar.Called{
+			Sender: t.Sender, DestinationChain: l.to.name, DestinationAddress: t.Recipient.Hex(),
+			PayloadHash: crypto.Keccak256Hash(t.Payload), Payload: t.Payload,
+		})
+	}
 	return l.Hub.Route(l.from.name, source(t), axelar.Called{
 		Sender: l.Hub.Services[l.from.name], DestinationChain: axelar.HubChain, DestinationAddress: l.Hub.Address,
 		PayloadHash: crypto.Keccak256Hash(t.Payload), Payload: t.Payload,
@@ -372,18 +401,26 @@ func why(ctx context.Context, d LegDeps, r axelar.Routed, err error) error {
 	if !errors.As(err, &revert) {
 		return err
 	}
-	inner, _ := r.Inner.(axelar.Transfer)
-	c, now, asked := d.Circumstances(ctx, r.Message, &inner)
+	c, now, asked := d.Circumstances(ctx, r.Message, transferOf(r))
 	if asked != nil {
 		return asked
 	}
 	return meaning(axelar.ClassifyRevert(revert.Data, now).Given(c), now, err)
 }
 
+// transferOf is the token's transfer in a message, nil where it goes without the hub.
+func transferOf(r axelar.Routed) *axelar.Transfer {
+	if inner, is := r.Inner.(axelar.Transfer); is {
+		return &inner
+	}
+	return nil
+}
+
 // meaning is what a worker does about a failed execution. The destination's
 // contracts choose what they revert with, so it concerns this message alone.
 func meaning(f axelar.Failure, now uint64, err error) error {
-	switch named := fmt.Errorf("%s: %w", f.Name, err); f.Class {
+	name := cmp.Or(f.Name, "it fails without a word: nothing is there that could take it, or the gas was too little")
+	switch named := fmt.Errorf("%s: %w", name, err); f.Class {
 	case axelar.ClassDone:
 		return nil
 	case axelar.ClassWait:

@@ -26,7 +26,7 @@ import (
 
 // TestFLTCrossesFromEthereumAndBack takes the tour with one of three signers down
 // and the signers' set rotated in the middle, through gateways of either
-// generation.
+// generation, while contracts on Ethereum and in the subnet call each other.
 func TestFLTCrossesFromEthereumAndBack(t *testing.T) {
 	t.Parallel()
 	for _, generation := range []string{deploy.GatewayLegacy, deploy.GatewayAmplifier} {
@@ -35,6 +35,7 @@ func TestFLTCrossesFromEthereumAndBack(t *testing.T) {
 			r := startWith(t, generation)
 			r.net.Kill(home.SignerName(3))
 			before := r.onL1()
+			calls := r.calls()
 
 			type end struct {
 				all []api.Transfer
@@ -71,6 +72,7 @@ func TestFLTCrossesFromEthereumAndBack(t *testing.T) {
 				}
 			}
 			require.Equal(t, want.String(), r.onL1().String())
+			r.answered(calls)
 			r.sound()
 		})
 	}

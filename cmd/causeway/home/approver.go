@@ -28,6 +28,12 @@ func (d Dir) WriteSigner(n int, dep deploy.Deployment, redis relayer.Redis, l1UR
 	}
 	c.Chains = []relayer.ApproverChain{chain(x.L1, l1URL), chain(x.Root, rootURL)}
 	c.Tokens = []relayer.ApproverToken{{ID: x.TokenID, Home: x.L1.Chain, Decimals: tokens.FLT.Decimals}}
+	if x.HasGmp() {
+		c.Direct = []relayer.ApproverDirect{
+			{From: x.L1.Chain, Sender: x.GmpPort, To: x.Root.Chain, Contract: x.GmpRouter},
+			{From: x.Root.Chain, Sender: x.GmpRouter, To: x.L1.Chain, Contract: x.GmpPort},
+		}
+	}
 	for _, s := range x.Signers {
 		c.SignerSets = append(c.SignerSets, signerSet(s))
 	}

@@ -111,7 +111,7 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 
 	var between *deploy.Crossing
 	if x != nil {
-		o.Step("deploying FltSender and FltHandler")
+		o.Step("deploying what carries FLT and calls between Ethereum and the subnet")
 		if between, err = x.cross(ctx, set, o.Settings); err != nil {
 			return none, err
 		}

@@ -23,6 +23,27 @@ library Calls {
         return _call(to, value, gasLimit, start, data.length);
     }
 
+    /// @notice `bounded` without value and with at most `max` bytes copied; `size`
+    /// says how many it returned.
+    function capped(address to, uint256 gasLimit, bytes memory data, uint256 max)
+        internal
+        returns (bool ok, uint256 size, bytes memory ret)
+    {
+        assembly ("memory-safe") {
+            ok := call(gasLimit, to, 0, add(data, 0x20), mload(data), 0, 0)
+            size := returndatasize()
+            let kept := size
+            if gt(kept, max) { kept := max }
+            ret := mload(0x40)
+            // Whole words are reserved, and the last one zeroed before the copy.
+            let end := add(add(ret, 0x20), and(add(kept, 0x1f), not(0x1f)))
+            mstore(sub(end, 0x20), 0)
+            mstore(ret, kept)
+            returndatacopy(add(ret, 0x20), 0, kept)
+            mstore(0x40, end)
+        }
+    }
+
     /// @notice `bounded` of handleIpcMessage with the envelope whose abi.encode is
     /// `encoded`: the call's data is that encoding with the selector in front,
     /// which stands in for its length while the call runs.

@@ -204,11 +204,6 @@ abstract contract AxelarWorld is TwoChains, Axelar {
         return hops[i].toRoot ? root : l1;
     }
 
-    function two() internal view returns (uint256[] memory by) {
-        by = new uint256[](2);
-        (by[0], by[1]) = (approvers[0], approvers[1]);
-    }
-
     function approveHop(uint256 i) internal {
         vm.chainId(stackOf(i).chainId);
         approve(stackOf(i), hops[i].messageId, keccak256(hops[i].payload), two());

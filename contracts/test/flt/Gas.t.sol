@@ -72,11 +72,11 @@ contract FltGasTest is AxelarWorld {
     }
 
     function test_gas_depositsExecutedTogetherInTens() public {
-        measured("execute deposits together, each of 10", _together(10, true), 240_000);
+        measured("execute deposits together, each of 10", _together(10, true), 180_000);
     }
 
     function test_gas_depositsExecutedTogetherInTwenties() public {
-        measured("execute deposits together, each of 20", _together(20, true), 240_000);
+        measured("execute deposits together, each of 20", _together(20, true), 175_000);
     }
 
     function test_gas_aWithdrawalExecutedOnEthereum() public {
@@ -87,15 +87,15 @@ contract FltGasTest is AxelarWorld {
             l1.its.execute, (commandIdOf(l1, hops[i].messageId), "axelar", HUB, hops[i].payload)
         );
         toL1();
-        measured("execute a withdrawal", transaction(relayer, address(l1.its), 0, call_), 150_000);
+        measured("execute a withdrawal", transaction(relayer, address(l1.its), 0, call_), 120_000);
     }
 
     function test_gas_withdrawalsExecutedTogetherInTens() public {
-        measured("execute withdrawals together, each of 10", _together(10, false), 130_000);
+        measured("execute withdrawals together, each of 10", _together(10, false), 65_000);
     }
 
     function test_gas_withdrawalsExecutedTogetherInTwenties() public {
-        measured("execute withdrawals together, each of 20", _together(20, false), 130_000);
+        measured("execute withdrawals together, each of 20", _together(20, false), 60_000);
     }
 
     /// @dev Gas of each of `n` that one transaction executes.
