@@ -43,6 +43,10 @@ func (l *link) awaited(name, chain string, gateway axelar.Gateway, service axela
 		StatesFinal:  statesBy(gateway.StateOf, client, head),
 		StatesLatest: statesBy(gateway.StateOf, client, client.Latest),
 		ExecuteTx: func(a axelar.Approved, payload []byte) (chains.Tx, error) {
+			if a.Message.SourceChain != axelar.HubChain {
+				data, err := axelar.DirectCalldata(a.CommandID, a.Message, payload)
+				return chains.Tx{To: a.Message.Contract, Data: data}, err
+			}
 			data, err := service.ExecuteCalldata(a.CommandID, a.Message, payload)
 			return chains.Tx{To: service.Address, Data: data}, err
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -18,9 +19,9 @@ import (
 // that it began with. What follows is its content: the contract and the hash of
 // the payload that the hub makes of what was sent. A leg therefore waits for an
 // approval of its content. Messages of equal content are equal in all that
-// matters (token, amount, both ends), so each approval is that of the oldest leg
-// which waits for one (PROTOCOL 46), and the id that it names is the leg's from
-// then on.
+// matters (token, amount, both ends; a call between contracts has an id of its own
+// in its payload), so each approval is that of the oldest leg which waits for one
+// (PROTOCOL 46), and the id that it names is the leg's from then on.
 
 // NetworkDeps is what carrying messages that Axelar itself approves needs of
 // their destination.
@@ -71,18 +72,25 @@ func MineOf(s Subnet, c Crossing, toRoot bool) func(m axelar.Message, payload []
 
 // carries says whether a message with this payload is one of the leg's.
 func (l leg) carries(m axelar.Message, payload []byte) bool {
-	if !l.fromHub(m) || crypto.Keccak256Hash(payload) != m.PayloadHash {
+	if !l.hears(m) || crypto.Keccak256Hash(payload) != m.PayloadHash {
 		return false
+	}
+	if m.SourceChain != axelar.HubChain {
+		return true
 	}
 	from, inner, err := axelar.Unwrap(payload)
 	t, isTransfer := inner.(axelar.Transfer)
 	return err == nil && isTransfer && from == l.from.name && t.TokenID == l.TokenID && l.ours(t)
 }
 
-// fromHub says whether a message is the hub's for the token service of the
-// destination.
-func (l leg) fromHub(m axelar.Message) bool {
-	return m.SourceChain == axelar.HubChain && m.SourceAddress == l.Hub.Address && m.Contract == l.Hub.Services[l.to.name]
+// hears says whether a message is the hub's for the token service of the
+// destination, or of one of our contracts for the other. Only capitals of the
+// sender's address may be other ones than its own gateway writes.
+func (l leg) hears(m axelar.Message) bool {
+	if m.SourceChain == axelar.HubChain {
+		return m.SourceAddress == l.Hub.Address && m.Contract == l.Hub.Services[l.to.name]
+	}
+	return l.caller != (common.Address{}) && m.SourceChain == l.from.name && strings.EqualFold(m.SourceAddress, l.caller.Hex()) && m.Contract == l.taker
 }
 
 // reportPoll is the time between two looks of what was told and not yet taken
@@ -143,9 +151,9 @@ func (l leg) ownKey(step string, t tokens.Transfer) Key {
 	return Key(fmt.Sprintf("%s/%s/%s/%s", l.name, step, l.actor.Hex(), t.ID.Hex()))
 }
 
-// contentEffect reads an approval of what the hub sends to the token service.
+// contentEffect reads an approval of what the leg may carry.
 func (l leg) contentEffect(e chains.Event) (Key, Outcome, bool) {
-	if a, ok := l.said(e).(axelar.Approved); ok && l.fromHub(a.Message) {
+	if a, ok := l.said(e).(axelar.Approved); ok && l.hears(a.Message) {
 		return l.contentKey(a.Message), Outcome{Kind: Ok}, true
 	}
 	return "", Outcome{}, false
@@ -292,8 +300,7 @@ func (l leg) executeApproved(ctx context.Context, d NetworkDeps, fence chains.Fe
 	if !errors.As(err, &revert) {
 		return err
 	}
-	inner, _ := r.Inner.(axelar.Transfer)
-	c, now, asked := d.Circumstances(ctx, a, &inner)
+	c, now, asked := d.Circumstances(ctx, a, transferOf(r))
 	if asked != nil {
 		return asked
 	}

@@ -3,6 +3,7 @@ package flow_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -278,6 +279,52 @@ func TestOursIsWhatOurContractsSend(t *testing.T) {
 	other := message(good, itsRoot)
 	other.SourceAddress = "axelar1other"
 	require.False(t, in(other, good), "not from the hub")
+
+	// What our contracts call without the hub, however its sender is written.
+	call := axelar.EncodeGmpCall(theCall(1))
+	direct := axelar.Message{SourceChain: "Ethereum", ID: other.ID, SourceAddress: gmpPort.Hex(), Contract: gmpRouter, PayloadHash: crypto.Keccak256Hash(call)}
+	require.True(t, in(direct, call))
+	require.False(t, out(direct, call), "the other way")
+	low := direct
+	low.SourceAddress = strings.ToLower(low.SourceAddress)
+	require.True(t, in(low, call))
+	for what, spoil := range map[string]func(*axelar.Message){
+		"another sender":     func(m *axelar.Message) { m.SourceAddress = addr(0x77).Hex() },
+		"from another chain": func(m *axelar.Message) { m.SourceChain = "Moon" },
+		"another contract":   func(m *axelar.Message) { m.Contract = itsRoot },
+		"another payload":    func(m *axelar.Message) { m.PayloadHash[0] ^= 1 },
+	} {
+		m := direct
+		spoil(&m)
+		require.False(t, in(m, call), what)
+	}
+	c.Gmp = flow.Gmp{}
+	direct.SourceAddress, direct.Contract = common.Address{}.Hex(), common.Address{}
+	require.False(t, flow.MineOf(sub(), c, true)(direct, call), "where nobody calls")
+}
+
+// A call between contracts is executed by the contract it is for, under the id that
+// its approval names.
+func TestACallIsExecutedUnderTheIdThatItsApprovalNames(t *testing.T) {
+	for _, kind := range kinds {
+		g := &netGate{known: map[common.Hash]*axelar.Approved{}}
+		g.latest = axelar.StateApproved
+		f := flow.NetworkLegIn(sub(), crossing(kind), g.deps())
+		payload := axelar.EncodeGmpCall(theCall(1))
+		tr, mine, err := f.Decode(called(l1ID, gateOut, gmpPort, "filecoin", gmpRouter.Hex(), payload))
+		require.NoError(t, err)
+		require.True(t, mine)
+		m, id := byAxelar(axelar.Message{SourceChain: "Ethereum", SourceAddress: gmpPort.Hex(), Contract: gmpRouter, PayloadHash: crypto.Keccak256Hash(payload)}, 1)
+		key, _, mine := f.Steps[0].Effect(approved(kind, rootID, gateIn, id, m))
+		require.True(t, mine)
+		require.Equal(t, f.Steps[0].Key(tr), key)
+		g.known[tr.ID] = &axelar.Approved{CommandID: id, Message: m}
+		errs, err := f.Steps[1].Do(t.Context(), flow.Batch{Transfers: []tokens.Transfer{tr}})
+		require.NoError(t, err)
+		require.NoError(t, errs[0])
+		require.Equal(t, gmpRouter, g.txs[0].To)
+		require.Equal(t, id[:], g.txs[0].Data)
+	}
 }
 
 // The call that FltHandler's event follows is a leg of its own: what that was
