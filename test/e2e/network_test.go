@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/big"
-	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -33,7 +31,7 @@ import (
 )
 
 // TestAxelarItselfApproves has FLT cross both ways, some of it in messages of equal
-// content, where a stand-in for Axelar approves under ids of its own: with
+// content, and contracts call each other, where a stand-in for Axelar approves under ids of its own: with
 // Amplifier gateways through the GMP API, with legacy ones by itself. The relayer
 // dies at each of its points on the way.
 func TestAxelarItselfApproves(t *testing.T) {
@@ -84,6 +82,7 @@ func TestAxelarItselfApproves(t *testing.T) {
 				want["flt_l1_deposit"]++
 				want["flt_l1_withdraw"]++
 			}
+			calls := r.calls()
 			for i := range points {
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 				_, err := r.net.Ended(ctx, "relayer")
@@ -114,7 +113,7 @@ func TestAxelarItselfApproves(t *testing.T) {
 			}, 4*time.Minute, 500*time.Millisecond, "not everything has arrived")
 
 			for _, tr := range ended {
-				tr = r.whole(tr.ID)
+				tr = r.transfer(tr.ID)
 				var legs []string
 				for _, s := range tr.Steps {
 					legs = append(legs, s.Name)
@@ -127,28 +126,17 @@ func TestAxelarItselfApproves(t *testing.T) {
 					require.Equal(t, []string{"sent", "send_on", "leg_out/approve", "leg_out/execute", "unlock"}, legs)
 				}
 			}
+			r.answered(calls)
 			require.Equal(t, "0", r.settledAcross().Drift)
 			require.Equal(t, before.String(), r.onL1().String(), "as much came back as went")
 			r.sound()
-			require.Equal(t, 2*len(amounts), a.approved())
+			// Each call and each result is a message of its own.
+			require.Equal(t, 2*(len(amounts)+len(calls)), a.approved())
 			if generation == deploy.GatewayAmplifier {
-				a.wasTold(len(amounts))
+				a.wasTold(len(amounts) + len(calls))
 			}
 		})
 	}
-}
-
-// whole is a transfer with its way, which lists leave out.
-func (r *rig) whole(id common.Hash) (t api.Transfer) {
-	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.net.Info.API+"/v1/transfers/"+id.Hex(), nil)
-	require.NoError(r.t, err)
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(r.t, err)
-	defer res.Body.Close()
-	require.Equal(r.t, http.StatusOK, res.StatusCode)
-	require.NoError(r.t, json.NewDecoder(res.Body).Decode(&t))
-	return t
 }
 
 // startFor starts a devnet whose relayer may be told to die.
@@ -215,9 +203,18 @@ func newAxelar(r *rig, generation string) *network {
 		{x.L1, wallet.L1Of(r.net.Dep, r.net.Info.EthereumURL), "ethereum-deployer"},
 		{x.Root, wallet.RootOf(r.net.Dep, r.net.Info.RootURL), "deployer"},
 	} {
-		key, err := r.dir.Key(c.key, home.Light)
+		rich, err := r.dir.Key(c.key, home.Light)
 		require.NoError(r.t, err)
-		account, err := wallet.Open(r.t.Context(), c.chain, key)
+		own, err := crypto.GenerateKey()
+		require.NoError(r.t, err)
+		giver, err := wallet.Open(r.t.Context(), c.chain, rich)
+		require.NoError(r.t, err)
+		given, err := giver.Send(r.t.Context(), crypto.PubkeyToAddress(own.PublicKey), nil, home.Ether(100))
+		require.NoError(r.t, err)
+		_, err = giver.Wait(r.t.Context(), given)
+		require.NoError(r.t, err)
+		giver.Close()
+		account, err := wallet.Open(r.t.Context(), c.chain, own)
 		require.NoError(r.t, err)
 		r.t.Cleanup(account.Close)
 		gateway, err := axelar.Probe(r.t.Context(), newest{account.Client()}, c.set.ChainID, c.set.Gateway)
@@ -261,7 +258,15 @@ func (a *network) listen(_ context.Context, s *networkSide) error {
 		if err != nil {
 			return err
 		}
-		to, m, payload, err := a.route(s, payload)
+		said := e["message"].(map[string]any)
+		call, err := axelar.ParseMessageID(said["messageID"].(string))
+		if err != nil {
+			return err
+		}
+		to, m, payload, err := a.route(s, call, axelar.Called{
+			Sender: common.HexToAddress(said["sourceAddress"].(string)), DestinationChain: e["destinationChain"].(string),
+			DestinationAddress: said["destinationAddress"].(string), Payload: payload, PayloadHash: crypto.Keccak256Hash(payload),
+		})
 		if err != nil {
 			return err
 		}
@@ -300,10 +305,10 @@ func (a *network) watch(ctx context.Context, s *networkSide) error {
 			return err
 		}
 		called, isCall := said.(axelar.Called)
-		if !isCall || called.Sender != s.set.Service {
+		if !isCall {
 			continue
 		}
-		to, m, _, err := a.route(s, called.Payload)
+		to, m, _, err := a.route(s, axelar.MessageID{Tx: l.TxHash}, called)
 		if err != nil {
 			return err
 		}
@@ -323,25 +328,39 @@ func (a *network) watch(ctx context.Context, s *networkSide) error {
 	return nil
 }
 
-// route is what the hub makes of a payload, under an id that follows from nothing.
-func (a *network) route(from *networkSide, sent []byte) (*networkSide, axelar.Message, []byte, error) {
-	name, payload, _, err := axelar.Rewrap(sent, from.set.Chain)
-	if err != nil {
-		return nil, axelar.Message{}, nil, err
+// route is what a call becomes. What the hub makes of it has an id that follows
+// from nothing, and so has whatever a legacy gateway approves.
+func (a *network) route(from *networkSide, call axelar.MessageID, c axelar.Called) (*networkSide, axelar.Message, []byte, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	name, payload := c.DestinationChain, c.Payload
+	var m axelar.Message
+	if name == axelar.HubChain {
+		var err error
+		if name, payload, _, err = axelar.Rewrap(c.Payload, from.set.Chain); err != nil {
+			return nil, m, nil, err
+		}
+		m = axelar.Message{SourceChain: axelar.HubChain, SourceAddress: from.set.Hub, PayloadHash: crypto.Keccak256Hash(payload)}
+	} else {
+		r, err := axelar.Direct(from.set.Chain, call, c)
+		if err != nil {
+			return nil, m, nil, err
+		}
+		m = r.Message
 	}
 	for _, to := range a.sides {
 		if to.set.Chain != name {
 			continue
 		}
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.n++
-		id := axelar.MessageID{Tx: crypto.Keccak256Hash(fmt.Appendf(nil, "axelar %d", a.n)), Index: 164_269_022 + a.n}
-		return to, axelar.Message{
-			SourceChain: axelar.HubChain, ID: id.String(), SourceAddress: from.set.Hub, Contract: to.set.Service, PayloadHash: crypto.Keccak256Hash(payload),
-		}, payload, nil
+		if m.SourceChain == axelar.HubChain {
+			m.Contract = to.set.Service
+		}
+		if a.n++; m.SourceChain == axelar.HubChain || to.gateway.Kind() == axelar.Legacy {
+			m.ID = axelar.MessageID{Tx: crypto.Keccak256Hash(fmt.Appendf(nil, "axelar %d", a.n)), Index: 164_269_022 + a.n}.String()
+		}
+		return to, m, payload, nil
 	}
-	return nil, axelar.Message{}, nil, fmt.Errorf("no chain %q", name)
+	return nil, m, nil, fmt.Errorf("no chain %q", name)
 }
 
 func (a *network) approval(to *networkSide, m axelar.Message) ([]byte, error) {
