@@ -41,6 +41,9 @@ func (a *users) withLegs(ctx context.Context, j store.Job) (Transfer, error) {
 			taken[leg.Transfer.ID] = true
 			of := View(leg)
 			for _, l := range of.Steps[1:] {
+				if l.Name == "report" {
+					continue // between the relayer and Axelar
+				}
 				l.Name = leg.Transfer.Route + "/" + l.Name
 				steps = append(steps, l)
 			}

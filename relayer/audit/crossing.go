@@ -12,6 +12,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains/axelar"
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
 )
 
 // Crossing is what the audit reads of how FLT crosses between Ethereum and the
@@ -27,6 +28,9 @@ type Crossing struct {
 	Portal                        common.Address // FltPortal, in the subnet
 	// Accounts are the relayer's own on Ethereum, for I6.
 	Accounts []common.Address
+	// Named says that Axelar itself names the messages, so that what became of one is
+	// told by no id: its end is not compared with the journal.
+	Named bool
 	// Foreign says that others' transfers of the token are carried too.
 	Foreign bool
 	// L1Start and RootStart are at or below the blocks in which FLT was registered
@@ -47,7 +51,9 @@ type Crossing struct {
 
 // crossed is one direction: what was sent, by the command id that its
 // destination knows it by, and what was received. What somebody has paid in
-// advance from his own money is fronted: it is received once he is repaid.
+// advance from his own money is fronted: it is received once he is repaid. Where
+// Axelar itself names the messages, no id is on both sides, and they are told by
+// their content.
 type crossed struct {
 	sent, received, fronted map[common.Hash]amount
 }
@@ -60,7 +66,23 @@ type amount struct {
 	n       *big.Int
 	message string // id of the leg's message
 	block   uint64
+	content common.Hash // of all that both sides say of it
+	seq     int         // its place among what was read of its side
 	tx      common.Hash // of what was fronted
+}
+
+// contentOf names what is sent of our token by all that its destination says of
+// it: where from, by whom, to whom, how much, with what data.
+func contentOf(from string, source, destination []byte, n *big.Int, data common.Hash) common.Hash {
+	return crypto.Keccak256Hash([]byte(from), []byte{0}, crypto.Keccak256(source), crypto.Keccak256(destination), common.BigToHash(n).Bytes(), data.Bytes())
+}
+
+// dataHash is zero where there is no data, as in the events of token services.
+func dataHash(data []byte) common.Hash {
+	if len(data) == 0 {
+		return common.Hash{}
+	}
+	return crypto.Keccak256Hash(data)
 }
 
 // FLTAcross names the FLT of Ethereum and of the root together.
@@ -91,7 +113,7 @@ func (c *Crossing) continues(from *Crossing) bool {
 	}
 	return c.L1.ChainID() == from.L1.ChainID() && c.TokenID == from.TokenID && c.L1Token == from.L1Token && c.L1Manager == from.L1Manager &&
 		c.RootToken == from.RootToken && c.Sender == from.Sender && c.Handler == from.Handler && c.Portal == from.Portal &&
-		c.L1Service == from.L1Service && c.RootService == from.RootService && c.Foreign == from.Foreign && c.L1Start == from.L1Start && c.RootStart == from.RootStart
+		c.L1Service == from.L1Service && c.RootService == from.RootService && c.Foreign == from.Foreign && c.Named == from.Named && c.L1Start == from.L1Start && c.RootStart == from.RootStart
 }
 
 // inherit takes over what was read of the same crossing.
@@ -152,16 +174,17 @@ func (d crossed) take(said axelar.ServiceEvent, token common.Hash, e chains.Even
 		if got.TokenID != token {
 			return
 		}
+		content := contentOf(got.Chain, got.Source, got.Destination.Bytes(), got.Amount, got.DataHash)
 		if f, fronted := d.fronted[got.CommandID]; fronted && f.tx == e.Tx {
-			f.n = got.Amount
+			f.n, f.content = got.Amount, content
 			d.fronted[got.CommandID] = f
 			return
 		}
-		d.received[got.CommandID] = amount{n: got.Amount, block: e.Block}
+		d.received[got.CommandID] = amount{n: got.Amount, block: e.Block, content: content, seq: len(d.received)}
 	case axelar.Repaid:
 		// Of another token there is no amount.
 		if f := d.fronted[got.CommandID]; f.n != nil {
-			d.received[got.CommandID] = amount{n: f.n, block: e.Block}
+			d.received[got.CommandID] = amount{n: f.n, block: e.Block, content: f.content, seq: len(d.received)}
 		}
 	}
 }
@@ -177,7 +200,10 @@ func (c *Crossing) called(s axelar.Service, there axelar.Gateway, leaves way, e 
 		return
 	}
 	command := there.CommandID(r.Message)
-	leaves.moved.sent[command] = amount{n: t.Amount, message: r.Message.ID, block: e.Block}
+	leaves.moved.sent[command] = amount{
+		n: t.Amount, message: r.Message.ID, block: e.Block,
+		content: contentOf(s.Chain, t.Source, t.Destination, t.Amount, dataHash(t.Data)), seq: len(leaves.moved.sent),
+	}
 	if c.ours(leaves.route, t) {
 		c.books.legs[leaves.route][command] = legBegun{e.Tx, e.Position, e.Block, e.BlockTime}
 	}
@@ -287,8 +313,12 @@ type flight struct {
 // receivedUpTo leave out what is newer; nil leaves out nothing.
 func (d crossed) between(sentUpTo, receivedUpTo *uint64) (waits flight, early *big.Int) {
 	waits.n, early = new(big.Int), new(big.Int)
+	renamed, unknown := d.renamed()
 	for id, s := range d.sent {
 		got, arrived := d.received[id]
+		if !arrived {
+			got, arrived = renamed[id]
+		}
 		arrived = arrived && (receivedUpTo == nil || got.block <= *receivedUpTo)
 		sent := sentUpTo == nil || s.block <= *sentUpTo
 		switch {
@@ -301,15 +331,54 @@ func (d crossed) between(sentUpTo, receivedUpTo *uint64) (waits flight, early *b
 			early.Add(early, s.n)
 		}
 	}
-	for id, got := range d.received {
+	for _, id := range unknown {
 		// What is newer may answer what was sent after the other chain was read.
-		if _, known := d.sent[id]; !known && (receivedUpTo == nil || got.block <= *receivedUpTo) {
+		if receivedUpTo == nil || d.received[id].block <= *receivedUpTo {
 			waits.unknown = append(waits.unknown, id.Hex())
 		}
 	}
 	slices.Sort(waits.messages)
 	slices.Sort(waits.unknown)
 	return waits, early
+}
+
+// renamed gives what was received under ids that nobody sent to what was sent with
+// the same content and not received: the oldest to the oldest. Messages of equal
+// content differ in nothing that money depends on. What is left over was never
+// sent.
+func (d crossed) renamed() (of map[common.Hash]amount, unknown []common.Hash) {
+	of = map[common.Hash]amount{}
+	came := map[common.Hash][]common.Hash{}
+	for id, r := range d.received {
+		if _, known := d.sent[id]; !known {
+			came[r.content] = append(came[r.content], id)
+		}
+	}
+	if len(came) == 0 {
+		return of, nil
+	}
+	waits := map[common.Hash][]common.Hash{}
+	for id, s := range d.sent {
+		if _, arrived := d.received[id]; !arrived && came[s.content] != nil {
+			waits[s.content] = append(waits[s.content], id)
+		}
+	}
+	oldest := func(ids []common.Hash, of map[common.Hash]amount) {
+		slices.SortFunc(ids, func(a, b common.Hash) int { return of[a].seq - of[b].seq })
+	}
+	for content, ids := range came {
+		sent := waits[content]
+		oldest(ids, d.received)
+		oldest(sent, d.sent)
+		for i, id := range ids {
+			if i < len(sent) {
+				of[sent[i]] = d.received[id]
+				continue
+			}
+			unknown = append(unknown, id)
+		}
+	}
+	return of, unknown
 }
 
 func total(of map[common.Hash]amount) *big.Int {
