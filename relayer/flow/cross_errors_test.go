@@ -177,7 +177,7 @@ func TestWhatCannotBeSentSaysWhy(t *testing.T) {
 
 // TestALegThatCannotAskOrSendDecidesNothing of the messages it carries.
 func TestALegThatCannotAskOrSendDecidesNothing(t *testing.T) {
-	run := func(change func(*flow.LegDeps), state axelar.State, step int, do bool) (errs []error, out []flow.Outcome, err error, g *gate) {
+	run := func(change func(*flow.LegDeps), state axelar.State, step int, do bool) (errs []error, out []flow.Outcome, g *gate, err error) {
 		g = &gate{latest: state, signed: true}
 		d := g.deps()
 		change(&d)
@@ -187,33 +187,33 @@ func TestALegThatCannotAskOrSendDecidesNothing(t *testing.T) {
 		require.True(t, mine)
 		if do {
 			errs, err = f.Steps[step].Do(t.Context(), flow.Batch{Transfers: []tokens.Transfer{tr}})
-			return errs, nil, err, g
+			return errs, nil, g, err
 		}
 		out, err = f.Steps[step].Done(t.Context(), []tokens.Transfer{tr})
-		return nil, out, err, g
+		return nil, out, g, err
 	}
 	away := func(context.Context, []axelar.Message) ([]axelar.State, error) { return nil, errAway }
 	const approve, execute = 0, 1
 	for _, step := range []int{approve, execute} {
-		_, out, err, _ := run(func(d *flow.LegDeps) { d.StatesFinal = away }, axelar.StateNone, step, false)
+		_, out, _, err := run(func(d *flow.LegDeps) { d.StatesFinal = away }, axelar.StateNone, step, false)
 		require.ErrorIs(t, err, errAway)
 		require.Empty(t, out)
-		_, _, err, g := run(func(d *flow.LegDeps) { d.StatesLatest = away }, axelar.StateNone, step, true)
+		_, _, g, err := run(func(d *flow.LegDeps) { d.StatesLatest = away }, axelar.StateNone, step, true)
 		require.ErrorIs(t, err, errAway)
 		require.Empty(t, g.txs)
 	}
-	_, _, err, g := run(func(d *flow.LegDeps) {
+	_, _, g, err := run(func(d *flow.LegDeps) {
 		d.Approve = func(context.Context, []flow.Wanted) ([]flow.Signed, error) { return nil, errAway }
 	}, axelar.StateNone, approve, true)
 	require.ErrorIs(t, err, errAway)
 	require.Empty(t, g.txs)
-	errs, _, err, g := run(func(d *flow.LegDeps) {
+	errs, _, g, err := run(func(d *flow.LegDeps) {
 		d.ExecuteTx = func(axelar.Message, []byte) (chains.Tx, error) { return chains.Tx{}, errAway }
 	}, axelar.StateApproved, execute, true)
 	require.NoError(t, err)
 	require.ErrorIs(t, errs[0], errAway)
 	require.Empty(t, g.txs)
-	errs, _, err, _ = run(func(d *flow.LegDeps) {
+	errs, _, _, err = run(func(d *flow.LegDeps) {
 		d.Send = func(context.Context, chains.Tx) error { return revertOf("Whatever()") }
 		d.Circumstances = func(context.Context, axelar.Message, *axelar.Transfer) (axelar.Circumstances, uint64, error) {
 			return axelar.Circumstances{}, 0, errAway
@@ -221,7 +221,7 @@ func TestALegThatCannotAskOrSendDecidesNothing(t *testing.T) {
 	}, axelar.StateApproved, execute, true)
 	require.NoError(t, err)
 	require.ErrorIs(t, errs[0], errAway, "a revert that nobody can explain is no verdict")
-	errs, _, err, _ = run(func(d *flow.LegDeps) {
+	errs, _, _, err = run(func(d *flow.LegDeps) {
 		d.Send = func(context.Context, chains.Tx) error { return errAway }
 	}, axelar.StateApproved, execute, true)
 	require.NoError(t, err)
