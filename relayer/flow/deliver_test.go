@@ -195,6 +195,36 @@ func TestNothingIsSentBehindAGapInTheLane(t *testing.T) {
 	require.Equal(t, []common.Hash{hash(3), hash(4)}, q.sent[0].Members)
 }
 
+// What another instance, or this one before it died, has sent under a key may hold
+// fewer messages than fit now: the next transaction begins behind those.
+func TestATransactionThatIsUndecidedKeepsItsLength(t *testing.T) {
+	q := newQueue()
+	q.latest, q.pairs, q.maxCount = 2, []uint64{10}, 3
+	b := batchOf(2, 3, 4, 5, 6)
+	b.Rides = []string{"deliver/" + sub().Actor.Hex() + "/2", "", "", "", ""}
+	_, err := q.run(t, "topdown", b)
+	require.NoError(t, err)
+	require.Len(t, q.sent, 3)
+	require.Equal(t, []common.Hash{hash(3)}, q.sent[0].Members)
+	require.Equal(t, []common.Hash{hash(4), hash(5), hash(6)}, q.sent[1].Members)
+	require.Equal(t, []common.Hash{hash(7)}, q.sent[2].Members)
+	require.Equal(t, b.Rides[0], q.sent[0].Key)
+}
+
+// One that failed and went again with less is no longer what it was.
+func TestATransactionThatWentAgainWithLessIsThatLong(t *testing.T) {
+	q := newQueue()
+	q.latest, q.pairs, q.maxCount = 2, []uint64{10}, 2
+	for _, nonces := range [][]uint64{{2, 3}, {2}, {2, 3}} {
+		q.sent = nil
+		_, err := q.run(t, "topdown", batchOf(nonces...))
+		require.NoError(t, err)
+	}
+	require.Len(t, q.sent, 2)
+	require.Equal(t, []common.Hash{hash(3)}, q.sent[0].Members)
+	require.Equal(t, []common.Hash{hash(4)}, q.sent[1].Members)
+}
+
 func TestADeliveryCarriesBodiesTailMembersAndFence(t *testing.T) {
 	q := newQueue()
 	q.latest, q.pairs = 2, []uint64{7}

@@ -82,6 +82,14 @@ func (b Batch) ride(i int) string {
 	return b.Rides[i]
 }
 
+// riding is how many transfers from one on are in the undecided transaction of a key.
+func (b Batch) riding(from int, key string) (n int) {
+	for from+n < len(b.Transfers) && b.ride(from+n) == key {
+		n++
+	}
+	return n
+}
+
 // Step is one stretch of a transfer's way.
 type Step struct {
 	Name string

@@ -327,6 +327,10 @@ func (q queue) send(ctx context.Context, b Batch, out []error, first int, with *
 			chunk = chunk[:min(n, len(chunk))]
 		}
 		chunk = chunk[:q.shape.sentAs(head, len(chunk))]
+		if n := b.riding(first, q.key(head)); n > 0 {
+			// As it was sent by whoever did: the next transaction would leave a gap.
+			chunk = chunk[:min(n, len(chunk))]
+		}
 		n, err := q.put(ctx, b, chunk, gasEach)
 		// Handlers may burn all they are promised: what is dearer than one
 		// transaction may be goes in halves, down to a single message.
@@ -351,6 +355,11 @@ func (q queue) send(ctx context.Context, b Batch, out []error, first int, with *
 		gasEach = maxMessageGas
 	}
 	return out, nil
+}
+
+// key names the transaction that begins with a message.
+func (q queue) key(head uint64) string {
+	return fmt.Sprintf("%s/%s/%d", q.verb, q.actor.Hex(), head)
 }
 
 // put sends one transaction with as much of the chunk as statements cover, and
@@ -388,7 +397,7 @@ func (q queue) put(ctx context.Context, b Batch, chunk []tokens.Transfer, gasEac
 	if err != nil {
 		return 0, err
 	}
-	tx.Key, tx.Group, tx.Fence = fmt.Sprintf("%s/%s/%d", q.verb, q.actor.Hex(), head), "into/"+q.actor.Hex(), b.Fence
+	tx.Key, tx.Group, tx.Fence = q.key(head), "into/"+q.actor.Hex(), b.Fence
 	for _, t := range chunk {
 		tx.Members = append(tx.Members, t.ID)
 	}
@@ -496,7 +505,8 @@ func (s *shape) sent(head uint64, n int) {
 	if s.cuts == nil {
 		s.cuts = map[uint64]int{}
 	}
-	s.cuts[head] = max(n, s.cuts[head])
+	// Never more than what is undecided: the next transaction would leave a gap.
+	s.cuts[head] = n
 }
 
 // applied forgets what is behind the next message.
