@@ -632,6 +632,7 @@ func TestOtherRoutesReadTheChainAnew(t *testing.T) {
 	w.rules.Direct = append(w.rules.Direct, Direct{From: l1Name, Sender: late, To: rootName, Contract: taker})
 	p := w.put(rootName, asProposed(w.wanted(l1Name)[1]))
 	s.turn()
+	require.NotNil(t, s.refused[p.Digest])
 	require.Equal(t, ReasonRoute, s.refused[p.Digest].Reason)
 }
 
