@@ -175,12 +175,18 @@ func makeLong(ctx context.Context, dir home.Dir, blocks int) (_ *long, err error
 			return nil, fmt.Errorf("approve: %w", err)
 		}
 	}
+	if err := sender.pooled(ctx); err != nil {
+		return nil, fmt.Errorf("approve: %w", err)
+	}
 	if err := l.chain.Mine(ctx, 1); err != nil {
 		return nil, err
 	}
 	for head := 0; head < blocks; head += eventEvery {
 		calls := []call{depositOf(l.dep, tokens.FLT, somebody(uint64(head))), depositOf(l.dep, tokens.USDC, somebody(uint64(head)))}
 		if _, _, err := sender.send(ctx, calls); err != nil {
+			return nil, fmt.Errorf("deposit: %w", err)
+		}
+		if err := sender.pooled(ctx); err != nil {
 			return nil, fmt.Errorf("deposit: %w", err)
 		}
 		l.deposits += len(calls)

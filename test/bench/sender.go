@@ -93,6 +93,27 @@ func (s *sender) send(ctx context.Context, calls []call) (began time.Time, out [
 	return began, out, nil
 }
 
+// pooled waits until the next block may hold all that was sent: a pool answers
+// before it has sorted in what it took.
+func (s *sender) pooled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		nonce, err := s.eth.PendingNonceAt(ctx, s.address())
+		if err != nil {
+			return fmt.Errorf("read nonce: %w", err)
+		}
+		if nonce >= s.nonce {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the pool has transactions up to %d, %d were sent: %w", nonce, s.nonce, ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // feeRoom is how many times the base fee a call may pay: each full block raises
 // it by an eighth, and a burst fills as many as 40.
 const feeRoom = 200
