@@ -52,7 +52,7 @@ const (
 	l1Name, rootName = "Ethereum", "filecoin"
 	hub              = "axelar1aqcj54lzz0rk22gvqgcn8fr5tx4rzwdv5wv5j9dmnacgefvd7wzsy2j2mr"
 	otherHub         = "axelar1zqcj54lzz0rk22gvqgcn8fr5tx4rzwdv5wv5j9dmnacgefvd7wzsy2j2mr"
-	period           = 400 * time.Millisecond
+	period           = 600 * time.Millisecond
 	signers          = 3
 	needed           = 2
 )
