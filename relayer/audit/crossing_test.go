@@ -313,3 +313,43 @@ func TestWhatIsNewerThanTheBlocksThatAreComparedIsOfNeitherSide(t *testing.T) {
 	r = a.block
 	require.Contains(t, check().Detail, "never sent")
 }
+
+// A call between contracts goes over the same gateways and carries no FLT: that it
+// began is known, how it ended no token service says.
+func TestACallBetweenOurContractsIsALegWithoutFLT(t *testing.T) {
+	a := newAcross()
+	a.Port, a.Router = common.Address{0x41}, common.Address{0x42}
+	call := func(l1 bool, from common.Address, chain string, to common.Address) {
+		x := a.end(l1)
+		payload := []byte{byte(a.block)}
+		a.tell(l1, chains.Event{
+			Address: x.gateway.Address(), Position: 1,
+			Topics: []common.Hash{topicOf("ContractCall(address,string,string,bytes32,bytes)"), common.BytesToHash(from[:]), crypto.Keccak256Hash(payload)},
+			Data:   packed([]string{"string", "string", "bytes"}, chain, to.Hex(), payload),
+		})
+	}
+	for _, stranger := range []func(){
+		func() { call(true, common.Address{0x43}, "filecoin", a.Router) },
+		func() { call(true, a.Port, "filecoin", common.Address{0x43}) },
+		func() { call(true, a.Port, "avalanche", a.Router) },
+		func() { call(false, a.Port, "Ethereum", a.Router) },
+	} {
+		stranger()
+		require.Empty(t, a.books.legs[routeLegIn])
+		require.Empty(t, a.books.legs[routeLegOut])
+	}
+	call(true, a.Port, "filecoin", a.Router)
+	call(false, a.Router, "Ethereum", a.Port)
+	for _, route := range []string{routeLegIn, routeLegOut} {
+		require.Len(t, a.books.legs[route], 1)
+		for command, l := range a.books.legs[route] {
+			require.True(t, l.call)
+			require.Equal(t, fate{}, (&Auditor{src: Source{Crossing: a.Crossing}}).fateAcross(ends{}, expected{route: route, ref: command}))
+		}
+	}
+	require.Empty(t, a.toRoot.sent)
+	require.Empty(t, a.toL1.sent)
+	a.Port, a.Router, a.books = common.Address{}, common.Address{}, newLedger()
+	call(true, common.Address{}, "filecoin", common.Address{0x42})
+	require.Empty(t, a.books.legs[routeLegIn], "where there are none")
+}
