@@ -37,6 +37,7 @@ const (
 	FinalityRegress = "finality_regress"
 	ParentDiverged  = "parent_diverged"
 	ApprovalRefused = "approval_refused"
+	ApprovalLate    = "approval_late"
 )
 
 // Names lists every alert that can be raised.
@@ -44,6 +45,7 @@ func Names() []string {
 	return []string{
 		TransferParked, LaneStuck, LanePaused, GasLow, WatcherHalted, SupplyDrift, InvariantBroken,
 		RedisForgot, RedisUndurable, ForeignNonce, StuckTx, FinalityRegress, ParentDiverged, ApprovalRefused,
+		ApprovalLate,
 	}
 }
 

@@ -86,7 +86,7 @@ func (j auditJournal) Each(ctx context.Context, subnet common.Address, f func(au
 			if t := job.Transfer; t.Subnet == subnet {
 				f(audit.Standing{
 					Entry:  audit.Entry{ID: t.ID, Route: t.Route, Chain: t.Origin.Chain, Height: t.Height},
-					Status: job.Status, Gone: regressed(job),
+					Status: job.Status, Step: job.Step, Gone: regressed(job),
 				})
 			}
 		}

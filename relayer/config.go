@@ -103,12 +103,15 @@ type Ethereum struct {
 
 // Axelar says who approves what crosses between Ethereum and the root.
 type Axelar struct {
-	Approvals string `yaml:"approvals"` // quorum: the signers of this bridge's own gateways
+	// Approvals is quorum for the signers of this bridge's own gateways, network for
+	// Axelar itself.
+	Approvals string `yaml:"approvals"`
 	MaxBatch  int    `yaml:"max_batch"` // messages approved at once
 	// Foreign carries also what others send of the token through the token service.
 	Foreign bool `yaml:"foreign"`
 	// SignerSets are those that followed the ones in the deployment, or will.
 	SignerSets []SignerSet `yaml:"signer_sets"`
+	Network    Network     `yaml:"network"`
 }
 
 // ApprovalsQuorum is the local quorum of approvers.
@@ -146,11 +149,14 @@ type Work struct {
 // Default is the configuration of an ordinary instance, without chains.
 func Default() Config {
 	return Config{
-		State:  "state",
-		Redis:  Redis{URL: "redis://127.0.0.1:6379/0", Namespace: "causeway"},
-		Root:   DefaultChain(),
-		Axelar: Axelar{Approvals: ApprovalsQuorum, MaxBatch: 20, SignerSets: []SignerSet{}},
-		API:    API{Listen: "127.0.0.1:8480", Admin: "127.0.0.1:8481"},
+		State: "state",
+		Redis: Redis{URL: "redis://127.0.0.1:6379/0", Namespace: "causeway"},
+		Root:  DefaultChain(),
+		Axelar: Axelar{
+			Approvals: ApprovalsQuorum, MaxBatch: 20, SignerSets: []SignerSet{},
+			Network: Network{Patience: Duration(2 * time.Hour), Chains: []NetworkChain{}},
+		},
+		API: API{Listen: "127.0.0.1:8480", Admin: "127.0.0.1:8481"},
 		Alerts: Alerts{
 			Repeat: Duration(time.Hour),
 		},
@@ -270,6 +276,9 @@ func (c *Config) resolve(dir string) {
 	if c.Ethereum != nil {
 		c.Ethereum.Chain.resolve(abs)
 	}
+	for i := range c.Axelar.Network.Chains {
+		c.Axelar.Network.Chains[i].resolve(abs)
+	}
 	for i := range c.Subnets {
 		abs(&c.Subnets[i].Deployment)
 		c.Subnets[i].Chain.resolve(abs)
@@ -372,8 +381,15 @@ func (e Ethereum) check(bad func(string, ...any)) {
 }
 
 func (a Axelar) check(bad func(string, ...any)) {
-	if a.Approvals != ApprovalsQuorum {
-		bad("axelar.approvals: quorum")
+	switch a.Approvals {
+	case ApprovalsQuorum:
+		if len(a.Network.Chains) > 0 {
+			bad("axelar.network.chains: they are for approvals: network")
+		}
+	case ApprovalsNetwork:
+		a.checkNetwork(bad)
+	default:
+		bad("axelar.approvals: quorum or network")
 	}
 	for i, s := range a.SignerSets {
 		s.check(fmt.Sprintf("axelar.signer_sets[%d]", i), bad)

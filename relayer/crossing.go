@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,12 +71,17 @@ type crossLink struct {
 	flow.Crossing
 	l1                       *mainnet
 	service, l1ITS           axelar.Service
-	in, out                  *approve.Quorum // at the root's gateway, and at Ethereum's
+	in, out                  *approve.Quorum           // at the root's gateway, and at Ethereum's; nil where Axelar approves
+	network                  map[string]*netEnd        // by the chain's name at Axelar; none before they are made
+	gas                      map[string]common.Address // gas services, the same way
 	rootExecutor, l1Executor executor
 	contracts, onL1          map[string]common.Address
+	starts                   [2]uint64 // of FLT on Ethereum and on the root
 
 	mu     sync.Mutex
-	onward map[chains.EventID]axelar.Message
+	onward map[chains.EventID]flow.Onward
+	// approved are events of gateways that were read before.
+	approved map[chains.EventID]*axelar.Approved
 }
 
 // maxOnward bounds what is remembered of messages on their way to Ethereum.
@@ -115,7 +121,8 @@ func (s *shared) cross(ctx context.Context, name string, d deploy.Deployment, ro
 
 func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm.Client, l1 *mainnet) (*crossLink, error) {
 	x := &crossLink{
-		l1: l1, onward: map[chains.EventID]axelar.Message{},
+		l1: l1, onward: map[chains.EventID]flow.Onward{}, approved: map[chains.EventID]*axelar.Approved{},
+		starts: [2]uint64{d.L1.StartBlock, d.Root.StartBlock},
 		Crossing: flow.Crossing{
 			L1: l1.client.ChainID(), TokenID: d.TokenID, Sender: d.Sender, Handler: d.Handler, Portal: d.Portal, Foreign: s.cfg.Axelar.Foreign,
 		},
@@ -127,6 +134,16 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	x.L1Gateway, x.l1ITS, x.RootGateway, x.service = e.l1Gateway, e.l1ITS, e.rootGateway, e.rootITS
 	x.L1Name, x.RootName = x.l1ITS.Chain, x.service.Chain
 	x.Hub = axelar.Hub{Address: x.service.Hub, Services: map[string]common.Address{x.L1Name: x.l1ITS.Address, x.RootName: x.service.Address}}
+	x.contracts = map[string]common.Address{"Axelar gateway": d.Root.Gateway, "token service": d.Root.Service, "FltHandler": d.Handler}
+	x.onL1 = map[string]common.Address{"Axelar gateway": d.L1.Gateway, "token service": d.L1.Service, "FltSender": d.Sender, "FLT": d.L1Flt}
+	x.gas = map[string]common.Address{x.L1Name: d.L1.GasService, x.RootName: d.Root.GasService}
+	if x.Gmp, err = probeGmp(ctx, d, x.Crossing, root, l1.client); err != nil {
+		return nil, err
+	}
+	x.contracts["GmpRouter"], x.onL1["GmpPort"] = d.GmpRouter, d.GmpPort
+	if s.cfg.Axelar.Approvals == ApprovalsNetwork {
+		return x, nil
+	}
 	if err := x.probeExecutors(ctx, d.RootExecutor, d.L1Executor, root); err != nil {
 		return nil, err
 	}
@@ -153,12 +170,6 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	if x.out, err = quorum(x.L1Name, x.L1Gateway, l1.client, l1.source.Head); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if x.Gmp, err = probeGmp(ctx, d, x.Crossing, root, l1.client); err != nil {
-		return nil, err
-	}
-	x.contracts = map[string]common.Address{"Axelar gateway": d.Root.Gateway, "token service": d.Root.Service, "FltHandler": d.Handler}
-	x.onL1 = map[string]common.Address{"Axelar gateway": d.L1.Gateway, "token service": d.L1.Service, "FltSender": d.Sender, "FLT": d.L1Flt}
-	x.contracts["GmpRouter"], x.onL1["GmpPort"] = d.GmpRouter, d.GmpPort
 	x.contracts["Executor"], x.onL1["Executor"] = x.rootExecutor.at, x.l1Executor.at
 	return x, nil
 }
@@ -209,7 +220,9 @@ func AuditCrossing(ctx context.Context, d deploy.Deployment, root, l1 *evm.Clien
 	}
 	return &audit.Crossing{
 		L1: l1, L1Gateway: e.l1Gateway, RootGateway: e.rootGateway, L1Service: e.l1ITS, RootService: e.rootITS,
-		TokenID: c.TokenID, L1Token: c.L1Flt, L1Manager: c.L1Manager, RootToken: d.Root.Flt, Handler: c.Handler,
+		TokenID: c.TokenID, L1Token: c.L1Flt, L1Manager: c.L1Manager, RootToken: d.Root.Flt,
+		Sender: c.Sender, Handler: c.Handler, Portal: c.Portal, Port: c.GmpPort, Router: c.GmpRouter,
+		L1Start: c.L1.StartBlock, RootStart: c.Root.StartBlock,
 	}, nil
 }
 
@@ -242,12 +255,16 @@ func (l *link) crossFlows() []flow.Flow {
 		},
 		SendRoot: l.toRoot.Send, SendSubnet: l.toChild.Send,
 	}
-	return append([]flow.Flow{
-		flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, x.rootExecutor, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
-		flow.LegOut(l.sub, x.Crossing, l.leg(x.L1Gateway, x.l1ITS, x.l1Executor, x.l1.client, l.read(flow.Ethereum, x.l1.source.Head), x.out.Approve, x.l1.sender)),
-		flow.FLTL1Deposit(l.sub, x.Crossing, d),
-		flow.FLTL1Withdraw(l.sub, x.Crossing, d),
-	}, l.gmpFlows()...)
+	var legs []flow.Flow
+	if x.in == nil {
+		d.Approvals, legs = l.approvals(flow.Ethereum, x.L1Gateway, x.l1.client), l.awaitedLegs()
+	} else {
+		legs = []flow.Flow{
+			flow.LegIn(l.sub, x.Crossing, l.leg(x.RootGateway, x.service, x.rootExecutor, l.root, l.read(flow.Root, l.root.Head), x.in.Approve, l.toRoot)),
+			flow.LegOut(l.sub, x.Crossing, l.leg(x.L1Gateway, x.l1ITS, x.l1Executor, x.l1.client, l.read(flow.Ethereum, x.l1.source.Head), x.out.Approve, x.l1.sender)),
+		}
+	}
+	return slices.Concat(legs, []flow.Flow{flow.FLTL1Deposit(l.sub, x.Crossing, d), flow.FLTL1Withdraw(l.sub, x.Crossing, d)}, l.gmpFlows())
 }
 
 // leg is what carrying messages to one chain needs of it.
@@ -266,21 +283,21 @@ func (l *link) leg(gateway axelar.Gateway, service axelar.Service, x executor, c
 		},
 		Together: x.together(gateway, service, client),
 		Circumstances: func(ctx context.Context, m axelar.Message, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
-			return circumstances(ctx, gateway, service, client, m, t)
+			return circumstances(ctx, gateway.State(m), service, client, t)
 		},
 		Send: send.Send,
 	}
 }
 
 // circumstances asks at the newest block, where the failed call was simulated.
-func circumstances(ctx context.Context, gateway axelar.Gateway, service axelar.Service, client *evm.Client, m axelar.Message, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
+func circumstances(ctx context.Context, state axelar.Question[axelar.State], service axelar.Service, client *evm.Client, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
 	c := axelar.Circumstances{Transfer: t}
 	now, err := client.Latest(ctx)
 	if err != nil {
 		return c, 0, err
 	}
 	at := evm.AtHash(now.Hash)
-	if c.State, err = axelar.Ask(ctx, view{client, at}, gateway.State(m)); err != nil {
+	if c.State, err = axelar.Ask(ctx, view{client, at}, state); err != nil {
 		return c, 0, err
 	}
 	if t == nil { // without the hub: there is no token, and no limit of one
@@ -305,14 +322,19 @@ func circumstances(ctx context.Context, gateway axelar.Gateway, service axelar.S
 
 // states asks a gateway for many messages at one block.
 func (l *link) states(gateway axelar.Gateway, client *evm.Client, head func(context.Context) (chains.Block, error)) func(context.Context, []axelar.Message) ([]axelar.State, error) {
-	return func(ctx context.Context, messages []axelar.Message) ([]axelar.State, error) {
+	return statesBy(gateway.State, client, head)
+}
+
+// statesBy puts one question for each at one block.
+func statesBy[T any](question func(T) axelar.Question[axelar.State], client *evm.Client, head func(context.Context) (chains.Block, error)) func(context.Context, []T) ([]axelar.State, error) {
+	return func(ctx context.Context, of []T) ([]axelar.State, error) {
 		at, err := head(ctx)
 		if err != nil {
 			return nil, err
 		}
-		questions := make([]axelar.Question[axelar.State], len(messages))
-		for i, m := range messages {
-			questions[i] = gateway.State(m)
+		questions := make([]axelar.Question[axelar.State], len(of))
+		for i, m := range of {
+			questions[i] = question(m)
 		}
 		return asked(ctx, client, axelar.All(questions), evm.AtHash(at.Hash))
 	}
@@ -470,9 +492,9 @@ func (l *link) resendToL1Tx(ctx context.Context, w axelar.FltWithdrawal) (chains
 }
 
 // onward reads the call of the gateway that each event of FltHandler follows.
-func (l *link) onward(ctx context.Context, events []chains.Event) ([]axelar.Message, error) {
+func (l *link) onward(ctx context.Context, events []chains.Event) ([]flow.Onward, error) {
 	x := l.cross
-	out := make([]axelar.Message, len(events))
+	out := make([]flow.Onward, len(events))
 	for i, e := range events {
 		x.mu.Lock()
 		m, known := x.onward[e.ID()]
@@ -494,12 +516,11 @@ func (l *link) onward(ctx context.Context, events []chains.Event) ([]axelar.Mess
 	return out, nil
 }
 
-// before is the message for Ethereum that the gateway's event right before
-// another one begins.
-func (l *link) before(ctx context.Context, e chains.Event) (axelar.Message, error) {
+// before is the call of the gateway right before another event.
+func (l *link) before(ctx context.Context, e chains.Event) (flow.Onward, error) {
 	all, err := l.root.TransactionEvents(ctx, e.Tx)
 	if err != nil {
-		return axelar.Message{}, err
+		return flow.Onward{}, err
 	}
 	for i, own := range all {
 		if own.Index != e.Index || i == 0 {
@@ -511,26 +532,30 @@ func (l *link) before(ctx context.Context, e chains.Event) (axelar.Message, erro
 		said, ok, err := l.cross.RootGateway.Decode(all[i-1])
 		called, isCall := said.(axelar.Called)
 		if err != nil || !ok || !isCall {
-			return axelar.Message{}, fmt.Errorf("[BUG] the event before log %d of %s is no call of the gateway", e.Index, e.Tx)
+			return flow.Onward{}, fmt.Errorf("[BUG] the event before log %d of %s is no call of the gateway", e.Index, e.Tx)
 		}
-		r, err := l.cross.Hub.Route(l.cross.RootName, axelar.MessageID{Tx: e.Tx, Index: uint64(i - 1)}, called)
+		call := axelar.MessageID{Tx: e.Tx, Index: uint64(i - 1)}
+		r, err := l.cross.Hub.Route(l.cross.RootName, call, called)
 		if err != nil {
-			return axelar.Message{}, err
+			return flow.Onward{}, err
 		}
-		return r.Message, nil
+		return flow.Onward{Call: call, Message: r.Message}, nil
 	}
-	return axelar.Message{}, fmt.Errorf("root: the receipt of %s has no log %d of block %s: %w", e.Tx, e.Index, e.BlockHash, chains.ErrUnavailable)
+	return flow.Onward{}, fmt.Errorf("root: the receipt of %s has no log %d of block %s: %w", e.Tx, e.Index, e.BlockHash, chains.ErrUnavailable)
 }
 
-// auditCrossing is what the audit reads of it; nil without one. Each auditor has
-// its own.
-func (l *link) auditCrossing() *audit.Crossing {
+// auditCrossing is what the audit reads of it, with the relayer's own accounts on
+// Ethereum; nil without a crossing. Each auditor has its own.
+func (l *link) auditCrossing(accounts []common.Address) *audit.Crossing {
 	if l.cross == nil {
 		return nil
 	}
 	x := l.cross
 	return &audit.Crossing{
 		L1: x.l1.client, L1Gateway: x.L1Gateway, RootGateway: x.RootGateway, L1Service: x.l1ITS, RootService: x.service,
-		TokenID: x.TokenID, L1Token: x.onL1["FLT"], L1Manager: x.l1ITS.TokenManager(x.TokenID), RootToken: l.sub.FLT, Handler: x.Handler,
+		TokenID: x.TokenID, L1Token: x.onL1["FLT"], L1Manager: x.l1ITS.TokenManager(x.TokenID), RootToken: l.sub.FLT,
+		Sender: x.Sender, Handler: x.Handler, Portal: x.Portal, Foreign: x.Foreign, Named: x.in == nil, Accounts: accounts,
+		Port: x.Gmp.Port, Router: x.Gmp.Router,
+		L1Start: x.starts[0], RootStart: x.starts[1],
 	}
 }

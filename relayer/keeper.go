@@ -58,7 +58,7 @@ func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*
 		}
 		k.nodes[l.sub.Name] = l.client.Status
 		a, err := audit.New(audit.Source{
-			Sub: l.sub, Root: root, Child: l.client, Journal: AuditJournal(s.Journal), Treasury: l.treasury, Crossing: l.auditCrossing(),
+			Sub: l.sub, Root: root, Child: l.client, Journal: AuditJournal(s.Journal), Treasury: l.treasury, Crossing: l.auditCrossing(addresses(senders[flow.Ethereum])),
 			RootAccounts: addresses(senders[flow.Root]), ChildAccounts: addresses(senders[l.sub.Name]), Rest: readRest,
 		})
 		if err != nil {
@@ -79,6 +79,9 @@ func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*
 func AuditJournal(db auditStore) audit.Journal { return auditJournal{db} }
 
 func addresses(tx *evm.TxManager) (out []common.Address) {
+	if tx == nil {
+		return nil
+	}
 	for _, a := range tx.Status() {
 		out = append(out, a.Address)
 	}

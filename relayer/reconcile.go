@@ -114,6 +114,12 @@ func reconcileOnce(ctx context.Context, cfg Config, o ReconcileOptions, log *slo
 		return nil, err
 	}
 	defer l1.close()
+	var l1Accounts []common.Address
+	if cfg.Ethereum != nil {
+		if l1Accounts, err = addressesOf(cfg.Ethereum.Accounts); err != nil {
+			return nil, fmt.Errorf("%w: account of ethereum: %w", ErrConfig, err)
+		}
+	}
 	var out []audit.Reconciliation
 	for _, c := range cfg.Subnets {
 		o.say("reading %s", c.Name)
@@ -125,7 +131,7 @@ func reconcileOnce(ctx context.Context, cfg Config, o ReconcileOptions, log *slo
 		if err != nil {
 			return out, err
 		}
-		r, err := l.reconcile(ctx, auditJournal{db}, rootAccounts, childAccounts)
+		r, err := l.reconcile(ctx, auditJournal{db}, rootAccounts, childAccounts, l1Accounts)
 		l.client.Close()
 		if err != nil {
 			return out, fmt.Errorf("subnet %s: %w", c.Name, err)
@@ -136,12 +142,12 @@ func reconcileOnce(ctx context.Context, cfg Config, o ReconcileOptions, log *slo
 }
 
 // reconcile reads the chains anew: nothing an earlier look remembered counts.
-func (l *link) reconcile(ctx context.Context, journal audit.Ledger, rootAccounts, childAccounts []common.Address) (audit.Reconciliation, error) {
+func (l *link) reconcile(ctx context.Context, journal audit.Ledger, rootAccounts, childAccounts, l1Accounts []common.Address) (audit.Reconciliation, error) {
 	if l.sub.Traits.Published() {
 		return unjudged(l.sub), nil
 	}
 	a, err := audit.New(audit.Source{
-		Sub: l.sub, Root: l.root, Child: l.client, Journal: journal, Treasury: l.treasury, Crossing: l.auditCrossing(),
+		Sub: l.sub, Root: l.root, Child: l.client, Journal: journal, Treasury: l.treasury, Crossing: l.auditCrossing(l1Accounts),
 		RootAccounts: rootAccounts, ChildAccounts: childAccounts,
 	})
 	if err != nil {

@@ -248,6 +248,14 @@ func (s *shared) session(ctx context.Context) error {
 		links = append(links, l)
 	}
 
+	network, err := s.network(links, senders)
+	if err != nil {
+		return fail(err)
+	}
+	for _, n := range network {
+		stop.add("GMP API of "+n.name, n.close)
+	}
+
 	// Flows, watchers, workers.
 	var flows []flow.Flow
 	for _, l := range links {
@@ -283,6 +291,7 @@ func (s *shared) session(ctx context.Context) error {
 	group.Go(func() error { return keeper.run(run) })
 	group.Go(func() error { return keeper.reap(run) })
 	group.Go(func() error { return keeper.parents(run) })
+	group.Go(func() error { return keeper.approvals(run) })
 	group.Go(func() error { return keeper.thrift(run) })
 	group.Go(func() error { return recovery.run(run) })
 	for _, l := range links {
@@ -291,9 +300,12 @@ func (s *shared) session(ctx context.Context) error {
 		}
 	}
 	for _, l := range links {
-		if l.cross != nil {
+		if l.cross != nil && l.cross.in != nil {
 			group.Go(func() error { return s.rotations(run, l) })
 		}
+	}
+	for _, n := range network {
+		group.Go(func() error { return n.run(run) })
 	}
 	if s.AuditEvery >= 0 {
 		group.Go(func() error { return keeper.audit(run) })

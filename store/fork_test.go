@@ -525,7 +525,7 @@ func oneEventSeenAgain(t *testing.T, place uint) {
 	require.Equal(t, store.Accepted{Reopened: 1}, reread(t, db, nil, []store.Fact{again}))
 	require.Equal(t, "pending await", describe(t, db, 1), "%d", place)
 	h := get(t, db, 1).History
-	require.Equal(t, store.Entry{Step: "send", Reason: "confirmed", Tx: again.Tx, Chain: "root", Height: 97, At: again.At, By: "ann"}, h[len(h)-2])
+	require.Equal(t, store.Entry{Step: "send", Reason: "confirmed", Tx: again.Tx, Chain: "root", Height: 97, Index: again.LogIndex, At: again.At, By: "ann"}, h[len(h)-2])
 	aside, err := db.QuarantinedFacts(ctx, 10)
 	require.NoError(t, err)
 	require.Len(t, aside, 1, "the other one is still missing")

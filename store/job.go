@@ -98,6 +98,7 @@ type Entry struct {
 	Tx      common.Hash
 	Chain   string
 	Height  uint64
+	Index   uint   // of the log within its block, where a fact decided
 	At      uint64 // Unix seconds: of the block, where a fact decided
 	By      string // worker, operator, or "event"
 }
@@ -348,7 +349,7 @@ func decodeLedger(text string) ([]Entry, error) {
 		}
 		e := Entry{Step: l.Step, Outcome: l.Outcome, Reason: l.Reason, Note: l.Note, By: l.By, At: l.At}
 		if l.Fact != nil {
-			e.Tx, e.Chain, e.Height, e.At = l.Fact.Tx, l.Fact.Chain, l.Fact.Height, l.Fact.At
+			e.Tx, e.Chain, e.Height, e.Index, e.At = l.Fact.Tx, l.Fact.Chain, l.Fact.Height, l.Fact.LogIndex, l.Fact.At
 		}
 		out = append(out, e)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains/subnet/node"
+	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/approve"
 	"github.com/causeway-bridge/causeway/relayer/flow"
@@ -328,4 +329,9 @@ func TestTheExampleConfigurationIsRead(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, signer.Check())
 	require.Equal(t, "Ethereum", signer.Tokens[0].Home)
+
+	crossing, err := home.ReadStanding("../cmd/causeway/dist/crossing.yaml")
+	require.NoError(t, err)
+	require.Equal(t, signer.Chains[1].Gateway, crossing.Root.Gateway.Address)
+	require.Equal(t, signer.Chains[0].TokenService, crossing.Ethereum.TokenService.Address)
 }

@@ -36,6 +36,8 @@ const (
 	maxSetBytes    = 1 << 20
 	maxAnswerBytes = 64 << 10
 	maxRevertBytes = 64 << 10
+	// maxCommandBytes is more than a block's gas pays for.
+	maxCommandBytes = 4 << 20
 )
 
 // typed is one ABI type; components name the fields of a tuple.

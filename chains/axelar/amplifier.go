@@ -5,6 +5,7 @@ import (
 	"math/big"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/ipc"
 	"github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
 )
@@ -96,6 +97,44 @@ func (g amplifier) Calldata(set WeightedSigners, c Command, signatures [][]byte)
 	return fnApproveMessages.data(c.Approve, proof), nil
 }
 
+// DecodeCommand reads the call data that Calldata of an Amplifier gateway makes:
+// what approveMessages or rotateSigners is asked to carry out. The proof is not
+// judged, the gateway does that. ErrMalformed for any other call, ErrCommand or
+// ErrMessage for one that no gateway should be sent.
+func DecodeCommand(data []byte) (Command, error) {
+	c, err := decodeCommand(data)
+	if err != nil {
+		return Command{}, fmt.Errorf("decode command: %w", err)
+	}
+	if err := c.check(func(m Message) common.Hash { return CommandID(m.SourceChain, m.ID) }); err != nil {
+		return Command{}, fmt.Errorf("decode command: %w", err)
+	}
+	return c, nil
+}
+
+func decodeCommand(data []byte) (Command, error) {
+	const selector = 4
+	if len(data) < selector {
+		return Command{}, fmt.Errorf("%d bytes are no call: %w", len(data), ErrMalformed)
+	}
+	called, args := ipc.Selector(data[:selector]), data[selector:]
+	switch called {
+	case fnApproveMessages.selector:
+		v, err := decode(fnApproveMessages.in, args, maxCommandBytes)
+		if err != nil {
+			return Command{}, err
+		}
+		return Command{Approve: *abi.ConvertType(v[0], new([]Message)).(*[]Message)}, nil
+	case fnRotateSigners.selector:
+		v, err := decode(fnRotateSigners.in, args, maxCommandBytes)
+		if err != nil {
+			return Command{}, err
+		}
+		return Command{Rotate: abi.ConvertType(v[0], new(WeightedSigners)).(*WeightedSigners)}, nil
+	}
+	return Command{}, fmt.Errorf("call of %x: %w", data[:selector], ErrMalformed)
+}
+
 // State asks three views: isCommandExecuted alone is true as soon as anything
 // is approved under the id.
 func (g amplifier) State(m Message) Question[State] {
@@ -129,6 +168,14 @@ func (g amplifier) State(m Message) Question[State] {
 		}
 		return StateNone, fmt.Errorf("executed %t, approved %t, known %t: %w", executed, approved, known, ErrAnswer)
 	})
+}
+
+// StateOf knows a message by its id, which the event has.
+func (g amplifier) StateOf(a Approved) Question[State] {
+	if g.CommandID(a.Message) != a.CommandID {
+		return noQuestion[State](fmt.Errorf("command id %s is not that of %s: %w", a.CommandID, a.Message.ID, ErrMessage))
+	}
+	return g.State(a.Message)
 }
 
 func (g amplifier) Standing(s WeightedSigners) Question[Standing] {

@@ -2,7 +2,8 @@
 // and a Filecoin root needs it: payloads of the Interchain Token Service (ITS)
 // and their wrapping by its hub, message and command ids, signer sets and
 // proofs, the two generations of gateways behind one interface, the views and
-// calls of ITS 2.1.1 and 2.2.0, and what their reverts mean.
+// calls of ITS 2.1.1 and 2.2.0, what their reverts mean, and what the gas
+// service says was paid for which message.
 //
 // It promises four things. Encoders produce exactly what Solidity's abi.encode
 // produces. Decoders take foreign bytes: they accept the canonical encoding

@@ -72,7 +72,27 @@ func serviceSamples(at common.Address) []sample {
 	}
 }
 
-// decoders are the three ways to read events, over one shape.
+func gasSamples(at common.Address) []sample {
+	coin := GasPaid{Sender: common.Address{1}, DestinationChain: "axelar", DestinationAddress: "hub", PayloadHash: common.Hash{2},
+		Amount: big.NewInt(3), RefundTo: common.Address{4}}
+	express := coin
+	express.Express = true
+	token, both := coin, express
+	token.Token, both.Token = common.Address{5}, common.Address{5}
+	added := GasAdded{Tx: common.Hash{1}, Index: big.NewInt(2), Amount: big.NewInt(3), RefundTo: common.Address{4}}
+	fast := added
+	fast.Express = true
+	addedToken, fastToken := added, fast
+	addedToken.Token, fastToken.Token = common.Address{5}, common.Address{5}
+	back := GasRefunded{Tx: common.Hash{1}, Index: big.NewInt(2), Receiver: common.Address{3}, Token: common.Address{4}, Amount: big.NewInt(5)}
+	return []sample{
+		{coin.event(at), coin}, {express.event(at), express}, {token.event(at), token}, {both.event(at), both},
+		{added.event(at), added}, {fast.event(at), fast}, {addedToken.event(at), addedToken}, {fastToken.event(at), fastToken},
+		{back.event(at), back},
+	}
+}
+
+// decoders are the four ways to read events, over one shape.
 func decoders(t testing.TB, at common.Address) map[string]struct {
 	decode  func(chains.Event) (any, bool, error)
 	filter  chains.Filter
@@ -88,10 +108,12 @@ func decoders(t testing.TB, at common.Address) map[string]struct {
 	}
 	a, l := NewAmplifier(at, common.Hash{1}), NewLegacy(legacyChain, at, common.Address{2})
 	s := Service{Address: at, Version: V211}
+	gas := GasService{Address: at}
 	return map[string]reader{
 		"amplifier": {gateway(a), a.Filter(), amplifierSamples(t, at)},
 		"legacy":    {gateway(l), l.Filter(), legacySamples(t, at)},
 		"its":       {func(e chains.Event) (any, bool, error) { return s.Decode(e) }, s.Filter(), serviceSamples(at)},
+		"gas":       {func(e chains.Event) (any, bool, error) { return gas.Decode(e) }, gas.Filter(), gasSamples(at)},
 	}
 }
 

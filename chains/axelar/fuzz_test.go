@@ -193,6 +193,24 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
+func FuzzDecodeCommand(f *testing.F) {
+	v := vectors(f)
+	for _, s := range v.Steps {
+		seed(f, s.Approval.ApproveMessagesCalldata)
+	}
+	seed(f, v.Rotation.Calldata)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := DecodeCommand(b)
+		if err != nil {
+			return
+		}
+		require.Equal(t, len(c.Approve) == 0, c.Rotate != nil)
+		for _, m := range c.Approve {
+			require.NoError(t, m.Check())
+		}
+	})
+}
+
 func FuzzVerify(f *testing.F) {
 	w := newTeam(f, 1, 1, 1)
 	f.Add(common.Hash{1}.Bytes(), w.sign(f, 0, common.Hash{1}))

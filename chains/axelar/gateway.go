@@ -137,6 +137,10 @@ type Gateway interface {
 	// a legacy gateway's transaction succeeds even where a command in it fails,
 	// and neither generation emits anything for what was approved before.
 	State(Message) Question[State]
+	// StateOf asks the same of what was approved by an event, under the id that
+	// the event names: Axelar's own ids at legacy gateways follow from nothing
+	// that a relayer knows. ErrMessage where the id cannot be the message's.
+	StateOf(Approved) Question[State]
 	// Standing asks what the gateway makes of a set; after a rotation too.
 	Standing(WeightedSigners) Question[Standing]
 

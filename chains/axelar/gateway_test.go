@@ -101,6 +101,42 @@ func TestMessagesAreApprovedAndExecutedAtBothGenerations(t *testing.T) {
 	}
 }
 
+// What Axelar approves goes by an id that only the event names.
+func TestAMessageIsKnownByTheIdOfItsApproval(t *testing.T) {
+	three := newTeam(t, 2, 1, 1, 1)
+	for kind, b := range pair(t, three.nonce(1)) {
+		w := b.of(three, 1)
+		m := someMessage(1)
+		id := b.gateway.CommandID(m)
+		ask := func(a Approved) State {
+			s, err := Ask(context.Background(), b.world, b.gateway.StateOf(a))
+			require.NoError(t, err, kind)
+			return s
+		}
+		named := Approved{CommandID: id, Message: m}
+		if b.gateway.Kind() == Legacy {
+			named.Message.ID = "" // as in its event
+		}
+		require.Equal(t, StateNone, ask(named), kind)
+		digest, err := b.gateway.Digest(w.set, Command{Approve: []Message{m}})
+		require.NoError(t, err)
+		data, err := b.gateway.Calldata(w.set, Command{Approve: []Message{m}}, w.all(t, digest))
+		require.NoError(t, err)
+		require.Empty(t, b.transact(data))
+		require.Equal(t, StateApproved, ask(named), kind)
+		b.execute(m)
+		require.Equal(t, StateExecuted, ask(named), kind)
+
+		named.CommandID[0] ^= 1
+		if b.gateway.Kind() == Legacy {
+			require.Equal(t, StateNone, ask(named), kind)
+			continue
+		}
+		_, err = Ask(context.Background(), b.world, b.gateway.StateOf(named))
+		require.ErrorIs(t, err, ErrMessage, kind)
+	}
+}
+
 func TestSignersRotateAtBothGenerations(t *testing.T) {
 	three, heavy := newTeam(t, 2, 1, 1, 1), newTeam(t, 3, 1, 1, 3)
 	for kind, b := range pair(t, three.nonce(1)) {

@@ -30,7 +30,8 @@ func TestEveryPartOfTheVectorsIsTestedOrAMeasurement(t *testing.T) {
 func TestSignaturesOfFunctionsAndEventsAreThePublishedOnes(t *testing.T) {
 	v := vectors(t)
 	topics := map[string]layout{}
-	for _, l := range []layout{evContractCall, evMessageApproved, evMessageExecuted, evSignersRotated, evTransfer, evReceived, evExpress, evFulfilled} {
+	for _, l := range []layout{evContractCall, evMessageApproved, evMessageExecuted, evSignersRotated, evTransfer, evReceived, evExpress, evFulfilled,
+		evNativeGasPaid, evGasPaid, evNativeGasAdded, evGasAdded, evNativeExpressAdded, evGasRefunded} {
 		name, _, _ := strings.Cut(l.signature, "(")
 		topics[name] = l
 	}
@@ -51,7 +52,7 @@ func TestSignaturesOfFunctionsAndEventsAreThePublishedOnes(t *testing.T) {
 	require.NotEqual(t, v.Meta.Topics["OperatorshipTransferred"].Topic, evOperatorship.topic)
 
 	selectors := map[string]function{}
-	for _, f := range []function{fnApproveMessages, fnRotateSigners, fnCallContract, fnApproved, fnExecuted, fnCommandExecuted, fnExecute, fnExpress, fnTransfer} {
+	for _, f := range []function{fnApproveMessages, fnRotateSigners, fnCallContract, fnApproved, fnExecuted, fnCommandExecuted, fnExecute, fnExpress, fnTransfer, fnAddNativeGas} {
 		selectors[f.signature] = f
 	}
 	for name, want := range v.Meta.Selectors {

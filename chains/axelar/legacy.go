@@ -154,7 +154,11 @@ func (g legacy) Calldata(set WeightedSigners, c Command, signatures [][]byte) ([
 // State asks two views. isCommandExecuted says that the approval was processed;
 // isContractCallApproved that it was not consumed yet.
 func (g legacy) State(m Message) Question[State] {
-	id := g.CommandID(m)
+	return g.StateOf(Approved{CommandID: g.CommandID(m), Message: m})
+}
+
+func (g legacy) StateOf(a Approved) Question[State] {
+	id, m := a.CommandID, a.Message
 	calls := []Call{
 		{g.at, fnCommandExecuted.data(id)},
 		{g.at, fnCallApproved.data(id, m.SourceChain, m.SourceAddress, m.Contract, m.PayloadHash)},

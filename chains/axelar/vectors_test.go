@@ -154,6 +154,8 @@ type vFile struct {
 			DestinationChain   string
 			DestinationAddress string
 			PayloadHash        common.Hash
+			GasFeeAmount       string
+			RefundAddress      common.Address
 		}
 		LogIndexInReceipt, ContractCallIndexInReceipt int
 	}

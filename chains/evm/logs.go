@@ -108,6 +108,13 @@ func (c *Client) rangeLogs(ctx context.Context, f chains.Filter, from uint64, la
 	return events, false, err
 }
 
+// Logs asks for the logs of a range of blocks, final or not, as the node has them
+// now. They are bound to no header and have neither time nor position: enough to
+// leave something undone, never to do it.
+func (c *Client) Logs(ctx context.Context, f chains.Filter, from, to uint64) ([]chains.Event, error) {
+	return c.logs(ctx, f, from, to)
+}
+
 // logs asks for the logs of a range. An empty filter selects nothing and asks
 // nothing.
 func (c *Client) logs(ctx context.Context, f chains.Filter, from, to uint64) ([]chains.Event, error) {

@@ -75,6 +75,11 @@ func newConfig(g *globals) *cobra.Command {
 						cfg.Ethereum.Witnesses[i] = redact(cfg.Ethereum.Witnesses[i])
 					}
 				}
+				for _, chain := range cfg.Axelar.Network.Chains {
+					if chain.GMP != nil {
+						chain.GMP.URL = redact(chain.GMP.URL)
+					}
+				}
 				var b bytes.Buffer
 				enc := yaml.NewEncoder(&b)
 				enc.SetIndent(2)

@@ -20,17 +20,27 @@ import (
 
 func newDeploy(g *globals) *cobra.Command {
 	var rootURL, keystore, password, flt, usdc, redis, settingsFile, preFund string
+	var x crossFlags
 	c := &cobra.Command{
 		Use:   "deploy",
 		Short: "Put the contracts on a root chain and create the subnet",
 		Long: "Deploy the contract set on a root chain, create and bootstrap the subnet (join, preFund, recordBootstrap) and fill --home:\n" +
 			"keys, genesis, a validator's home, node.yaml and causeway.yaml. After that `causeway node --home` and `causeway run --home` start from it alone.\n" +
 			"Killed anywhere and run again it goes on. The deployer pays: it also sends the new validator its collateral and both accounts coins for gas.\n" +
-			"Without --flt and --usdc dev tokens are deployed, owned by the deployer; with --flt the relayer's account must hold the --prefund first.",
+			"Without --flt and --usdc dev tokens are deployed, owned by the deployer; with --flt the relayer's account must hold the --prefund first.\n" +
+			"With --crossing FLT comes from Ethereum, by Axelar's contracts as they stand there and on the root: all of them are asked what they are before\n" +
+			"anything is sent, the --prefund is brought from Ethereum, and its approval by Axelar, or by signers of your own, is waited for.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if rootURL == "" || keystore == "" || password == "" {
 				return usage("--root-url, --keystore and --password-file are required")
+			}
+			if x.file != "" && flt != "" {
+				return usage("--flt and --crossing exclude each other: with a crossing, FLT on the root is the token of the root's token service")
+			}
+			standing, err := x.options(relayer.Account{Keystore: keystore, PasswordFile: password})
+			if err != nil {
+				return err
 			}
 			o, err := deployOptions(c.Context(), g, rootURL, relayer.Account{Keystore: keystore, PasswordFile: password})
 			if err != nil {
@@ -55,6 +65,7 @@ func newDeploy(g *globals) *cobra.Command {
 			if redis != "" {
 				o.Redis.URL = redis
 			}
+			o.Standing = standing
 			release, err := g.dir().Lock("a deployment")
 			if err != nil {
 				return err
@@ -81,7 +92,39 @@ func newDeploy(g *globals) *cobra.Command {
 	f.StringVar(&redis, "redis", "", "Redis URL to put into causeway.yaml")
 	f.StringVar(&settingsFile, "settings", "", "JSON file with contract settings (default: the devnet's)")
 	f.StringVar(&preFund, "prefund", "1000", "whole FLT brought into the subnet for the relayer's account")
+	f.StringVar(&x.file, "crossing", "", "file that says where Axelar's contracts and FLT stand on Ethereum and on the root")
+	f.StringVar(&x.keystore, "ethereum-keystore", "", "keystore file of the deployer on Ethereum, who has the FLT that is brought (default: --keystore)")
+	f.StringVar(&x.password, "ethereum-password-file", "", "its password file")
+	f.StringVar(&x.artifacts, "axelar-artifacts", "", "folder of the published Axelar contracts (default: contracts/node_modules/@axelar-network of the repository)")
 	return c
+}
+
+// crossFlags say how FLT comes from Ethereum.
+type crossFlags struct{ file, keystore, password, artifacts string }
+
+// options reads the file and opens the key; nil without a file.
+func (f crossFlags) options(deployer relayer.Account) (*home.StandingOptions, error) {
+	if f.file == "" {
+		if f.keystore != "" || f.password != "" || f.artifacts != "" {
+			return nil, usage("--ethereum-keystore, --ethereum-password-file and --axelar-artifacts go with --crossing")
+		}
+		return nil, nil
+	}
+	if (f.keystore == "") != (f.password == "") {
+		return nil, usage("--ethereum-keystore and --ethereum-password-file go together")
+	}
+	if f.keystore != "" {
+		deployer = relayer.Account{Keystore: f.keystore, PasswordFile: f.password}
+	}
+	s, err := home.ReadStanding(f.file)
+	if err != nil {
+		return nil, usage("--crossing: %w", err)
+	}
+	key, err := relayer.LoadKey(deployer)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return &home.StandingOptions{Standing: s, L1Deployer: deploy.KeySigner(key), Artifacts: f.artifacts}, nil
 }
 
 func deployOptions(ctx context.Context, g *globals, url string, a relayer.Account) (home.DeployOptions, error) {
@@ -106,7 +149,7 @@ func deployOptions(ctx context.Context, g *globals, url string, a relayer.Accoun
 
 // addPreFund brings FLT into the subnet for the relayer, who pays gas there.
 // With dev tokens the FLT is minted first; with real ones the relayer's account
-// must hold it.
+// must hold it, unless it is brought from Ethereum.
 func addPreFund(g *globals, o *home.DeployOptions, amount string) error {
 	whole, err := strconv.ParseInt(amount, 10, 64)
 	if err != nil || whole < 1 {
@@ -121,6 +164,9 @@ func addPreFund(g *globals, o *home.DeployOptions, amount string) error {
 	}
 	signer := deploy.KeySigner(key)
 	o.PreFund = []deploy.PreFunder{{Signer: signer, Amount: home.Ether(whole)}}
+	if o.Standing != nil {
+		return nil // it is brought from Ethereum
+	}
 	o.Grants = func(set deploy.RootSet) []deploy.Grant {
 		return []deploy.Grant{{Token: set.Flt, To: signer.Address(), Amount: home.Ether(whole)}}
 	}

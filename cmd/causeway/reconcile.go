@@ -87,8 +87,11 @@ func reconciled(r audit.Reconciliation) string {
 	if !r.OK {
 		verdict = "DOES NOT agree with the chains"
 	}
-	fmt.Fprintf(&b, "%s: the journal %s (%d transfers begun, %d compared, at root %d and subnet %d)\n",
-		r.Subnet, verdict, r.Transfers, r.Compared, r.Audit.RootBlock.Number, r.Audit.SubnetBlock.Number)
+	at := fmt.Sprintf("root %d and subnet %d", r.Audit.RootBlock.Number, r.Audit.SubnetBlock.Number)
+	if l := r.Audit.EthereumBlock; l != nil {
+		at = fmt.Sprintf("ethereum %d, %s", l.Number, at)
+	}
+	fmt.Fprintf(&b, "%s: the journal %s (%d transfers begun, %d compared, at %s)\n", r.Subnet, verdict, r.Transfers, r.Compared, at)
 	for _, kind := range slices.Sorted(maps.Keys(r.Counts)) {
 		fmt.Fprintf(&b, "  %d %s\n", r.Counts[kind], kind)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -48,13 +49,43 @@ func newStatus(g *globals) *cobra.Command {
 func (g *globals) status(c *cobra.Command, p place) error {
 	var full relayer.Status
 	if err := ask(c.Context(), p.admin, "/status", &full); err == nil {
-		return g.print(c, full, statusText(full))
+		return g.print(c, full, statusText(full)+crossingText(c.Context(), p.api, full.Counts))
 	}
 	var s relayer.PublicStatus
 	if err := ask(c.Context(), p.api, "/v1/status", &s); err != nil {
 		return err
 	}
-	return g.print(c, s, publicText(s))
+	return g.print(c, s, publicText(s)+crossingText(c.Context(), p.api, []relayer.CountStatus{{Route: "leg_in"}, {Route: "leg_out"}}))
+}
+
+// shownCrossings bounds the lines of each direction.
+const shownCrossings = 20
+
+// crossingText is what is on its way between Ethereum and the root, where anything
+// ever was: newest first. What cannot be asked is left out.
+func crossingText(ctx context.Context, at string, counts []relayer.CountStatus) string {
+	var b strings.Builder
+	for _, route := range []string{"leg_in", "leg_out"} {
+		if !slices.ContainsFunc(counts, func(c relayer.CountStatus) bool { return c.Route == route }) {
+			continue
+		}
+		var page crossings
+		if err := ask(ctx, at, fmt.Sprintf("/v1/crossings?route=%s&limit=%d", route, shownCrossings), &page); err != nil {
+			continue
+		}
+		for _, x := range page.Crossings {
+			fmt.Fprintf(&b, "%s %s: %s FLT, waits for %s, %s old\n", x.Route, x.Message, x.Amount.Decimal(tokens.FLT.Decimals), x.Step, time.Duration(x.Seconds)*time.Second)
+		}
+		if page.Next != "" {
+			fmt.Fprintf(&b, "%s: there are more\n", route)
+		}
+	}
+	return b.String()
+}
+
+type crossings struct {
+	Crossings []api.Crossing `json:"crossings"`
+	Next      string         `json:"next"`
 }
 
 func readiness(ready bool) string {

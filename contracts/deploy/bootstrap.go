@@ -256,7 +256,7 @@ func isRecorded(ctx context.Context, b Backend, set RootSet, at *big.Int) (bool,
 
 // mayFail says whether a step was only an attempt.
 func mayFail(step string) bool {
-	return strings.HasPrefix(step, stepRecord) || strings.HasPrefix(step, stepReannounce)
+	return strings.HasPrefix(step, stepRecord) || strings.HasPrefix(step, stepReannounce) || attempted(step)
 }
 
 // blockAfter waits for a block after n and returns the head's number.

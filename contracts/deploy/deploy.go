@@ -79,6 +79,9 @@ var (
 	// so that a recorded step can never be mined. Deploy again with a new state
 	// file and keys that nothing else uses.
 	ErrNonceTaken = errors.New("the nonce of a step was used by another transaction")
+	// ErrSimulate says that a step was refused where it was simulated, so that
+	// nothing was sent.
+	ErrSimulate = errors.New("simulate")
 	// ErrFailed says that a step was mined and reverted.
 	ErrFailed = errors.New("step reverted")
 	// ErrWrongSet says that what stands on the chain is not what was asked for.

@@ -244,7 +244,7 @@ func (j *journal) sign(ctx context.Context, c call) (record, error) {
 		From: from, To: c.to, Value: orZero(c.value), Data: c.data, GasFeeCap: feeCap, GasTipCap: tip,
 	})
 	if err != nil {
-		return record{}, fmt.Errorf("simulate: %w", err)
+		return record{}, fmt.Errorf("%w: %w", ErrSimulate, err)
 	}
 	nonce, err := j.nextNonce(ctx, from)
 	if err != nil {

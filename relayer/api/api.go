@@ -46,6 +46,7 @@ func New(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/transfers", a.list)
 	mux.HandleFunc("GET /v1/transfers/{id}", a.one)
+	mux.HandleFunc("GET /v1/crossings", a.crossings)
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, cfg.Status(r.Context())) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -53,7 +54,7 @@ func New(cfg Config) http.Handler {
 			fail(w, http.StatusMethodNotAllowed, "method_not_allowed", "this API is read-only: use GET")
 			return
 		}
-		fail(w, http.StatusNotFound, "not_found", "there are /v1/transfers, /v1/transfers/{id} and /v1/status")
+		fail(w, http.StatusNotFound, "not_found", "there are /v1/transfers, /v1/transfers/{id}, /v1/crossings and /v1/status")
 	})
 	return a.limited(mux)
 }

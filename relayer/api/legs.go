@@ -41,6 +41,9 @@ func (a *users) withLegs(ctx context.Context, j store.Job) (Transfer, error) {
 			taken[leg.Transfer.ID] = true
 			of := View(leg)
 			for _, l := range of.Steps[1:] {
+				if l.Name == "report" {
+					continue // between the relayer and Axelar
+				}
 				l.Name = leg.Transfer.Route + "/" + l.Name
 				steps = append(steps, l)
 			}
@@ -92,14 +95,8 @@ func carries(leg, t tokens.Transfer) bool {
 		r, err := axelar.DecodeGmpResult(leg.Payload)
 		return bytes.Equal(leg.Payload, t.Payload) || err == nil && r.ID == t.Ref
 	}
-	p, err := axelar.DecodePayload(leg.Payload)
-	sent, ok := p.(axelar.SendToHub)
-	if err != nil || !ok {
-		return false
-	}
-	inner, err := axelar.DecodePayload(sent.Inner)
-	m, ok := inner.(axelar.Transfer)
-	if err != nil || !ok || m.Amount.Cmp(t.Amount.Big()) != 0 {
+	m, ok := carried(leg)
+	if !ok || m.Amount.Cmp(t.Amount.Big()) != 0 {
 		return false
 	}
 	if leg.Route == "leg_in" {

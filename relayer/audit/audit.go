@@ -111,9 +111,12 @@ func (i Invariant) DriftFloat() (float64, error) {
 type Report struct {
 	RootBlock   chains.Block `json:"root_block"`
 	SubnetBlock chains.Block `json:"subnet_block"`
-	Invariants  []Invariant  `json:"invariants"`
-	OK          bool         `json:"ok"`
-	Skipped     []string     `json:"skipped,omitempty"`
+	// EthereumBlock is where FLT across Ethereum was read; nil where it does not
+	// cross, or could not be read.
+	EthereumBlock *chains.Block `json:"ethereum_block,omitempty"`
+	Invariants    []Invariant   `json:"invariants"`
+	OK            bool          `json:"ok"`
+	Skipped       []string      `json:"skipped,omitempty"`
 }
 
 // String is the report as JSON.
@@ -188,6 +191,11 @@ func New(src Source) (*Auditor, error) {
 	if err != nil {
 		return nil, err
 	}
+	if src.Crossing != nil {
+		if err := src.Crossing.open(); err != nil {
+			return nil, err
+		}
+	}
 	a := &Auditor{src: src, abis: abis, wait: src.Wait, now: time.Now}
 	a.reset()
 	return a, nil
@@ -198,8 +206,9 @@ func (a *Auditor) reset() {
 	a.root = tape{cursor: chains.Cursor{Chain: a.src.Sub.RootID, Next: a.src.Root.StartBlock()}}
 	a.child = tape{cursor: chains.Cursor{Chain: a.src.Sub.ID, Next: a.src.Child.StartBlock()}}
 	a.hist = newHistory(a.src.Sub, a.abis)
-	if a.src.Crossing != nil {
-		a.src.Crossing.reset(a.src.Root)
+	if c := a.src.Crossing; c != nil {
+		c.reset(a.src.Root)
+		a.hist.portal = c.Portal
 	}
 	a.burn = burn{sum: new(big.Int)}
 	a.journal = newJournalMemory()
@@ -210,11 +219,11 @@ func (a *Auditor) reset() {
 // chains, which is not to be used any more; nothing of what it knows of a journal.
 // It goes on only where the chains continue what was read.
 func (a *Auditor) Inherit(from *Auditor) {
-	if from == nil || !reflect.DeepEqual(a.src.Sub, from.src.Sub) {
+	if from == nil || !reflect.DeepEqual(a.src.Sub, from.src.Sub) || !a.src.Crossing.continues(from.src.Crossing) {
 		return
 	}
 	a.root, a.child, a.hist, a.burn, a.rescanned = from.root, from.child, from.hist, from.burn, from.rescanned
-	if a.src.Crossing != nil && from.src.Crossing != nil {
+	if a.src.Crossing != nil {
 		a.src.Crossing.inherit(from.src.Crossing)
 	}
 }
@@ -262,7 +271,7 @@ func (a *Auditor) check(ctx context.Context) (Report, error) {
 	}
 	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), r.block, unrested, a.hist.rootEvent)
 	if err == nil {
-		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), s.block, unrested, a.hist.childEvent)
+		err = a.child.scan(ctx, a.src.Child, a.childFilter(), s.block, unrested, a.hist.childEvent)
 	}
 	if errors.Is(err, chains.ErrReorg) {
 		// What was read is no longer the chain: the next Check reads it anew.
@@ -301,6 +310,16 @@ func (a *Auditor) check(ctx context.Context) (Report, error) {
 	return report, nil
 }
 
+// childFilter selects what is read of the subnet.
+func (a *Auditor) childFilter() chains.Filter {
+	f := a.abis.childFilter(a.src.Sub)
+	if a.src.Crossing != nil {
+		f.Addresses = append(f.Addresses, a.hist.portal)
+		f.Topics = append(f.Topics, a.abis.list("portal.WithdrawalToL1Sent", "portal.WithdrawalToL1Returned")...)
+	}
+	return f
+}
+
 // approach reads both chains up to their final blocks, with its rests: what is
 // pinned afterwards is no older. A subnet block that still waits for the root may
 // be.
@@ -318,7 +337,7 @@ func (a *Auditor) approach(ctx context.Context) error {
 	}
 	err = a.root.scan(ctx, a.src.Root, a.abis.rootFilter(a.src.Sub), root, a.rest, a.hist.rootEvent)
 	if err == nil {
-		err = a.child.scan(ctx, a.src.Child, a.abis.childFilter(a.src.Sub), child, a.rest, a.hist.childEvent)
+		err = a.child.scan(ctx, a.src.Child, a.childFilter(), child, a.rest, a.hist.childEvent)
 	}
 	if errors.Is(err, chains.ErrReorg) {
 		a.reset()

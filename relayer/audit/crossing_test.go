@@ -42,7 +42,7 @@ func newAcross() *across {
 		locked: new(big.Int), supply: new(big.Int), handler: new(big.Int),
 		counters: bindings.IFltHandlerCounters{Credited: new(big.Int), Spent: new(big.Int)},
 	}
-	a.toRoot, a.toL1 = newCrossed(), newCrossed()
+	a.toRoot, a.toL1, a.books = newCrossed(), newCrossed(), newLedger()
 	a.hub = axelar.Hub{Address: acrossHub, Services: map[string]common.Address{"Ethereum": a.L1Service.Address, "filecoin": a.RootService.Address}}
 	return a
 }
@@ -80,19 +80,19 @@ type acrossEnd struct {
 	gateway, there axelar.Gateway
 	service        axelar.Service
 	other          string
-	out, in        crossed
+	out, in        way
 }
 
 func (a *across) end(l1 bool) acrossEnd {
 	if l1 {
-		return acrossEnd{a.L1Gateway, a.RootGateway, a.L1Service, "filecoin", a.toRoot, a.toL1}
+		return acrossEnd{a.L1Gateway, a.RootGateway, a.L1Service, "filecoin", way{routeLegIn, a.toRoot}, way{routeLegOut, a.toL1}}
 	}
-	return acrossEnd{a.RootGateway, a.L1Gateway, a.RootService, "Ethereum", a.toL1, a.toRoot}
+	return acrossEnd{a.RootGateway, a.L1Gateway, a.RootService, "Ethereum", way{routeLegOut, a.toL1}, way{routeLegIn, a.toRoot}}
 }
 
 func (a *across) tell(l1 bool, e chains.Event) {
 	x := a.end(l1)
-	a.take(x.gateway, x.service, x.there, x.out, x.in)(a.at(e))
+	a.take(x.gateway, x.service, x.there, x.out, x.in, func(chains.Event) {})(a.at(e))
 }
 
 // send is a transfer of a token that leaves a chain; it returns the id that the
@@ -312,4 +312,44 @@ func TestWhatIsNewerThanTheBlocksThatAreComparedIsOfNeitherSide(t *testing.T) {
 	require.NotContains(t, i.Detail, "never sent")
 	r = a.block
 	require.Contains(t, check().Detail, "never sent")
+}
+
+// A call between contracts goes over the same gateways and carries no FLT: that it
+// began is known, how it ended no token service says.
+func TestACallBetweenOurContractsIsALegWithoutFLT(t *testing.T) {
+	a := newAcross()
+	a.Port, a.Router = common.Address{0x41}, common.Address{0x42}
+	call := func(l1 bool, from common.Address, chain string, to common.Address) {
+		x := a.end(l1)
+		payload := []byte{byte(a.block)}
+		a.tell(l1, chains.Event{
+			Address: x.gateway.Address(), Position: 1,
+			Topics: []common.Hash{topicOf("ContractCall(address,string,string,bytes32,bytes)"), common.BytesToHash(from[:]), crypto.Keccak256Hash(payload)},
+			Data:   packed([]string{"string", "string", "bytes"}, chain, to.Hex(), payload),
+		})
+	}
+	for _, stranger := range []func(){
+		func() { call(true, common.Address{0x43}, "filecoin", a.Router) },
+		func() { call(true, a.Port, "filecoin", common.Address{0x43}) },
+		func() { call(true, a.Port, "avalanche", a.Router) },
+		func() { call(false, a.Port, "Ethereum", a.Router) },
+	} {
+		stranger()
+		require.Empty(t, a.books.legs[routeLegIn])
+		require.Empty(t, a.books.legs[routeLegOut])
+	}
+	call(true, a.Port, "filecoin", a.Router)
+	call(false, a.Router, "Ethereum", a.Port)
+	for _, route := range []string{routeLegIn, routeLegOut} {
+		require.Len(t, a.books.legs[route], 1)
+		for command, l := range a.books.legs[route] {
+			require.True(t, l.call)
+			require.Equal(t, fate{}, (&Auditor{src: Source{Crossing: a.Crossing}}).fateAcross(ends{}, expected{route: route, ref: command}))
+		}
+	}
+	require.Empty(t, a.toRoot.sent)
+	require.Empty(t, a.toL1.sent)
+	a.Port, a.Router, a.books = common.Address{}, common.Address{}, newLedger()
+	call(true, common.Address{}, "filecoin", common.Address{0x42})
+	require.Empty(t, a.books.legs[routeLegIn], "where there are none")
 }

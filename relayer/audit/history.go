@@ -135,6 +135,9 @@ type history struct {
 	downApplied map[uint64]applied
 	recovered   recovered
 	sent        []sent
+	portal      common.Address            // zero: FLT does not cross from Ethereum
+	toL1        map[common.Hash]beginning // by id, of FltPortal
+	fromL1      map[common.Hash]uint64    // block of the newest return
 	resent      map[common.Hash]int
 	backAgain   map[common.Hash]int // times returned
 	minted      []minting
@@ -163,8 +166,8 @@ func newHistory(s flow.Subnet, abis contracts) *history {
 		rootResults: map[common.Hash][]resultSeen{}, refunds: map[common.Hash][]refund{}, claimed: map[common.Hash][]payment{},
 		credits: map[common.Hash][]payment{}, reserved: map[common.Hash][]*big.Int{}, reservePaid: map[common.Hash][]payment{},
 		power: map[uint64]spot{}, resent: map[common.Hash]int{}, backAgain: map[common.Hash]int{},
-		holders: map[common.Address]*holder{},
-		downID:  map[common.Hash]uint64{}, upID: map[common.Hash]uint64{},
+		holders: map[common.Address]*holder{}, toL1: map[common.Hash]beginning{}, fromL1: map[common.Hash]uint64{},
+		downID: map[common.Hash]uint64{}, upID: map[common.Hash]uint64{},
 		answeredUp: map[common.Hash]uint64{}, answeredDown: map[common.Hash]uint64{},
 	}
 }
@@ -406,6 +409,8 @@ func (h *history) takeChild(e chains.Event) error {
 		}
 	case h.sub.Outbox:
 		return h.takeOutbox(e)
+	case h.portal:
+		return h.takePortal(e)
 	}
 	return nil
 }

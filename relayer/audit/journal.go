@@ -31,6 +31,30 @@ const (
 // routes are those whose transfers are derived here.
 var routes = []string{"topdown", "power", "checkpoint", "usdc_deposit", "flt_deposit", "usdc_withdraw", "flt_withdraw"}
 
+// judges says whether a route's transfers are derived here.
+func (a *Auditor) judges(route string) bool {
+	return slices.Contains(routes, route) || a.across(route)
+}
+
+// below says which of three heights is that of the chain on which an entry began.
+func (a *Auditor) below(e Entry, h heights) uint64 {
+	if a.across(e.Route) {
+		h = a.src.Crossing.read(h)
+	}
+	switch {
+	case e.Chain == a.src.Sub.ID:
+		return h.child
+	case a.src.Crossing != nil && e.Chain == a.src.Crossing.L1.ChainID():
+		return h.l1
+	}
+	return h.root
+}
+
+// begun lists the transfers that began below these heights.
+func (a *Auditor) begun(below heights) []expected {
+	return append(a.hist.begun(below.root, below.child), a.begunAcross(below)...)
+}
+
 // journalMemory is what earlier Checks found.
 type journalMemory struct {
 	asked   map[common.Hash]bool
@@ -56,7 +80,8 @@ type expected struct {
 	id    common.Hash
 	route string
 	nonce uint64
-	at    uint64 // Unix seconds
+	at    uint64      // Unix seconds
+	ref   common.Hash // of what crosses Ethereum: its id, or the command id of a leg
 }
 
 func (e expected) String() string { return fmt.Sprintf("%s %d", e.route, e.nonce) }
@@ -117,6 +142,9 @@ func (h *history) begun(root, child uint64) []expected {
 func (a *Auditor) transfers(ctx context.Context, r rootState, s childState, report *Report) {
 	inv := newRule("I4")
 	bound := map[string]uint64{flow.Root: r.block.Number + 1, a.src.Sub.Name: s.block.Number + 1}
+	if report.EthereumBlock != nil {
+		bound[flow.Ethereum] = report.EthereumBlock.Number + 1
+	}
 	for name, pinned := range bound {
 		c, ok, err := a.src.Journal.Cursor(ctx, name)
 		if err != nil {
@@ -129,8 +157,8 @@ func (a *Auditor) transfers(ctx context.Context, r rootState, s childState, repo
 		inv.terms["cursor_"+name] = fmt.Sprint(c.Next)
 		bound[name] = min(pinned, c.Next)
 	}
-	root, child := bound[flow.Root], bound[a.src.Sub.Name]
-	want := append(a.hist.begun(root, child), a.checkpointsDue(child, s.block.Time)...)
+	under := heights{bound[flow.Root], bound[a.src.Sub.Name], bound[flow.Ethereum]}
+	want := append(a.begun(under), a.checkpointsDue(under.child, s.block.Time)...)
 	inv.term("transfers", len(want))
 
 	if err := a.askMissing(ctx, want, s.block.Time); err != nil {
@@ -151,11 +179,7 @@ func (a *Auditor) transfers(ctx context.Context, r rootState, s childState, repo
 		return
 	}
 	for _, e := range newest {
-		below := root
-		if e.Chain == a.src.Sub.ID {
-			below = child
-		}
-		if slices.Contains(routes, e.Route) && e.Height < below && !known[e.ID] && !a.due(e) {
+		if a.judges(e.Route) && e.Height < a.below(e, under) && !known[e.ID] && !a.due(e) {
 			inv.broken("%s is journaled at height %d of chain %s and nothing began there", e.ID, e.Height, e.Chain)
 		}
 	}
@@ -232,15 +256,17 @@ func (a *Auditor) askMissing(ctx context.Context, want []expected, now uint64) e
 // key.
 func (a *Auditor) nonces(ctx context.Context, r rootState, s childState, report *Report) {
 	inv := newRule("I6")
-	for _, c := range []struct {
+	type account struct {
 		name     string
 		chain    Reader
 		at       chains.Block
 		accounts []common.Address
-	}{
-		{flow.Root, a.src.Root, r.block, a.src.RootAccounts},
-		{a.src.Sub.Name, a.src.Child, s.block, a.src.ChildAccounts},
-	} {
+	}
+	all := []account{{flow.Root, a.src.Root, r.block, a.src.RootAccounts}, {a.src.Sub.Name, a.src.Child, s.block, a.src.ChildAccounts}}
+	if c := a.src.Crossing; c != nil && report.EthereumBlock != nil {
+		all = append(all, account{flow.Ethereum, c.L1, *report.EthereumBlock, c.Accounts})
+	}
+	for _, c := range all {
 		for _, account := range c.accounts {
 			mined, err := c.chain.NonceAt(ctx, account, evm.AtHash(c.at.Hash))
 			if err != nil {

@@ -52,6 +52,7 @@ type rootBooks struct {
 	gatewayFLT, payoutsFLT, controllerUSDC                                                                 int64
 	lastCheckpoint                                                                                         int64
 	stake                                                                                                  int64
+	supply, handlerFLT, kept, spent                                                                        int64 // FLT of Ethereum, see ocean
 	nonces                                                                                                 map[common.Address]uint64
 }
 
@@ -404,6 +405,16 @@ func answerRoot(s rootBooks, to common.Address, m *abi.Method, args []any) ([]an
 		return one(big64(s.gatewayFLT))
 	case to == sub.FLT && m.Name == "balanceOf" && args[0] == sub.FastWithdrawals:
 		return one(big64(s.payoutsFLT))
+	case to == sub.FLT && m.Name == "totalSupply":
+		return one(big64(s.supply))
+	case to == sub.FLT && m.Name == "balanceOf" && args[0] == handlerAt:
+		return one(big64(s.handlerFLT))
+	case to == handlerAt && m.Name == "getCounters":
+		none := new(big.Int)
+		return one(bindings.IFltHandlerCounters{
+			Deposited: none, Funded: none, Undelivered: none, SentBack: none, Withdrawn: none, SentOn: none, DepositsClaimed: none,
+			WithdrawalsClaimed: none, Quarantined: none, Credited: big64(s.kept), Spent: big64(s.spent),
+		})
 	case to == sub.USDC && m.Name == "balanceOf" && args[0] == sub.Controller:
 		return one(big64(s.controllerUSDC))
 	case m.Name == "lastBottomUpCheckpointHeight":

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/causeway-bridge/causeway/chains/ipc"
 	"github.com/causeway-bridge/causeway/relayer/flow"
@@ -16,6 +15,7 @@ import (
 type Standing struct {
 	Entry
 	Status tokens.Status
+	Step   string // that it waits at
 	// Gone says that a fork took away what it rests on, as the journal knows: it
 	// may have begun nowhere.
 	Gone bool
@@ -108,11 +108,13 @@ func (r Reconciliation) Findings(most int) []string {
 	return all
 }
 
-// fate is what the chains say of a transfer: its status, and up to which block
-// of either the events go that say so (0 where a chain has no say).
+// fate is what the chains say of a transfer: its status, and up to which blocks
+// the events go that say so. Where events do not decide the end itself, decided are
+// the steps that they do, and up to which blocks.
 type fate struct {
-	status      tokens.Status
-	root, child uint64
+	status  tokens.Status
+	at      heights
+	decided map[string]heights
 }
 
 // Reconcile audits (see Check) and compares every transfer that ledger keeps.
@@ -138,7 +140,7 @@ func (a *Auditor) reconcile(ctx context.Context, ledger Ledger) (Reconciliation,
 		return Reconciliation{}, fmt.Errorf("reconcile: %s: %w", what, err)
 	}
 	cursors := map[string]uint64{}
-	for _, name := range []string{flow.Root, a.src.Sub.Name} {
+	for _, name := range a.names() {
 		c, _, err := ledger.Cursor(ctx, name)
 		if err != nil {
 			return fail("read cursor", err)
@@ -151,7 +153,7 @@ func (a *Auditor) reconcile(ctx context.Context, ledger Ledger) (Reconciliation,
 	if err != nil {
 		return Reconciliation{}, err
 	}
-	root, child := min(cursors[flow.Root], report.RootBlock.Number+1), min(cursors[a.src.Sub.Name], report.SubnetBlock.Number+1)
+	under := a.under(cursors, report)
 
 	rows := map[common.Hash]Standing{}
 	if err := ledger.Each(ctx, a.src.Sub.Actor, func(s Standing) { rows[s.ID] = s }); err != nil {
@@ -160,11 +162,11 @@ func (a *Auditor) reconcile(ctx context.Context, ledger Ledger) (Reconciliation,
 
 	out := Reconciliation{Subnet: a.src.Sub.Name, Counts: map[string]int{}, Differences: []Difference{}}
 	ends := a.hist.ends()
-	want := a.hist.begun(root, child)
+	want := a.begun(under)
 	out.Transfers = len(want)
 	expected := make(map[common.Hash]fate, len(want))
 	for _, e := range want {
-		f := ends.fate(e)
+		f := a.fate(ends, e)
 		expected[e.id] = f
 		// Rows that ended long ago are pruned.
 		if _, ok := rows[e.id]; !ok && e.at+retentionSeconds > report.SubnetBlock.Time {
@@ -173,7 +175,7 @@ func (a *Auditor) reconcile(ctx context.Context, ledger Ledger) (Reconciliation,
 	}
 	var later []Standing // to be judged by newer blocks
 	for _, s := range rows {
-		if !slices.Contains(routes, s.Route) {
+		if !a.judges(s.Route) {
 			continue
 		}
 		out.Compared++
@@ -185,7 +187,7 @@ func (a *Auditor) reconcile(ctx context.Context, ledger Ledger) (Reconciliation,
 			later = append(later, s)
 			continue
 		}
-		switch kind := judge(s, f, root, child); kind {
+		switch kind := judge(s, f, under); kind {
 		case "":
 		case Ahead:
 			later = append(later, s)
@@ -207,6 +209,32 @@ func (a *Auditor) reconcile(ctx context.Context, ledger Ledger) (Reconciliation,
 	return out, nil
 }
 
+// names are the chains whose cursors count.
+func (a *Auditor) names() []string {
+	out := []string{flow.Root, a.src.Sub.Name}
+	if a.src.Crossing != nil {
+		out = append(out, flow.Ethereum)
+	}
+	return out
+}
+
+// under is up to where both the journal and the report have read.
+func (a *Auditor) under(cursors map[string]uint64, r Report) heights {
+	h := heights{root: min(cursors[flow.Root], r.RootBlock.Number+1), child: min(cursors[a.src.Sub.Name], r.SubnetBlock.Number+1)}
+	if r.EthereumBlock != nil {
+		h.l1 = min(cursors[flow.Ethereum], r.EthereumBlock.Number+1)
+	}
+	return h
+}
+
+// fate is what the chains say of a transfer that has begun.
+func (a *Auditor) fate(e ends, x expected) fate {
+	if a.across(x.route) {
+		return a.fateAcross(e, x)
+	}
+	return e.fate(x)
+}
+
 // Unjudged is the result for a subnet of which nothing can be said, and so not
 // that all is well.
 func Unjudged(subnet, why string) Reconciliation {
@@ -220,49 +248,57 @@ func Unjudged(subnet, why string) Reconciliation {
 func (a *Auditor) judgeLater(out *Reconciliation, report Report, later []Standing) {
 	ends := a.hist.ends()
 	expected := map[common.Hash]fate{}
-	for _, e := range a.hist.begun(report.RootBlock.Number+1, report.SubnetBlock.Number+1) {
-		expected[e.id] = ends.fate(e)
+	all := map[string]uint64{}
+	for _, name := range a.names() {
+		all[name] = ^uint64(0)
+	}
+	pinned := a.under(all, report)
+	for _, e := range a.begun(pinned) {
+		expected[e.id] = a.fate(ends, e)
 	}
 	for _, s := range later {
 		f, known := expected[s.ID]
 		if !known && a.due(s.Entry) {
 			f, known = ends.checkpoint(s.Height), true
 		}
-		height := report.RootBlock.Number
-		if s.Chain == a.src.Sub.ID {
-			height = report.SubnetBlock.Number
-		}
 		switch {
-		case !known && (s.Gone || s.Height > height):
+		case !known && (s.Gone || s.Height >= a.below(s.Entry, pinned)):
 			// Known to be so, or an endpoint that has fallen behind: nothing can be
 			// said.
 		case !known:
 			out.differ(s.ID, s.Route, Unfounded, s.Status, "")
 		default:
-			if kind := judge(s, f, 0, 0); kind != "" {
+			if kind := judge(s, f, heights{}); kind != "" {
 				out.differ(s.ID, s.Route, kind, s.Status, f.status)
 			}
 		}
 	}
 }
 
-// judge compares one row with its fate; root and child are the cursors below
-// which the journal must know everything.
-func judge(s Standing, f fate, root, child uint64) string {
+// judge compares one row with its fate; below are the cursors below which the
+// journal must know everything.
+func judge(s Standing, f fate, below heights) string {
 	switch {
 	case f.status == "" || s.Status == tokens.Parked:
 		return "" // the chains do not say, or a person decides
-	case s.Status == f.status:
-		return ""
-	case !s.Status.Terminal():
-		if f.root < root && f.child < child {
-			return Behind
-		}
-		return "" // decided above the cursor
+	case !s.Status.Terminal() && f.waited(s.Step, below):
+		return Behind
+	case s.Status == f.status || !s.Status.Terminal():
+		return "" // or decided above the cursor, or found by a search yet to be made
 	case !f.status.Terminal():
 		return Ahead
 	}
 	return Otherwise
+}
+
+// waited says whether events below these heights have decided what a transfer
+// still waits for.
+func (f fate) waited(step string, below heights) bool {
+	if f.decided == nil {
+		return f.status.Terminal() && f.at.root < below.root && f.at.child < below.child
+	}
+	at, decided := f.decided[step]
+	return decided && at.under(below)
 }
 
 func (r *Reconciliation) differ(id common.Hash, route, kind string, journal, chains tokens.Status) {
@@ -309,7 +345,7 @@ func (e ends) fate(x expected) fate {
 	switch x.route {
 	case "topdown":
 		if to, ok := e.downApplied[x.nonce]; ok {
-			return fate{status: tokens.Done, child: to.block}
+			return fate{status: tokens.Done, at: heights{child: to.block}}
 		}
 		return fate{status: tokens.Pending}
 	case "flt_deposit", "usdc_deposit":
@@ -319,9 +355,9 @@ func (e ends) fate(x expected) fate {
 		case !ok:
 			return fate{status: tokens.Pending}
 		case s.paid:
-			return fate{status: tokens.Done, root: s.block}
+			return fate{status: tokens.Done, at: heights{root: s.block}}
 		default:
-			return fate{status: tokens.Credited, root: s.block}
+			return fate{status: tokens.Credited, at: heights{root: s.block}}
 		}
 	}
 	return fate{}
@@ -335,16 +371,16 @@ func (e ends) depositFate(x expected) fate {
 	case !ok:
 		return fate{status: tokens.Pending}
 	case to.outcome == ipc.OutcomeOk:
-		return fate{status: tokens.Done, child: to.block}
+		return fate{status: tokens.Done, at: heights{child: to.block}}
 	}
 	if x.route == "usdc_deposit" {
 		if back := e.refunds[to.id]; len(back) > 0 {
-			return fate{refundStatus(back[0].paid), back[0].block, to.block}
+			return fate{status: refundStatus(back[0].paid), at: heights{root: back[0].block, child: to.block}}
 		}
 		return fate{status: tokens.Pending}
 	}
 	if back := e.rootResults[to.id]; len(back) > 0 {
-		return fate{refundStatus(back[0].disposition == executed), back[0].block, to.block}
+		return fate{status: refundStatus(back[0].disposition == executed), at: heights{root: back[0].block, child: to.block}}
 	}
 	return fate{status: tokens.Pending}
 }
@@ -362,7 +398,7 @@ func refundStatus(paid bool) tokens.Status {
 func (e ends) checkpoint(height uint64) fate {
 	last, any := e.lastUp[height]
 	if _, applied := e.upApplied[last]; e.accepted[height] && (!any || applied) {
-		return fate{status: tokens.Done, root: ^uint64(0)}
+		return fate{status: tokens.Done, at: heights{root: ^uint64(0)}}
 	}
 	return fate{status: tokens.Pending}
 }

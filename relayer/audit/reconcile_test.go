@@ -15,6 +15,7 @@ import (
 type shelf struct {
 	*book
 	status map[common.Hash]tokens.Status
+	step   map[common.Hash]string
 	gone   map[common.Hash]bool
 	before func() // runs ahead of Each
 	fails  error
@@ -28,7 +29,7 @@ func (s *shelf) Each(_ context.Context, subnet common.Address, f func(Standing))
 		return errors.New("another subnet")
 	}
 	for _, e := range s.rows {
-		f(Standing{e, s.status[e.ID], s.gone[e.ID]})
+		f(Standing{e, s.status[e.ID], s.step[e.ID], s.gone[e.ID]})
 	}
 	return s.fails
 }
@@ -228,8 +229,8 @@ func TestRefundsAndCreditsOfDepositsAreWhatTheRootSays(t *testing.T) {
 			check(t, a)
 			f := a.hist.ends().fate(x)
 			require.Equal(t, c.want, f.status)
-			require.NotZero(t, f.root)
-			require.NotZero(t, f.child)
+			require.NotZero(t, f.at.root)
+			require.NotZero(t, f.at.child)
 		})
 	}
 }

@@ -23,6 +23,7 @@ type contracts struct {
 	child      *bindings.SubnetGateway
 	replica    *bindings.LinkedTokenReplica
 	outbox     *bindings.WithdrawalOutbox
+	portal     *bindings.FltPortal
 
 	// Topics by "Contract.Event".
 	topics map[string]common.Hash
@@ -32,7 +33,7 @@ func newContracts() (contracts, error) {
 	c := contracts{
 		gateway: bindings.NewGateway(), actor: bindings.NewSubnetActor(), controller: bindings.NewLinkedTokenController(),
 		payouts: bindings.NewFastWithdrawals(), child: bindings.NewSubnetGateway(), replica: bindings.NewLinkedTokenReplica(),
-		outbox: bindings.NewWithdrawalOutbox(), topics: map[string]common.Hash{},
+		outbox: bindings.NewWithdrawalOutbox(), portal: bindings.NewFltPortal(), topics: map[string]common.Hash{},
 	}
 	for _, m := range []struct {
 		name string
@@ -41,7 +42,7 @@ func newContracts() (contracts, error) {
 		{"gateway", &bindings.GatewayMetaData}, {"actor", &bindings.SubnetActorMetaData},
 		{"controller", &bindings.LinkedTokenControllerMetaData}, {"payouts", &bindings.FastWithdrawalsMetaData},
 		{"child", &bindings.SubnetGatewayMetaData}, {"replica", &bindings.LinkedTokenReplicaMetaData},
-		{"outbox", &bindings.WithdrawalOutboxMetaData},
+		{"outbox", &bindings.WithdrawalOutboxMetaData}, {"portal", &bindings.FltPortalMetaData},
 	} {
 		parsed, err := m.meta.ParseABI()
 		if err != nil {

@@ -53,7 +53,7 @@ func TestWhatCannotBeAskedDecidesNothing(t *testing.T) {
 		d.Returned = func(context.Context, []common.Hash) ([]bool, error) { return nil, errAway }
 	}
 	onward := func(d *flow.CrossDeps) {
-		d.Onward = func(context.Context, []chains.Event) ([]axelar.Message, error) { return nil, errAway }
+		d.Onward = func(context.Context, []chains.Event) ([]flow.Onward, error) { return nil, errAway }
 	}
 	decide := func(d *flow.CrossDeps) {
 		d.Decide = func(context.Context, string, flow.Key, flow.Outcome, chains.Event) error { return errAway }

@@ -488,10 +488,10 @@ func (a *across) deps() flow.CrossDeps {
 			}
 			return out, nil
 		},
-		Onward: func(_ context.Context, e []chains.Event) ([]axelar.Message, error) {
-			out := make([]axelar.Message, len(e))
+		Onward: func(_ context.Context, e []chains.Event) ([]flow.Onward, error) {
+			out := make([]flow.Onward, len(e))
 			for i := range out {
-				out[i].ID = "m"
+				out[i] = flow.Onward{Call: axelar.MessageID{Tx: hash(0x0a), Index: 6}, Message: axelar.Message{ID: "m", PayloadHash: hash(0x0b)}}
 			}
 			return out, nil
 		},

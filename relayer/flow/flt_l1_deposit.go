@@ -21,8 +21,11 @@ type CrossDeps struct {
 	// has back.
 	Returned func(context.Context, []common.Hash) ([]bool, error)
 	// Onward are the calls of the root's gateway right before these final events of
-	// FltHandler, as their messages for Ethereum.
-	Onward func(context.Context, []chains.Event) ([]axelar.Message, error)
+	// FltHandler.
+	Onward func(context.Context, []chains.Event) ([]Onward, error)
+	// Approvals are those of the legs to Ethereum, as in NetworkDeps; nil where a
+	// message's id follows from its call.
+	Approvals func(ctx context.Context, legs []common.Hash) ([]*axelar.Approved, error)
 	// Decide journals that a final event decides a step, as if a watcher had read it
 	// there: for steps whose event does not name the transfer.
 	Decide func(ctx context.Context, chain string, key Key, out Outcome, e chains.Event) error
@@ -32,6 +35,13 @@ type CrossDeps struct {
 	Now func(context.Context) (uint64, error)
 
 	SendRoot, SendSubnet func(context.Context, chains.Tx) error
+}
+
+// Onward is a call of the root's gateway and the message for Ethereum that it
+// begins.
+type Onward struct {
+	Call    axelar.MessageID
+	Message axelar.Message
 }
 
 // Reasons for which FltHandler keeps an amount (contracts/src/interfaces/IFlt.sol).

@@ -160,16 +160,20 @@ func (x cross) unlocked(ctx context.Context, batch []tokens.Transfer) ([]Outcome
 	if len(sent) == 0 {
 		return out, nil
 	}
-	messages, err := x.d.Onward(ctx, sent)
+	commands, err := x.commands(ctx, sent)
 	if err != nil {
 		return nil, err
 	}
 	gateway := x.L1Gateway
 	there := Search{Chain: Ethereum, Contract: gateway.Address(), Topics: gateway.Filter().Topics, Position: 1, Since: q.Since}
 	of := map[common.Hash]int{}
-	for i, m := range messages {
-		id := gateway.CommandID(m)
-		of[id], there.Values = index[i], append(there.Values, id)
+	for i, id := range commands {
+		if id != (common.Hash{}) {
+			of[id], there.Values = index[i], append(there.Values, id)
+		}
+	}
+	if len(there.Values) == 0 {
+		return out, nil
 	}
 	events, err := x.d.Search(ctx, there)
 	if err != nil {
@@ -185,6 +189,36 @@ func (x cross) unlocked(ctx context.Context, batch []tokens.Transfer) ([]Outcome
 			if err := x.d.Decide(ctx, Ethereum, x.keyOf("unlock", batch[i].Ref), Outcome{Kind: Ok}, e); err != nil {
 				return nil, err
 			}
+		}
+	}
+	return out, nil
+}
+
+// commands are the command ids on Ethereum of the calls of the gateway that these
+// events of FltHandler follow; zero for one that is not known yet.
+func (x cross) commands(ctx context.Context, sent []chains.Event) ([]common.Hash, error) {
+	onward, err := x.d.Onward(ctx, sent)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]common.Hash, len(sent))
+	if x.d.Approvals == nil {
+		for i, o := range onward {
+			out[i] = x.L1Gateway.CommandID(o.Message)
+		}
+		return out, nil
+	}
+	legs := make([]common.Hash, len(sent))
+	for i, o := range onward {
+		legs[i] = LegOutID(x.Subnet, x.Crossing, o.Call)
+	}
+	approvals, err := x.d.Approvals(ctx, legs)
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range approvals {
+		if a != nil && a.Message.PayloadHash == onward[i].Message.PayloadHash {
+			out[i] = a.CommandID
 		}
 	}
 	return out, nil

@@ -447,7 +447,7 @@ func (m *Model) advance(j *modelJob, i int, o store.Outcome, reason, note, by st
 func (m *Model) write(j *modelJob, e store.Entry, f *store.Fact) {
 	e.At = uint64(m.now().Unix())
 	if f != nil {
-		e.Tx, e.Chain, e.Height, e.At = f.Tx, f.Chain, f.Height, f.At
+		e.Tx, e.Chain, e.Height, e.Index, e.At = f.Tx, f.Chain, f.Height, f.LogIndex, f.At
 	}
 	j.History, j.facts = append(j.History, e), append(j.facts, f)
 }

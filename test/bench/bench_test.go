@@ -71,6 +71,7 @@ func TestTheDocumentKeepsTheFieldsThatReadersOfItUse(t *testing.T) {
 		Queue:   &Queue{Runs: []QueueResult{{}}},
 		Bridge:  &Bridge{Broadcast: Broadcast{OneOff: within(nil), Burst: within(nil), Steady: Steady{Spells: within(nil)}}, Gas: Gas{Rows: []GasRow{{Published: &Published{}}}}},
 		Catchup: &Catchup{}, Backlog: &Backlog{}, Node: &Node{}, Idle: &Idle{}, History: &History{}, Checkpoints: &Checkpoints{},
+		Crossing: &Crossing{Gas: []LegGas{{Rows: []GasRow{{}}}}},
 	})
 	require.NoError(t, err)
 	var doc any
@@ -89,6 +90,8 @@ func TestTheDocumentKeepsTheFieldsThatReadersOfItUse(t *testing.T) {
 		"backlog.subnet_to_root.wall_clock.transfers_per_second", "backlog.subnet_to_root.latency_of_first_ms", "backlog.redis_bytes_per_transfer",
 		"node.transfers_per_second", "node.mean_block_interval_seconds", "idle.relayer.cpu_percent_of_a_core", "idle.relayer.rss_bytes",
 		"history.finished_transfers", "history.relayer.rss_bytes", "history.redis_bytes_per_transfer", "checkpoints.seconds",
+		"crossing.ethereum_to_root.block_time.transfers_per_second", "crossing.root_to_ethereum.most_messages_executed_in_one", "crossing.sound",
+		"crossing.ethereum_final_to_credit.apart_from_blocks.p99_ms", "crossing.ethereum_final_to_credit.total.p50_ms", "crossing.gas.rows.gas_per_message", "crossing.gas.gateway",
 	} {
 		require.True(t, paths[want], "the document has no %s", want)
 	}
@@ -398,6 +401,39 @@ func TestABacklogsRateLeavesTheFirstLatencyOut(t *testing.T) {
 	require.Equal(t, 2, w.LargestBlock)
 }
 
+func TestACarriedMessageCountsByItsTwoEvents(t *testing.T) {
+	began := time.Unix(1_700_000_000, 0)
+	at := uint64(began.Unix())
+	var legs []store.Job
+	for i := range 7 {
+		legs = append(legs, store.Job{History: []store.Entry{
+			{Step: "approve", Outcome: store.OK, Tx: common.Hash{1}, At: at + 2},
+			{Step: "execute", Note: "looked at by hand"},
+			{Step: "execute", Outcome: store.OK, Tx: common.Hash{byte(10 + i/4)}, At: at + 4 + 3*uint64(i/4)},
+		}})
+	}
+	legs = append(legs, store.Job{History: legs[0].History[:2]}) // not through
+	w := carriedOf(began, legs)
+	require.Equal(t, []int{7, 1, 2, 4}, []int{w.Messages, w.Approvals, w.Executions, w.Largest})
+	require.Equal(t, 2.0, *w.Executed.PerSecond, "six behind the first in three seconds")
+	require.Equal(t, 1.4, *w.Executed.WholePerSecond, "seven from the approval on")
+	require.Equal(t, []float64{4000, 7000}, []float64{w.First, w.Last})
+	require.Equal(t, Carried{}, carriedOf(began, nil))
+}
+
+func TestALandingLeavesBlocksOut(t *testing.T) {
+	at := func(ms int) time.Time { return time.Unix(1_700_000_000, 0).Add(time.Duration(ms) * time.Millisecond) }
+	w := way{final: at(0), approve: at(100), approved: at(3000), execute: at(3050), ready: at(7000), deliver: at(7020), credited: at(8000), ok: true}
+	ahead := w
+	ahead.deliver = at(6900) // sent behind a statement that was not in a block yet
+	got := landingOf([]way{w, ahead, {}})
+	require.Equal(t, 1, got.Unseen)
+	require.Equal(t, Dist{2, 8000, 8000, 8000, 8000}, got.Total)
+	require.Equal(t, Dist{2, 150, 150, 170, 170}, got.Own)
+	require.Equal(t, 0.0, got.Deliver.Min)
+	require.Equal(t, 20.0, got.Deliver.Max)
+}
+
 func TestThePageHasEveryFigureOfADocumentAndSaysWhatIsNotMeasured(t *testing.T) {
 	full := Report{
 		Schema: schema, Mode: "full", Commit: "0123456789abcdef", Seconds: 900, Machine: Machine{CPU: "a CPU", Cores: 2, Redis: "7.0.15"},
@@ -422,6 +458,20 @@ func TestThePageHasEveryFigureOfADocumentAndSaysWhatIsNotMeasured(t *testing.T) 
 		require.Contains(t, text, "| "+l.figure+" |")
 	}
 	require.Equal(t, len(pageLines()), strings.Count(page(Report{}), unmeasured))
+	require.NotContains(t, text, "Ethereum")
+
+	// The crossing may be measured by itself.
+	alone := page(Report{Crossing: &Crossing{
+		Latency: Landing{Own: Dist{P50: 41}}, Gas: []LegGas{{"legacy", []GasRow{{Operation: "execute on the root", Batch: 20, PerMessage: 77, Published: &Published{88, "execute"}}}}},
+	}})
+	require.NotContains(t, alone, unmeasured)
+	require.Contains(t, alone, "p50 41 ms")
+	require.Contains(t, alone, "| execute on the root | legacy | 20 | 77 | 88 (execute) |")
+	for _, l := range crossingLines() {
+		require.NotEmpty(t, l.limits)
+		require.Contains(t, alone, "| "+l.figure+" |")
+	}
+	require.Contains(t, page(Report{Crossing: &Crossing{}, Idle: &Idle{}}), unmeasured, "beside other parts those left out are named")
 
 	require.NoError(t, os.WriteFile(path, []byte(`{"schema": 1}`), 0o600))
 	require.ErrorContains(t, run(t.Context(), []string{"-page", path}, &stdout, &stderr), "schema 1")
@@ -443,7 +493,7 @@ func TestTheReadmesPageIsOneThatThisProgramPrints(t *testing.T) {
 			rows[strings.TrimPrefix(cells[0], "| ")] = cells[2] + " | " + strings.TrimSuffix(strings.TrimSpace(cells[4]), " |")
 		}
 	}
-	for _, l := range pageLines() {
+	for _, l := range append(pageLines(), crossingLines()...) {
 		require.Equal(t, l.aim+" | "+l.limits, rows[l.figure], "the page is old: go run ./test/bench -page bench/bench.json, row %s", l.figure)
 	}
 }

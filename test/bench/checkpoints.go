@@ -30,7 +30,7 @@ const checkpointConditions = "a devnet with a checkpoint at every subnet block (
 
 func measureCheckpoints(ctx context.Context, l *lab) (*Checkpoints, error) {
 	c := &Checkpoints{Conditions: checkpointConditions, Signed: l.size.checkpoints, Load: [2]float64{load()}}
-	r, err := l.start(ctx, checkpointPeriod)
+	r, err := l.start(ctx, checkpointPeriod, "")
 	if err != nil {
 		return nil, err
 	}

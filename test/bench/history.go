@@ -172,8 +172,11 @@ func receipts(ctx context.Context, at *side, hashes []common.Hash) ([]*types.Rec
 // finalAt is when a block of the root became final: its node announced the
 // block that finality trails by.
 func (r *rig) finalAt(block uint64) (time.Time, bool) {
-	return r.root.headAt(block + devchain.DefaultFinalityDepth)
+	return r.root.headAt(block + finality)
 }
+
+// finality is how many blocks the final one of the root and of Ethereum is behind.
+const finality = devchain.DefaultFinalityDepth
 
 // statement is a parent finality in a block of the subnet.
 type statement struct {

@@ -16,7 +16,8 @@ type part struct {
 }
 
 // parts are measured in this order: those without a devnet first, then those
-// that share one, of which the last fills its journal; then one of its own.
+// that share one, of which the last fills its journal; then those with one of
+// their own.
 var parts = []part{
 	{"queue", func(ctx context.Context, l *lab, r *Report) (err error) {
 		r.Queue, err = measureQueue(ctx, l.size, l.say)
@@ -49,6 +50,11 @@ var parts = []part{
 	{"checkpoints", func(ctx context.Context, l *lab, r *Report) (err error) {
 		l.stop() // two devnets at once would share the machine
 		r.Checkpoints, err = measureCheckpoints(ctx, l)
+		return err
+	}},
+	{"crossing", func(ctx context.Context, l *lab, r *Report) (err error) {
+		l.stop()
+		r.Crossing, err = measureCrossing(ctx, l)
 		return err
 	}},
 }
@@ -106,13 +112,13 @@ func (l *lab) devnet(ctx context.Context) (*rig, error) {
 	if l.rig != nil {
 		return l.rig, nil
 	}
-	g, err := l.start(ctx, l.size.period)
+	g, err := l.start(ctx, l.size.period, "")
 	l.rig = g
 	return g, err
 }
 
-// start makes a devnet, which the caller stops.
-func (l *lab) start(ctx context.Context, period uint64) (_ *rig, err error) {
+// start makes a devnet, which the caller stops; axelar as of startRig.
+func (l *lab) start(ctx context.Context, period uint64, axelar string) (_ *rig, err error) {
 	if l.program == "" {
 		if l.dir, err = os.MkdirTemp("", "causeway-bench-"); err != nil {
 			return nil, fmt.Errorf("make a folder: %w", err)
@@ -122,7 +128,7 @@ func (l *lab) start(ctx context.Context, period uint64) (_ *rig, err error) {
 			return nil, err
 		}
 	}
-	return startRig(ctx, l.program, period, l.say)
+	return startRig(ctx, l.program, period, axelar, l.say)
 }
 
 // stop ends the shared devnet, if one runs.
@@ -150,6 +156,9 @@ func (r Report) sound() error {
 	}
 	if r.Backlog != nil && !r.Backlog.Sound {
 		errs = append(errs, errors.New("backlog: a transfer did not end well or an invariant is broken"))
+	}
+	if r.Crossing != nil && !r.Crossing.Sound {
+		errs = append(errs, errors.New("crossing: a transfer did not end well or an invariant is broken"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%w: see the report", err)

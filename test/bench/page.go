@@ -47,14 +47,10 @@ func page(r Report) string {
 	fmt.Fprintf(&b, "Commit %s, %s, a %s run of %.0f minutes: %s, %d cores, %.0f GiB, %s, Redis %s with `appendfsync always`, load %.1f before it and %.1f after it.\n\n",
 		tree, r.Started.Format("2006-01-02"), r.Mode, r.Seconds/60, r.Machine.CPU, r.Machine.Cores, float64(r.Machine.MemoryBytes)/(1<<30), r.Machine.Go, r.Machine.Redis,
 		r.Machine.LoadBefore, r.Machine.LoadAfter)
-	b.WriteString("| figure | measured | aim | load | what limits it |\n|---|---|---|---|---|\n")
-	for _, l := range pageLines() {
-		text, load, ok := l.value(r)
-		loads := fmt.Sprintf("%.1f–%.1f", min(load[0], load[1]), max(load[0], load[1]))
-		if !ok {
-			text, loads = unmeasured, ""
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", l.figure, text, l.aim, loads, l.limits)
+	alone := r
+	alone.Crossing = nil
+	if r.Crossing == nil || alone.measured() {
+		writeLines(&b, r, pageLines())
 	}
 	if r.Bridge != nil {
 		b.WriteString("\nGas per message, from receipts of one validator's devnet, beside the published contracts' (4 validators, 3 signatures):\n\n")
@@ -67,7 +63,66 @@ func page(r Report) string {
 			fmt.Fprintf(&b, "| %s | %s | %d | %d | %s |\n", g.Operation, g.Asset, g.Batch, g.PerMessage, beside)
 		}
 	}
+	if r.Crossing != nil {
+		writeCrossing(&b, r)
+	}
 	return b.String()
+}
+
+func writeLines(b *strings.Builder, r Report, lines []line) {
+	b.WriteString("| figure | measured | aim | load | what limits it |\n|---|---|---|---|---|\n")
+	for _, l := range lines {
+		text, load, ok := l.value(r)
+		loads := fmt.Sprintf("%.1f–%.1f", min(load[0], load[1]), max(load[0], load[1]))
+		if !ok {
+			text, loads = unmeasured, ""
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", l.figure, text, l.aim, loads, l.limits)
+	}
+}
+
+// writeCrossing is a table of its own, so that it may stand by itself: it needs two
+// devnets that nothing else needs.
+func writeCrossing(b *strings.Builder, r Report) {
+	b.WriteString("\nFLT across from Ethereum and back, three chains with blocks every second:\n\n")
+	writeLines(b, r, crossingLines())
+	b.WriteString("\nGas per message of approving and executing by batch, beside what the published contracts take for one by itself:\n\n")
+	b.WriteString("| operation | gateways | batch | gas per message | published, one by itself |\n|---|---|---|---|---|\n")
+	for _, g := range r.Crossing.Gas {
+		for _, row := range g.Rows {
+			beside := ""
+			if row.Published != nil {
+				beside = fmt.Sprintf("%d (%s)", row.Published.PerMessage, row.Published.Operation)
+			}
+			fmt.Fprintf(b, "| %s | %s | %d | %d | %s |\n", row.Operation, g.Gateway, row.Batch, row.PerMessage, beside)
+		}
+	}
+}
+
+// crossingLines are the rows of the crossing's table.
+func crossingLines() []line {
+	carried := func(of func(*Crossing) Carried) func(Report) (string, [2]float64, bool) {
+		return func(r Report) (string, [2]float64, bool) {
+			if r.Crossing == nil {
+				return "", [2]float64{}, false
+			}
+			c := of(r.Crossing)
+			return fmt.Sprintf("%s/s of %d in %d execute transactions, at most %d in one; the first after %.1f s", show(c.Executed.PerSecond), c.Messages, c.Executions, c.Largest, c.First/1000),
+				r.Crossing.Load, true
+		}
+	}
+	return []line{
+		{"backlog Ethereum → root, approve and execute with one key", "", limitCrossIn, carried(func(c *Crossing) Carried { return c.In })},
+		{"backlog root → Ethereum, approve and execute with one key", "", limitCrossOut, carried(func(c *Crossing) Carried { return c.Out })},
+		{"final on Ethereum → credit in the subnet", "", limitLanding, func(r Report) (string, [2]float64, bool) {
+			if r.Crossing == nil {
+				return "", [2]float64{}, false
+			}
+			l := r.Crossing.Latency
+			return fmt.Sprintf("p50 %.0f ms, p99 %.0f ms apart from blocks; p50 %.0f ms, p99 %.0f ms with them, of %d deposits", l.Own.P50, l.Own.P99, l.Total.P50, l.Total.P99, l.Total.Samples),
+				r.Crossing.Load, true
+		}},
+	}
 }
 
 // pageLines are the rows of the page, in order.
@@ -159,6 +214,9 @@ const (
 	limitHistory     = "nothing of the journal is held in memory, and its own check walks it in pages at a fiftieth of the time; the invariants' books of what the chains have are, as above, and what is freed " +
 		"goes back to the system while little is allocated"
 	limitRedisEach = "what has ended is kept whole for 30 days at least: transfer, plan, ledger, rows of the index; a plan kept once per flow instead of once per transfer would save a tenth"
+	limitCrossIn   = "20 messages a proposal, each signed by two processes that look for proposals by themselves; an account may have 64 undecided transactions, each undecided until its block is final"
+	limitCrossOut  = "the same"
+	limitLanding   = "three looks at a head (a fifth of a tick of 250 ms apart), the signers' looks at proposals, three simulations, signatures and sets of fsyncs"
 	limitNode      = "60 M gas hold 2,857 transfers; each is checked by the pool, executed to build its block and again to commit it, by one process on the cores it shares"
 )
 

@@ -30,6 +30,13 @@ type Report struct {
 	Idle        *Idle        `json:"idle"`
 	History     *History     `json:"history"`
 	Checkpoints *Checkpoints `json:"checkpoints"`
+	Crossing    *Crossing    `json:"crossing"`
+}
+
+// measured says whether any part was.
+func (r Report) measured() bool {
+	return r.Queue != nil || r.Catchup != nil || r.Bridge != nil || r.Backlog != nil || r.Node != nil || r.Idle != nil ||
+		r.History != nil || r.Checkpoints != nil || r.Crossing != nil
 }
 
 var notes = []string{

@@ -32,6 +32,7 @@ type rig struct {
 	relayer common.Address
 	root    *side
 	subnet  *side
+	l1      *side  // nil without an Ethereum
 	fresh   uint64 // counter of recipients nobody has seen
 	want    int    // user transfers sent so far
 	// released are transactions that sent a plain Transfer out, which is no
@@ -48,8 +49,9 @@ type side struct {
 	*observer
 }
 
-// startRig brings everything up, with a checkpoint every period; stop ends it.
-func startRig(ctx context.Context, program string, period uint64, say progress) (_ *rig, err error) {
+// startRig brings everything up, with a checkpoint every period; stop ends it. axelar
+// is the generation of the gateways between an Ethereum and the root; "" has none.
+func startRig(ctx context.Context, program string, period uint64, axelar string, say progress) (_ *rig, err error) {
 	began := time.Now()
 	r := &rig{say: say}
 	defer func() {
@@ -65,7 +67,7 @@ func startRig(ctx context.Context, program string, period uint64, say progress) 
 	at, settings := home.Dir(filepath.Join(dir, "home")), deploy.Default()
 	settings.CheckPeriod = period
 	r.net, err = devnet.Start(ctx, devnet.Options{
-		Home: at, Program: program, Settings: settings, LogLevel: "info", Log: slog.New(slog.DiscardHandler), Say: say,
+		Home: at, Program: program, Settings: settings, Axelar: axelar, LogLevel: "info", Log: slog.New(slog.DiscardHandler), Say: say,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start devnet: %w", err)
@@ -94,6 +96,11 @@ func startRig(ctx context.Context, program string, period uint64, say progress) 
 	}
 	if r.subnet, err = r.openSide(ctx, info.SubnetURL, info.SubnetWS); err != nil {
 		return nil, err
+	}
+	if axelar != "" {
+		if r.l1, err = r.openSide(ctx, info.EthereumURL, strings.Replace(info.EthereumURL, "http://", "ws://", 1)); err != nil {
+			return nil, err
+		}
 	}
 	r.took = time.Since(began)
 	say("warming up")

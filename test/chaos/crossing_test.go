@@ -69,7 +69,7 @@ func TestACrossingThatIsKilledEverywhereLosesAndDoublesNothing(t *testing.T) {
 // the subnet; those of a node and of a deployment are met elsewhere.
 func passedBy(point string) string {
 	switch process, _, _ := strings.Cut(point, "."); {
-	case process == "node", process == "deploy":
+	case process == "node", process == "deploy", process == "network":
 		return process
 	case process == "approve" && point != "approve.after_propose":
 		return "signer"
@@ -123,7 +123,7 @@ func TestEveryCrashPointOfACrossingIsMet(t *testing.T) {
 	for _, point := range crash.Points() {
 		family, _, _ := strings.Cut(point, ".")
 		switch family {
-		case "node", "deploy":
+		case "node", "deploy", "network":
 			require.Empty(t, met[point], point)
 		case "watch", "work", "store", "txm":
 			require.Equal(t, "relayer", met[point], point)

@@ -35,7 +35,7 @@ func TestEveryGuardIsWhereTheTableSaysAndHasATest(t *testing.T) {
 			require.True(t, exists(t, module, c), "%s: there is no test %s", name, c)
 		}
 	}
-	for _, g := range []string{fence, cursor, intent, final, filter, freeze, skip, stipend, order, loss, unseen} {
+	for _, g := range []string{fence, cursor, intent, final, filter, freeze, skip, stipend, order, loss, unseen, bounded} {
 		require.True(t, slices.ContainsFunc(places, func(p place) bool { return p.guard == g }), "%s is nowhere", g)
 	}
 }

@@ -28,6 +28,7 @@ const (
 	order   = "order of a lane"
 	loss    = "nothing is given out after a loss"
 	unseen  = "nothing is approved unseen"
+	bounded = "what Axelar says moves nothing else"
 )
 
 // edit takes something out of one file.
@@ -62,6 +63,8 @@ const (
 	meaning   = "store/storetest/"
 	contracts = "contracts/src/"
 	approver  = "relayer/approve/"
+	network   = "relayer/network/"
+	legs      = "relayer/flow/legnetwork.go"
 )
 
 var places = []place{
@@ -573,5 +576,58 @@ var places = []place{
 		guard: unseen, where: "endpoints that tell a receipt otherwise",
 		edits: edit("chains/evm/agreed.go", "if i > 0 && events[j].Position != positions[j] {", "if false {"),
 		held:  []check{test("./chains/evm", "TestOneEndpointThatLiesLeavesNoAnswer", "")},
+	},
+
+	// What Axelar's service says makes us call nothing but the gateway, with what it
+	// has signed, and pay nothing twice.
+	{
+		guard: bounded, where: "the size of a call",
+		edits: edit(network+"chain.go", "if len(g.Data) > MaxCall {", "if false {"),
+		held:  []check{test("./relayer/network", "TestNothingButTheGatewayIsEverCalled", "")},
+	},
+	{
+		guard: bounded, where: "the gas of a call",
+		edits: edit(network+"chain.go", "Value: new(big.Int), GasCap: MaxGas,", "Value: new(big.Int),"),
+		held:  []check{test("./relayer/network", "TestWhatAxelarSignedIsCarriedToTheGatewayOnce", "")},
+	},
+	{
+		guard: bounded, where: "what the gateway has is not sent again",
+		edits: edit(network+"chain.go", "\tif !open {", "\tif !open && false {"),
+		held:  []check{test("./relayer/network", "TestWhatAxelarSignedIsCarriedToTheGatewayOnce", "")},
+	},
+	{
+		guard: bounded, where: "a task is done once the gateway has it",
+		edits: edit(network+"chain.go", `return fmt.Errorf("%w: the gateway does not have it", flow.ErrNotYet)`, "return nil"),
+		held:  []check{test("./relayer/network", "TestACallThatRevertsInItsBlockIsSentAgain", "")},
+	},
+	{
+		guard: bounded, where: "only messages of ours are waited for",
+		edits: edit(network+"chain.go", "if err != nil || !c.cfg.Mine(m, content.Payload) {", "if err != nil || !c.cfg.Mine(m, content.Payload) && false {"),
+		held:  []check{test("./relayer/network", "TestExecutionsOfOursAreReportedWhateverDiesInBetween", "")},
+	},
+	{
+		guard: bounded, where: "a payment is noted before it is made",
+		edits: edit(network+"topup.go", "if err := writeJSON(t.cfg.File, rest); err != nil {\n\t\treturn err\n\t}\n", ""),
+		held:  []check{test("./relayer/network", "TestAMessageThatWaitsIsPaidForOnce", "")},
+	},
+	{
+		guard: bounded, where: "what the chain shows is not paid again",
+		edits: edit(network+"topup.go", "if paid.Cmp(enough) >= 0 {", "if paid.Cmp(enough) > 1 {"),
+		held:  []check{test("./relayer/network", "TestAMessageThatWaitsIsPaidForOnce", "")},
+	},
+	{
+		guard: bounded, where: "the bound of a day",
+		edits: edit(network+"topup.go", "sum.Add(sum, t.cfg.Wei).Cmp(t.cfg.DailyWei) > 0", "sum.Sign() < 0"),
+		held:  []check{test("./relayer/network", "TestADayCostsNoMoreThanItMay", "")},
+	},
+	{
+		guard: bounded, where: "an approval is of what the leg carries",
+		edits: edit(legs, "if a != nil && l.contentKey(a.Message) != l.contentKey(messages[i]) {", "if a != nil && l.contentKey(a.Message) != l.contentKey(messages[i]) && false {"),
+		held:  []check{test("./relayer/flow", "TestAnApprovalOfSomethingElseExecutesNothing", "")},
+	},
+	{
+		guard: bounded, where: "an approval is of what the leg may carry",
+		edits: edit(legs, "ok && l.hears(a.Message) {", "ok {"),
+		held:  []check{test("./relayer/flow", "TestWhatAxelarApprovesIsKnownByItsContent", "")},
 	},
 }

@@ -88,6 +88,9 @@ func (n *Net) Report(ctx context.Context, version string, began time.Time, trans
 		{flow.Root, n.Dep.Root.ChainID, found.RootBlock.Number},
 		{"subnet", n.Dep.Subnet.ChainID, found.SubnetBlock.Number},
 	}
+	if l := found.EthereumBlock; l != nil {
+		r.Chains = append([]ChainReport{{flow.Ethereum, n.Dep.Crossing.L1.ChainID, l.Number}}, r.Chains...)
+	}
 	r.Invariants, r.OK, r.Seconds = found.Invariants, found.OK, time.Since(began).Seconds()
 	if len(found.Skipped) > 0 {
 		return r, fmt.Errorf("not every invariant could be evaluated: %v", found.Skipped)
@@ -126,6 +129,7 @@ func (n *Net) Audit(ctx context.Context) (audit.Report, error) {
 		if src.Crossing, err = relayer.AuditCrossing(ctx, n.Dep, root, l1); err != nil {
 			return audit.Report{}, fmt.Errorf("audit: %w", err)
 		}
+		src.Crossing.Accounts = []common.Address{addr(n.keys.relayer)}
 	}
 	if n.dropped != (common.Hash{}) {
 		src.Root = hiding{root, n.dropped}

@@ -67,6 +67,15 @@ type crossing struct {
 	deployer  deploy.Signer // on the root
 	keys      []*ecdsa.PrivateKey
 	signers   deploy.SignerSet
+	sets      []deploy.SignerSet // that the deployment names
+	at        endpoint
+}
+
+// endpoint is how a relayer reads Ethereum, and from which block on.
+type endpoint struct {
+	url, urlFile string
+	witnesses    []string
+	from         uint64
 }
 
 // bring puts Axelar's contracts on both chains, registers FLT, and brings it to
@@ -86,8 +95,9 @@ func (d Dir) bring(ctx context.Context, o DeployOptions, root deploy.Env, l1 *et
 		x.keys = append(x.keys, key)
 		x.signers.Signers = append(x.signers.Signers, deploy.Weighted{Address: crypto.PubkeyToAddress(key.PublicKey), Weight: 1})
 	}
-	slices.SortFunc(x.signers.Signers, func(a, b deploy.Weighted) int { return a.Address.Cmp(b.Address) })
+	sortSigners(&x.signers)
 	x.signers.Threshold = SignersNeeded
+	x.sets = []deploy.SignerSet{x.signers}
 
 	o.Step("deploying Axelar's contracts on Ethereum and on the root")
 	group, both := errgroup.WithContext(ctx)
@@ -102,6 +112,7 @@ func (d Dir) bring(ctx context.Context, o DeployOptions, root deploy.Env, l1 *et
 	if err := group.Wait(); err != nil {
 		return nil, common.Address{}, err
 	}
+	x.at = endpoint{url: x.o.L1URL, from: x.l1Set.StartBlock}
 	o.Step("registering FLT at the token service")
 	supply := new(big.Int)
 	for _, h := range append(slices.Clone(x.o.Root), x.o.L1...) {
@@ -199,7 +210,7 @@ func (x *crossing) carry(ctx context.Context, l1 *ethclient.Client, txs ...commo
 		if err != nil {
 			return fmt.Errorf("read receipt %s: %w", tx, err)
 		}
-		routed, err := x.routed(source, receipt)
+		_, routed, err := routedOf(source, x.l1Set, x.rootSet, receipt)
 		if err != nil {
 			return err
 		}
@@ -222,23 +233,26 @@ func (x *crossing) carry(ctx context.Context, l1 *ethclient.Client, txs ...commo
 	return err
 }
 
-// routed is the one message that a transaction sent through the token service.
-func (x *crossing) routed(source axelar.Gateway, receipt *types.Receipt) (axelar.Routed, error) {
-	h := axelar.Hub{Address: hub, Services: map[string]common.Address{L1Name: x.l1Set.Service, RootName: x.rootSet.Service}}
+// routedOf is the one message that a transaction on Ethereum sent through the token
+// service: the id of the call, and what the hub makes of it.
+func routedOf(source axelar.Gateway, l1, root deploy.AxelarSet, receipt *types.Receipt) (axelar.MessageID, axelar.Routed, error) {
+	h := axelar.Hub{Address: root.Hub, Services: map[string]common.Address{l1.Chain: l1.Service, root.Chain: root.Service}}
 	for i, l := range receipt.Logs {
 		e := chains.Event{
-			Chain: x.l1Set.ChainID, Block: l.BlockNumber, BlockHash: l.BlockHash, Tx: l.TxHash, Index: l.Index, Position: uint(i),
+			Chain: l1.ChainID, Block: l.BlockNumber, BlockHash: l.BlockHash, Tx: l.TxHash, Index: l.Index, Position: uint(i),
 			Address: l.Address, Topics: l.Topics, Data: l.Data,
 		}
 		said, ok, err := source.Decode(e)
 		if err != nil {
-			return axelar.Routed{}, err
+			return axelar.MessageID{}, axelar.Routed{}, err
 		}
 		if called, isCall := said.(axelar.Called); ok && isCall {
-			return h.Route(L1Name, axelar.MessageID{Tx: receipt.TxHash, Index: uint64(i)}, called)
+			id := axelar.MessageID{Tx: receipt.TxHash, Index: uint64(i)}
+			routed, err := h.Route(l1.Chain, id, called)
+			return id, routed, err
 		}
 	}
-	return axelar.Routed{}, fmt.Errorf("[BUG] transaction %s called no gateway", receipt.TxHash)
+	return axelar.MessageID{}, axelar.Routed{}, fmt.Errorf("[BUG] transaction %s called no gateway", receipt.TxHash)
 }
 
 // approval signs a command with as many keys as are needed.
@@ -270,10 +284,14 @@ func SignerSetOf(s deploy.SignerSet) axelar.WeightedSigners {
 	return out
 }
 
+func sortSigners(s *deploy.SignerSet) {
+	slices.SortFunc(s.Signers, func(a, b deploy.Weighted) int { return a.Address.Cmp(b.Address) })
+}
+
 // cross puts FLT's own contracts between Ethereum and a subnet's root.
 func (x *crossing) cross(ctx context.Context, set deploy.RootSet, s deploy.Settings) (*deploy.Crossing, error) {
 	c, err := deploy.Cross(ctx, x.root, x.l1, x.deployer, x.o.L1Deployer, deploy.CrossParams{
-		Artifacts: x.artifacts, L1: x.l1Set, Root: x.rootSet, Signers: []deploy.SignerSet{x.signers},
+		Artifacts: x.artifacts, L1: x.l1Set, Root: x.rootSet, Signers: x.sets,
 		TokenID: x.token.ID, L1Flt: x.token.Token, L1Manager: x.token.Manager, RootSet: set, Settings: s,
 	})
 	if err != nil {

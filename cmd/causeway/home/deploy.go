@@ -26,8 +26,10 @@ type DeployOptions struct {
 	// genesis by its owners.
 	Grants  func(deploy.RootSet) []deploy.Grant
 	PreFund []deploy.PreFunder
-	// Crossing brings FLT from Ethereum; nil: the root has an FLT of its own.
+	// Crossing brings FLT from an Ethereum for development, Standing from one where
+	// Axelar's contracts stand already; neither: the root has an FLT of its own.
 	Crossing *CrossOptions
+	Standing *StandingOptions
 	Finality string // of the root, as in the configuration
 	Strength Strength
 	Redis    relayer.Redis
@@ -69,6 +71,14 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 		{"validator", crypto.PubkeyToAddress(validator.PublicKey), new(big.Int).Add(o.Settings.MinActivationCollateral.Int(), Ether(1))},
 		{"relayer", crypto.PubkeyToAddress(carrier.PublicKey), Ether(10)},
 	}
+	var brought *standing
+	if o.Standing != nil {
+		if brought, err = d.openStanding(ctx, o, env); err != nil {
+			return none, err
+		}
+		defer brought.close()
+		o.FLT = brought.plan.Found.RootFlt
+	}
 	if !exists(env.StateFile) {
 		if err := fund(ctx, client, o.Deployer, needs); err != nil {
 			return none, err
@@ -85,6 +95,12 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 			return none, fmt.Errorf("bring FLT from Ethereum: %w", err)
 		}
 	}
+	if brought != nil {
+		x = brought.crossing()
+		if err := brought.begin(ctx); err != nil {
+			return none, fmt.Errorf("bring FLT from Ethereum: %w", err)
+		}
+	}
 	o.Step("deploying the contracts on the root")
 	set, err := deploy.Root(ctx, env, o.Deployer, deploy.RootParams{Flt: o.FLT, Usdc: o.USDC, Settings: o.Settings})
 	if err != nil {
@@ -97,6 +113,11 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 		}
 	}
 
+	if brought != nil {
+		if err := brought.arrived(ctx); err != nil {
+			return none, fmt.Errorf("bring FLT from Ethereum: %w", err)
+		}
+	}
 	o.Step("bootstrapping the subnet: preFund, join, recordBootstrap")
 	collateral := o.Settings.MinActivationCollateral.Int()
 	boot, err := deploy.Bootstrap(ctx, env, set, o.Deployer, deploy.BootstrapParams{
@@ -127,8 +148,13 @@ func Deploy(ctx context.Context, d Dir, o DeployOptions) (deploy.Deployment, err
 		return none, err
 	}
 	dep.Subnet.GenesisHash = genesis.Hash()
-	if err := d.writeConfigs(dep, o); err != nil {
+	if err := d.writeConfigs(dep, o, x); err != nil {
 		return none, err
+	}
+	if brought != nil {
+		if at, poor := brought.penniless(ctx, carrier); poor {
+			o.Step(fmt.Sprintf("the relayer's account %s has no coins on Ethereum: send it some, it pays for what is executed there", at.Hex()))
+		}
 	}
 	// The deployment file is last: where it stands, the home is complete.
 	return dep, deploy.WriteDeployment(d.Deployment(), dep)
@@ -179,7 +205,7 @@ func NodeGenesis(dep deploy.Deployment) (node.Genesis, error) {
 
 // writeConfigs writes node.yaml and causeway.yaml where they are not there yet:
 // an operator's changes stay.
-func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions) error {
+func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions, x *crossing) error {
 	n := DefaultNode()
 	n.Parent.URL, n.Parent.ChainID, n.Parent.GenesisHash = o.RootURL, dep.Root.ChainID, dep.Root.GenesisHash
 	if o.Finality != "" {
@@ -198,12 +224,16 @@ func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions) error {
 	c.Subnets = []relayer.Subnet{sub}
 	if dep.Crossing != nil {
 		l1 := relayer.DefaultEthereum()
-		l1.URL, l1.ChainID, l1.StartBlock = o.Crossing.L1URL, dep.Crossing.L1.ChainID, dep.Crossing.L1.StartBlock
+		l1.URL, l1.URLFile, l1.Witnesses = x.at.url, x.at.urlFile, x.at.witnesses
+		l1.ChainID, l1.StartBlock = dep.Crossing.L1.ChainID, x.at.from
 		l1.Accounts = []relayer.Account{account}
 		if o.Finality != "" {
 			l1.Finality = o.Finality
 		}
 		c.Ethereum = &l1
+		if len(dep.Crossing.Signers) == 0 {
+			c.Axelar.Approvals = approvalsNetwork
+		}
 	}
 	for path, v := range map[string]any{d.NodeConfig(): n, d.Config(): c} {
 		if exists(path) {
@@ -215,6 +245,9 @@ func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions) error {
 	}
 	return nil
 }
+
+// approvalsNetwork has Axelar itself approve, where nobody named signers.
+const approvalsNetwork = "network"
 
 // Ether is n whole coins of 18 decimals.
 func Ether(n int64) *big.Int {
