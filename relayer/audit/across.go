@@ -42,7 +42,6 @@ type legBegun struct {
 	tx        common.Hash
 	position  uint
 	block, at uint64
-	call      bool // between contracts, without the hub and without FLT
 }
 
 // funding is what FltHandler has funded in the subnet for a deposit.
@@ -290,8 +289,7 @@ func (a *Auditor) begunAcross(below heights) []expected {
 func (a *Auditor) fateAcross(e ends, x expected) fate {
 	switch x.route {
 	case routeLegIn, routeLegOut:
-		// No token service says that a call has arrived.
-		if c := a.src.Crossing; c.Named || c.books.legs[x.route][x.ref].call {
+		if a.src.Crossing.Named {
 			return fate{}
 		}
 		return a.src.Crossing.legFate(x)

@@ -26,9 +26,6 @@ type Crossing struct {
 	Sender                        common.Address // FltSender, on Ethereum
 	Handler                       common.Address // FltHandler, on the root
 	Portal                        common.Address // FltPortal, in the subnet
-	// Port and Router are what calls between contracts go through, on Ethereum and on
-	// the root; zero where there are none.
-	Port, Router common.Address
 	// Accounts are the relayer's own on Ethereum, for I6.
 	Accounts []common.Address
 	// Named says that Axelar itself names the messages, so that what became of one is
@@ -115,7 +112,7 @@ func (c *Crossing) continues(from *Crossing) bool {
 		return c == from
 	}
 	return c.L1.ChainID() == from.L1.ChainID() && c.TokenID == from.TokenID && c.L1Token == from.L1Token && c.L1Manager == from.L1Manager &&
-		c.RootToken == from.RootToken && c.Sender == from.Sender && c.Handler == from.Handler && c.Portal == from.Portal && c.Port == from.Port && c.Router == from.Router &&
+		c.RootToken == from.RootToken && c.Sender == from.Sender && c.Handler == from.Handler && c.Portal == from.Portal &&
 		c.L1Service == from.L1Service && c.RootService == from.RootService && c.Foreign == from.Foreign && c.Named == from.Named && c.L1Start == from.L1Start && c.RootStart == from.RootStart
 }
 
@@ -194,14 +191,7 @@ func (d crossed) take(said axelar.ServiceEvent, token common.Hash, e chains.Even
 
 // called reads a call of a gateway, if the token service sends our token with it.
 func (c *Crossing) called(s axelar.Service, there axelar.Gateway, leaves way, e chains.Event, v axelar.Called) {
-	id := axelar.MessageID{Tx: e.Tx, Index: uint64(e.Position)}
-	if r, err := axelar.Direct(s.Chain, id, v); err == nil {
-		if c.carries(leaves.route, v.Sender, r) {
-			c.books.legs[leaves.route][there.CommandID(r.Message)] = legBegun{e.Tx, e.Position, e.Block, e.BlockTime, true}
-		}
-		return
-	}
-	r, err := c.hub.Route(s.Chain, id, v)
+	r, err := c.hub.Route(s.Chain, axelar.MessageID{Tx: e.Tx, Index: uint64(e.Position)}, v)
 	if err != nil {
 		return
 	}
@@ -215,22 +205,11 @@ func (c *Crossing) called(s axelar.Service, there axelar.Gateway, leaves way, e 
 		content: contentOf(s.Chain, t.Source, t.Destination, t.Amount, dataHash(t.Data)), seq: len(leaves.moved.sent),
 	}
 	if c.ours(leaves.route, t) {
-		c.books.legs[leaves.route][command] = legBegun{e.Tx, e.Position, e.Block, e.BlockTime, false}
+		c.books.legs[leaves.route][command] = legBegun{e.Tx, e.Position, e.Block, e.BlockTime}
 	}
 	if leaves.route == routeLegOut {
 		c.books.last.tx, c.books.last.command = e.Tx, command
 	}
-}
-
-// carries says whether a message without the hub is one between our contracts.
-func (c *Crossing) carries(route string, sender common.Address, r axelar.Routed) bool {
-	if c.Port == (common.Address{}) {
-		return false
-	}
-	if route == routeLegIn {
-		return sender == c.Port && r.Message.Contract == c.Router && r.To == c.RootService.Chain
-	}
-	return sender == c.Router && r.Message.Contract == c.Port && r.To == c.L1Service.Chain
 }
 
 // acrossEthereum is I1 of FLT between Ethereum and the root:
