@@ -555,7 +555,7 @@ func (l *link) auditCrossing(accounts []common.Address) *audit.Crossing {
 	return &audit.Crossing{
 		L1: x.l1.client, L1Gateway: x.L1Gateway, RootGateway: x.RootGateway, L1Service: x.l1ITS, RootService: x.service,
 		TokenID: x.TokenID, L1Token: x.onL1["FLT"], L1Manager: x.l1ITS.TokenManager(x.TokenID), RootToken: l.sub.FLT,
-		Sender: x.Sender, Handler: x.Handler, Portal: x.Portal, Foreign: x.Foreign, Named: x.in == nil, Accounts: accounts,
+		Sender: x.Sender, Handler: x.Handler, Portal: x.Portal, Foreign: x.Foreign, Accounts: accounts,
 		L1Start: x.starts[0], RootStart: x.starts[1],
 	}
 }

@@ -289,9 +289,6 @@ func (a *Auditor) begunAcross(below heights) []expected {
 func (a *Auditor) fateAcross(e ends, x expected) fate {
 	switch x.route {
 	case routeLegIn, routeLegOut:
-		if a.src.Crossing.Named {
-			return fate{}
-		}
 		return a.src.Crossing.legFate(x)
 	case routeL1Deposit:
 		return a.src.Crossing.depositFate(e, x.ref)
@@ -318,9 +315,12 @@ func (c *Crossing) legFate(x expected) fate {
 		return f
 	}
 	f.status = tokens.Done
-	f.decided["execute"] = there(x.route, got.block)
+	at := there(x.route, got.block)
 	if _, known := f.decided["approve"]; !known {
-		f.decided["approve"] = f.decided["execute"]
+		f.decided["approve"] = at
+	}
+	if !got.renamed { // else a search decides it
+		f.decided["execute"] = at
 	}
 	return f
 }
@@ -396,8 +396,6 @@ func (c *Crossing) withdrawFate(h *history, id common.Hash) fate {
 		f.status = tokens.Refunded
 	case sent && executed:
 		f.status = tokens.Done
-	case sent && c.Named:
-		f.status = "" // on its way, or there
 	}
 	return f
 }
