@@ -42,6 +42,7 @@ type legBegun struct {
 	tx        common.Hash
 	position  uint
 	block, at uint64
+	direct    bool // without the token service, whose events say what has arrived
 }
 
 // funding is what FltHandler has funded in the subnet for a deposit.
@@ -306,6 +307,9 @@ func there(route string, block uint64) heights {
 }
 
 func (c *Crossing) legFate(x expected) fate {
+	if c.books.legs[x.route][x.ref].direct {
+		return fate{}
+	}
 	f := fate{status: tokens.Pending, decided: map[string]heights{}}
 	if a, ok := c.books.approvals[x.route][x.ref]; ok {
 		f.decided["approve"] = there(x.route, a.block)

@@ -26,6 +26,9 @@ type Crossing struct {
 	Sender                        common.Address // FltSender, on Ethereum
 	Handler                       common.Address // FltHandler, on the root
 	Portal                        common.Address // FltPortal, in the subnet
+	// GmpPort on Ethereum and GmpRouter on the root call each other without the token
+	// service; zero where there are none.
+	GmpPort, GmpRouter common.Address
 	// Accounts are the relayer's own on Ethereum, for I6.
 	Accounts []common.Address
 	// Foreign says that others' transfers of the token are carried too.
@@ -110,7 +113,7 @@ func (c *Crossing) continues(from *Crossing) bool {
 		return c == from
 	}
 	return c.L1.ChainID() == from.L1.ChainID() && c.TokenID == from.TokenID && c.L1Token == from.L1Token && c.L1Manager == from.L1Manager &&
-		c.RootToken == from.RootToken && c.Sender == from.Sender && c.Handler == from.Handler && c.Portal == from.Portal &&
+		c.RootToken == from.RootToken && c.Sender == from.Sender && c.Handler == from.Handler && c.Portal == from.Portal && c.GmpPort == from.GmpPort && c.GmpRouter == from.GmpRouter &&
 		c.L1Service == from.L1Service && c.RootService == from.RootService && c.Foreign == from.Foreign && c.L1Start == from.L1Start && c.RootStart == from.RootStart
 }
 
@@ -189,7 +192,14 @@ func (d crossed) take(said axelar.ServiceEvent, token common.Hash, e chains.Even
 
 // called reads a call of a gateway, if the token service sends our token with it.
 func (c *Crossing) called(s axelar.Service, there axelar.Gateway, leaves way, e chains.Event, v axelar.Called) {
-	r, err := c.hub.Route(s.Chain, axelar.MessageID{Tx: e.Tx, Index: uint64(e.Position)}, v)
+	id := axelar.MessageID{Tx: e.Tx, Index: uint64(e.Position)}
+	if r, err := axelar.Direct(s.Chain, id, v); err == nil {
+		if c.talks(leaves.route, v.Sender, r) {
+			c.books.legs[leaves.route][there.CommandID(r.Message)] = legBegun{tx: e.Tx, position: e.Position, block: e.Block, at: e.BlockTime, direct: true}
+		}
+		return
+	}
+	r, err := c.hub.Route(s.Chain, id, v)
 	if err != nil {
 		return
 	}
@@ -203,11 +213,21 @@ func (c *Crossing) called(s axelar.Service, there axelar.Gateway, leaves way, e 
 		content: contentOf(s.Chain, t.Source, t.Destination, t.Amount, dataHash(t.Data)), seq: len(leaves.moved.sent),
 	}
 	if c.ours(leaves.route, t) {
-		c.books.legs[leaves.route][command] = legBegun{e.Tx, e.Position, e.Block, e.BlockTime}
+		c.books.legs[leaves.route][command] = legBegun{tx: e.Tx, position: e.Position, block: e.Block, at: e.BlockTime}
 	}
 	if leaves.route == routeLegOut {
 		c.books.last.tx, c.books.last.command = e.Tx, command
 	}
+}
+
+// talks says whether a message without the hub is one of our contracts' for the
+// other.
+func (c *Crossing) talks(route string, sender common.Address, r axelar.Routed) bool {
+	from, to, chain := c.GmpPort, c.GmpRouter, c.RootService.Chain
+	if route == routeLegOut {
+		from, to, chain = to, from, c.L1Service.Chain
+	}
+	return from != (common.Address{}) && sender == from && r.Message.Contract == to && r.To == chain
 }
 
 // acrossEthereum is I1 of FLT between Ethereum and the root:
