@@ -187,7 +187,12 @@ func (r *rig) answered(calls []crossCall) {
 		return true
 	}, 4*time.Minute, 200*time.Millisecond, "not every call was answered")
 	for _, c := range calls {
-		tr := r.transfer(byID[c.id].ID)
+		// Its last leg may be looked at a moment after its sender was told.
+		var tr api.Transfer
+		require.Eventually(r.t, func() bool {
+			tr = r.transfer(byID[c.id].ID)
+			return len(tr.Steps) >= len(c.steps)
+		}, time.Minute, 200*time.Millisecond, "%s: its way is not told to the end", c.what)
 		require.Equal(r.t, tokens.Done, tr.Status, "%s %s: %s", tr.Route, c.what, tr.Error)
 		var legs []string
 		for _, s := range tr.Steps {
