@@ -221,7 +221,7 @@ func AuditCrossing(ctx context.Context, d deploy.Deployment, root, l1 *evm.Clien
 	return &audit.Crossing{
 		L1: l1, L1Gateway: e.l1Gateway, RootGateway: e.rootGateway, L1Service: e.l1ITS, RootService: e.rootITS,
 		TokenID: c.TokenID, L1Token: c.L1Flt, L1Manager: c.L1Manager, RootToken: d.Root.Flt,
-		Sender: c.Sender, Handler: c.Handler, Portal: c.Portal,
+		Sender: c.Sender, Handler: c.Handler, Portal: c.Portal, GmpPort: c.GmpPort, GmpRouter: c.GmpRouter,
 		L1Start: c.L1.StartBlock, RootStart: c.Root.StartBlock,
 	}, nil
 }
@@ -554,7 +554,7 @@ func (l *link) auditCrossing(accounts []common.Address) *audit.Crossing {
 	return &audit.Crossing{
 		L1: x.l1.client, L1Gateway: x.L1Gateway, RootGateway: x.RootGateway, L1Service: x.l1ITS, RootService: x.service,
 		TokenID: x.TokenID, L1Token: x.onL1["FLT"], L1Manager: x.l1ITS.TokenManager(x.TokenID), RootToken: l.sub.FLT,
-		Sender: x.Sender, Handler: x.Handler, Portal: x.Portal, Foreign: x.Foreign, Named: x.in == nil, Accounts: accounts,
+		Sender: x.Sender, Handler: x.Handler, Portal: x.Portal, GmpPort: x.Gmp.Port, GmpRouter: x.Gmp.Router, Foreign: x.Foreign, Accounts: accounts,
 		L1Start: x.starts[0], RootStart: x.starts[1],
 	}
 }

@@ -42,6 +42,7 @@ type legBegun struct {
 	tx        common.Hash
 	position  uint
 	block, at uint64
+	direct    bool // without the token service, whose events say what has arrived
 }
 
 // funding is what FltHandler has funded in the subnet for a deposit.
@@ -289,9 +290,6 @@ func (a *Auditor) begunAcross(below heights) []expected {
 func (a *Auditor) fateAcross(e ends, x expected) fate {
 	switch x.route {
 	case routeLegIn, routeLegOut:
-		if a.src.Crossing.Named {
-			return fate{}
-		}
 		return a.src.Crossing.legFate(x)
 	case routeL1Deposit:
 		return a.src.Crossing.depositFate(e, x.ref)
@@ -309,6 +307,9 @@ func there(route string, block uint64) heights {
 }
 
 func (c *Crossing) legFate(x expected) fate {
+	if c.books.legs[x.route][x.ref].direct {
+		return fate{}
+	}
 	f := fate{status: tokens.Pending, decided: map[string]heights{}}
 	if a, ok := c.books.approvals[x.route][x.ref]; ok {
 		f.decided["approve"] = there(x.route, a.block)
@@ -318,9 +319,12 @@ func (c *Crossing) legFate(x expected) fate {
 		return f
 	}
 	f.status = tokens.Done
-	f.decided["execute"] = there(x.route, got.block)
+	at := there(x.route, got.block)
 	if _, known := f.decided["approve"]; !known {
-		f.decided["approve"] = f.decided["execute"]
+		f.decided["approve"] = at
+	}
+	if !got.renamed { // else a search decides it
+		f.decided["execute"] = at
 	}
 	return f
 }
@@ -396,8 +400,6 @@ func (c *Crossing) withdrawFate(h *history, id common.Hash) fate {
 		f.status = tokens.Refunded
 	case sent && executed:
 		f.status = tokens.Done
-	case sent && c.Named:
-		f.status = "" // on its way, or there
 	}
 	return f
 }

@@ -554,28 +554,6 @@ func TestEachWayOfDisagreeingAboutACrossingIsNamedOnce(t *testing.T) {
 
 // TestWhatASearchFindsIsNotYetBehind: no event names the end of a deposit, nor that
 // of a withdrawal.
-// Where Axelar itself names the messages no id says which of them has arrived: what
-// the journal says of that is neither confirmed nor accused.
-func TestOfMessagesThatAxelarNamesTheEndIsNotCompared(t *testing.T) {
-	o, story := crossedOcean()
-	s := o.kept(story)
-	for _, row := range []string{"leg_in/4", "leg_out/2", "flt_l1_withdraw/1"} {
-		s.status[s.row(row)] = tokens.Done
-	}
-	require.NotEmpty(t, o.reconcile(t, s).Counts)
-	a := auditorOf(t, o.world, func(src *Source) {
-		o.source(src)
-		src.Crossing.Named, src.Journal = true, s
-	})
-	r, err := a.Reconcile(ctx, s)
-	require.NoError(t, err)
-	require.Empty(t, r.Counts, "%+v", r.Differences)
-	s.lose("leg_in/0")
-	r, err = a.Reconcile(ctx, s)
-	require.NoError(t, err)
-	require.Equal(t, map[string]int{Missing: 1}, r.Counts, "that it began is")
-}
-
 func TestWhatASearchFindsIsNotYetBehind(t *testing.T) {
 	o, story := crossedOcean()
 	s := o.kept(story)

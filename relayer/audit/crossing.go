@@ -26,11 +26,11 @@ type Crossing struct {
 	Sender                        common.Address // FltSender, on Ethereum
 	Handler                       common.Address // FltHandler, on the root
 	Portal                        common.Address // FltPortal, in the subnet
+	// GmpPort on Ethereum and GmpRouter on the root call each other without the token
+	// service; zero where there are none.
+	GmpPort, GmpRouter common.Address
 	// Accounts are the relayer's own on Ethereum, for I6.
 	Accounts []common.Address
-	// Named says that Axelar itself names the messages, so that what became of one is
-	// told by no id: its end is not compared with the journal.
-	Named bool
 	// Foreign says that others' transfers of the token are carried too.
 	Foreign bool
 	// L1Start and RootStart are at or below the blocks in which FLT was registered
@@ -68,6 +68,7 @@ type amount struct {
 	block   uint64
 	content common.Hash // of all that both sides say of it
 	seq     int         // its place among what was read of its side
+	renamed bool        // it came under an id that Axelar gave it
 	tx      common.Hash // of what was fronted
 }
 
@@ -112,8 +113,8 @@ func (c *Crossing) continues(from *Crossing) bool {
 		return c == from
 	}
 	return c.L1.ChainID() == from.L1.ChainID() && c.TokenID == from.TokenID && c.L1Token == from.L1Token && c.L1Manager == from.L1Manager &&
-		c.RootToken == from.RootToken && c.Sender == from.Sender && c.Handler == from.Handler && c.Portal == from.Portal &&
-		c.L1Service == from.L1Service && c.RootService == from.RootService && c.Foreign == from.Foreign && c.Named == from.Named && c.L1Start == from.L1Start && c.RootStart == from.RootStart
+		c.RootToken == from.RootToken && c.Sender == from.Sender && c.Handler == from.Handler && c.Portal == from.Portal && c.GmpPort == from.GmpPort && c.GmpRouter == from.GmpRouter &&
+		c.L1Service == from.L1Service && c.RootService == from.RootService && c.Foreign == from.Foreign && c.L1Start == from.L1Start && c.RootStart == from.RootStart
 }
 
 // inherit takes over what was read of the same crossing.
@@ -191,7 +192,14 @@ func (d crossed) take(said axelar.ServiceEvent, token common.Hash, e chains.Even
 
 // called reads a call of a gateway, if the token service sends our token with it.
 func (c *Crossing) called(s axelar.Service, there axelar.Gateway, leaves way, e chains.Event, v axelar.Called) {
-	r, err := c.hub.Route(s.Chain, axelar.MessageID{Tx: e.Tx, Index: uint64(e.Position)}, v)
+	id := axelar.MessageID{Tx: e.Tx, Index: uint64(e.Position)}
+	if r, err := axelar.Direct(s.Chain, id, v); err == nil {
+		if c.talks(leaves.route, v.Sender, r) {
+			c.books.legs[leaves.route][there.CommandID(r.Message)] = legBegun{tx: e.Tx, position: e.Position, block: e.Block, at: e.BlockTime, direct: true}
+		}
+		return
+	}
+	r, err := c.hub.Route(s.Chain, id, v)
 	if err != nil {
 		return
 	}
@@ -205,11 +213,21 @@ func (c *Crossing) called(s axelar.Service, there axelar.Gateway, leaves way, e 
 		content: contentOf(s.Chain, t.Source, t.Destination, t.Amount, dataHash(t.Data)), seq: len(leaves.moved.sent),
 	}
 	if c.ours(leaves.route, t) {
-		c.books.legs[leaves.route][command] = legBegun{e.Tx, e.Position, e.Block, e.BlockTime}
+		c.books.legs[leaves.route][command] = legBegun{tx: e.Tx, position: e.Position, block: e.Block, at: e.BlockTime}
 	}
 	if leaves.route == routeLegOut {
 		c.books.last.tx, c.books.last.command = e.Tx, command
 	}
+}
+
+// talks says whether a message without the hub is one of our contracts' for the
+// other.
+func (c *Crossing) talks(route string, sender common.Address, r axelar.Routed) bool {
+	from, to, chain := c.GmpPort, c.GmpRouter, c.RootService.Chain
+	if route == routeLegOut {
+		from, to, chain = to, from, c.L1Service.Chain
+	}
+	return from != (common.Address{}) && sender == from && r.Message.Contract == to && r.To == chain
 }
 
 // acrossEthereum is I1 of FLT between Ethereum and the root:
@@ -257,6 +275,8 @@ func (a *Auditor) crossing(ctx context.Context, report *Report) (Invariant, erro
 	if err := c.root.scan(ctx, a.src.Root, c.filter(c.RootGateway, c.RootService, c.Handler), now, a.rest, fromRoot); err != nil {
 		return fail(fmt.Errorf("root: %w", err))
 	}
+	c.toRoot.rename()
+	c.toL1.rename()
 	c.books.forget()
 	var locked, supply, keeps *big.Int
 	var counters bindings.IFltHandlerCounters
@@ -313,12 +333,8 @@ type flight struct {
 // receivedUpTo leave out what is newer; nil leaves out nothing.
 func (d crossed) between(sentUpTo, receivedUpTo *uint64) (waits flight, early *big.Int) {
 	waits.n, early = new(big.Int), new(big.Int)
-	renamed, unknown := d.renamed()
 	for id, s := range d.sent {
 		got, arrived := d.received[id]
-		if !arrived {
-			got, arrived = renamed[id]
-		}
 		arrived = arrived && (receivedUpTo == nil || got.block <= *receivedUpTo)
 		sent := sentUpTo == nil || s.block <= *sentUpTo
 		switch {
@@ -331,9 +347,9 @@ func (d crossed) between(sentUpTo, receivedUpTo *uint64) (waits flight, early *b
 			early.Add(early, s.n)
 		}
 	}
-	for _, id := range unknown {
+	for id, got := range d.received {
 		// What is newer may answer what was sent after the other chain was read.
-		if receivedUpTo == nil || d.received[id].block <= *receivedUpTo {
+		if _, known := d.sent[id]; !known && (receivedUpTo == nil || got.block <= *receivedUpTo) {
 			waits.unknown = append(waits.unknown, id.Hex())
 		}
 	}
@@ -342,12 +358,11 @@ func (d crossed) between(sentUpTo, receivedUpTo *uint64) (waits flight, early *b
 	return waits, early
 }
 
-// renamed gives what was received under ids that nobody sent to what was sent with
-// the same content and not received: the oldest to the oldest. Messages of equal
-// content differ in nothing that money depends on. What is left over was never
-// sent.
-func (d crossed) renamed() (of map[common.Hash]amount, unknown []common.Hash) {
-	of = map[common.Hash]amount{}
+// rename puts what was received under an id that nobody sent under the one of what
+// was sent with the same content and not received: the oldest under the oldest.
+// Messages of equal content differ in nothing that money depends on. What is left
+// over was never sent.
+func (d crossed) rename() {
 	came := map[common.Hash][]common.Hash{}
 	for id, r := range d.received {
 		if _, known := d.sent[id]; !known {
@@ -355,7 +370,7 @@ func (d crossed) renamed() (of map[common.Hash]amount, unknown []common.Hash) {
 		}
 	}
 	if len(came) == 0 {
-		return of, nil
+		return
 	}
 	waits := map[common.Hash][]common.Hash{}
 	for id, s := range d.sent {
@@ -370,15 +385,13 @@ func (d crossed) renamed() (of map[common.Hash]amount, unknown []common.Hash) {
 		sent := waits[content]
 		oldest(ids, d.received)
 		oldest(sent, d.sent)
-		for i, id := range ids {
-			if i < len(sent) {
-				of[sent[i]] = d.received[id]
-				continue
-			}
-			unknown = append(unknown, id)
+		for i := range min(len(ids), len(sent)) {
+			r := d.received[ids[i]]
+			r.renamed = true
+			delete(d.received, ids[i])
+			d.received[sent[i]] = r
 		}
 	}
-	return of, unknown
 }
 
 func total(of map[common.Hash]amount) *big.Int {

@@ -48,7 +48,10 @@ func TestWhatAxelarNamesIsMatchedByItsContent(t *testing.T) {
 			sent: [][4]int64{{1, a, 5, 1}, {2, a, 5, 1}}, received: [][4]int64{{91, a, 5, 8}, {92, a, 5, 9}}, receivedUpTo: at(8), waits: 5, messages: []string{"2"},
 		},
 	} {
-		waits, early := flown(c.sent, c.received).between(c.sentUpTo, c.receivedUpTo)
+		d := flown(c.sent, c.received)
+		d.rename()
+		d.rename()
+		waits, early := d.between(c.sentUpTo, c.receivedUpTo)
 		require.Equal(t, c.waits, waits.n.Int64(), name)
 		require.Equal(t, c.early, early.Int64(), name)
 		require.Equal(t, c.messages, waits.messages, name)
