@@ -188,23 +188,8 @@ func (r *rig) answered(calls []crossCall) {
 		return true
 	}, 4*time.Minute, 200*time.Millisecond, "not every call was answered")
 	for _, c := range calls {
-		var tr api.Transfer
-		var legs []string
-		// Where Axelar names the messages, a search finds that the last one arrived.
-		for until := time.Now().Add(time.Minute); ; time.Sleep(500 * time.Millisecond) {
-			tr, legs = r.transfer(byID[c.id].ID), nil
-			for _, s := range tr.Steps {
-				legs = append(legs, s.Name)
-			}
-			if slices.Equal(c.steps, legs) || time.Now().After(until) {
-				break
-			}
-		}
-		require.Equal(r.t, c.steps, legs, "%s %s", tr.Route, c.what)
+		tr := r.told(byID[c.id].ID, c.steps)
 		require.Equal(r.t, tokens.Done, tr.Status, "%s %s: %s", tr.Route, c.what, tr.Error)
-		for _, s := range tr.Steps {
-			require.NotEqual(r.t, common.Hash{}, s.Tx, "%s of %s has no event", s.Name, tr.Route)
-		}
 		reason := ""
 		if !c.ok {
 			reason = string(flow.ReasonCallFailed)
@@ -226,6 +211,28 @@ func (r *rig) answered(calls []crossCall) {
 		require.Equal(r.t, c.ok, event.Ok, "%s %s", tr.Route, c.what)
 		require.Equal(r.t, c.ret, event.Ret, "%s %s", tr.Route, c.what)
 	}
+}
+
+// told waits until all of a transfer's way is told, and looks at its legs. Where
+// Axelar names the messages, a search finds how the last one ended, a moment after
+// the end of the transfer itself.
+func (r *rig) told(id common.Hash, way []string) (tr api.Transfer) {
+	r.t.Helper()
+	var legs []string
+	for until := time.Now().Add(time.Minute); ; time.Sleep(500 * time.Millisecond) {
+		tr, legs = r.transfer(id), nil
+		for _, s := range tr.Steps {
+			legs = append(legs, s.Name)
+		}
+		if slices.Equal(way, legs) || time.Now().After(until) {
+			break
+		}
+	}
+	require.Equal(r.t, way, legs, "%s", tr.Route)
+	for _, s := range tr.Steps {
+		require.NotEqual(r.t, common.Hash{}, s.Tx, "%s of %s has no event", s.Name, tr.Route)
+	}
+	return tr
 }
 
 // transfer reads one with its steps.

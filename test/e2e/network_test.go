@@ -113,17 +113,11 @@ func TestAxelarItselfApproves(t *testing.T) {
 			}, 4*time.Minute, 500*time.Millisecond, "not everything has arrived")
 
 			for _, tr := range ended {
-				tr = r.transfer(tr.ID)
-				var legs []string
-				for _, s := range tr.Steps {
-					legs = append(legs, s.Name)
-					require.NotEqual(t, common.Hash{}, s.Tx, "%s of %s has no event", s.Name, tr.Route)
-				}
 				switch tr.Route {
 				case "flt_l1_deposit":
-					require.Equal(t, []string{"sent", "leg_in/approve", "leg_in/execute", "fund", "deliver"}, legs)
+					r.told(tr.ID, []string{"sent", "leg_in/approve", "leg_in/execute", "fund", "deliver"})
 				case "flt_l1_withdraw":
-					require.Equal(t, []string{"sent", "send_on", "leg_out/approve", "leg_out/execute", "unlock"}, legs)
+					r.told(tr.ID, []string{"sent", "send_on", "leg_out/approve", "leg_out/execute", "unlock"})
 				}
 			}
 			r.answered(calls)
