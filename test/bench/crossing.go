@@ -249,7 +249,7 @@ func (r *rig) carried(ctx context.Context, seen map[common.Hash]bool, route stri
 		return w, err
 	}
 	w = carriedOf(b.began, slices.DeleteFunc(after, func(j store.Job) bool { return seen[j.Transfer.ID] || j.Transfer.Route != route }))
-	r.say("crossing: %s messages/s from the first execution to the last, up to %d in one transaction", show(w.Executed.PerSecond), w.Largest)
+	r.say("crossing: %s messages/s from the first approval to the last execution, up to %d in one transaction", show(w.Executed.WholePerSecond), w.Largest)
 	return w, nil
 }
 
@@ -457,7 +457,7 @@ func (g gasRows) read(ctx context.Context, at *side, operation string, riding ma
 var singly = map[string]map[string]Published{
 	deploy.GatewayAmplifier: {
 		"approve on the root": {87_000, "approveMessages, 1 message, 2 signatures"},
-		"execute on the root": {126_000, "ITS.execute, a transfer without data"},
+		"execute on the root": {179_000, "ITS.execute, a transfer with data"},
 		"approve on Ethereum": {87_000, "approveMessages, 1 message, 2 signatures"},
 		"execute on Ethereum": {104_000, "ITS.execute, a transfer that unlocks"},
 	},

@@ -159,7 +159,7 @@ var (
 		name: "full", queue: 5 * time.Second, runs: []queueRun{{1, 1}, {32, 1}, {32, 16}},
 		events: 1000, trickle: 30, steady: 30 * time.Second, batches: []int{1, 10, 50}, releases: true, period: 10,
 		backlog: 10_000, checkpoints: 100, blocks: 20_000, finished: 1_000_000, idle: 30 * time.Second, node: 20 * time.Second,
-		crossing: 300, crossed: []int{1, 5, 10, 20}, landings: 20,
+		crossing: 1500, crossed: []int{1, 5, 10, 20}, landings: 20,
 	}
 	short = size{
 		name: "short", queue: 1500 * time.Millisecond, runs: []queueRun{{1, 1}, {32, 1}},

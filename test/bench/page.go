@@ -107,7 +107,8 @@ func crossingLines() []line {
 				return "", [2]float64{}, false
 			}
 			c := of(r.Crossing)
-			return fmt.Sprintf("%s/s of %d in %d execute transactions, at most %d in one; the first after %.1f s", show(c.Executed.PerSecond), c.Messages, c.Executions, c.Largest, c.First/1000),
+			return fmt.Sprintf("%s/s of %d from the first approval to the last execution, in %d approve and %d execute transactions, at most %d messages in one; the first executed %.0f s after the relayer's start, the last %.0f s",
+					show(c.Executed.WholePerSecond), c.Messages, c.Approvals, c.Executions, c.Largest, c.First/1000, c.Last/1000),
 				r.Crossing.Load, true
 		}
 	}
@@ -214,10 +215,11 @@ const (
 	limitHistory     = "nothing of the journal is held in memory, and its own check walks it in pages at a fiftieth of the time; the invariants' books of what the chains have are, as above, and what is freed " +
 		"goes back to the system while little is allocated"
 	limitRedisEach = "what has ended is kept whole for 30 days at least: transfer, plan, ledger, rows of the index; a plan kept once per flow instead of once per transfer would save a tenth"
-	limitCrossIn   = "20 messages a proposal, each signed by two processes that look for proposals by themselves; an account may have 64 undecided transactions, each undecided until its block is final"
-	limitCrossOut  = "the same"
-	limitLanding   = "three looks at a head (a fifth of a tick of 250 ms apart), the signers' looks at proposals, three simulations, signatures and sets of fsyncs"
-	limitNode      = "60 M gas hold 2,857 transfers; each is checked by the pool, executed to build its block and again to commit it, by one process on the cores it shares"
+	limitCrossIn   = "blocks: a proposal of 20 is signed by two processes that look for proposals by themselves, its approval is included and final two blocks later, and only then are its messages executed; " +
+		"where there are more than an account's 64 undecided transactions carry, those"
+	limitCrossOut = "the same"
+	limitLanding  = "three looks at a head (a fifth of a tick of 250 ms apart), the signers' looks at proposals, three simulations, signatures and sets of fsyncs"
+	limitNode     = "60 M gas hold 2,857 transfers; each is checked by the pool, executed to build its block and again to commit it, by one process on the cores it shares"
 )
 
 func queueLine(workers, batch int) func(Report) (string, [2]float64, bool) {
