@@ -363,8 +363,8 @@ func (n *netEnd) complain(leg netLeg, late int, oldest time.Time) {
 	}
 	n.Alerts.Raise(alerts.Alert{
 		Name: alerts.ApprovalLate, Key: key, Severity: alerts.Ticket,
-		Summary: fmt.Sprintf("%d messages from %s to %s wait for Axelar's approval, the oldest since %s: look for them at Axelar by their transactions (`causeway transfer show`), add gas where it says so",
-			late, n.name, leg.to, oldest.UTC().Format(time.RFC3339)),
+		Summary: fmt.Sprintf("%d messages from %s to %s wait for Axelar's approval, the oldest since %s: look for them at Axelar by their transactions, which /v1/crossings?route=%s lists, and add gas where it says so",
+			late, n.name, leg.to, oldest.UTC().Format(time.RFC3339), leg.name),
 	})
 }
 
@@ -446,7 +446,7 @@ func (n *netEnd) parked(ctx context.Context) error {
 		if leg.begins {
 			continue
 		}
-		jobs, _, err := n.Journal.List(ctx, store.Filter{Route: leg.name, Status: tokens.Parked, Hidden: true})
+		jobs, err := n.all(ctx, store.Filter{Route: leg.name, Status: tokens.Parked, Hidden: true, Limit: 500})
 		if err != nil {
 			return err
 		}
@@ -466,6 +466,21 @@ func (n *netEnd) parked(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// all lists the newest transfers of a filter, page by page.
+func (n *netEnd) all(ctx context.Context, f store.Filter) (out []store.Job, err error) {
+	for range maxPages {
+		jobs, next, err := n.Journal.List(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, jobs...)
+		if f.Cursor = next; next == "" {
+			break
+		}
+	}
+	return out, nil
 }
 
 // failed is what a leg that cannot be executed is remembered by, apart from its

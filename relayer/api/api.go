@@ -118,15 +118,16 @@ func (a *users) allow(peer string) bool {
 // parameters are what a list can be asked for.
 var parameters = []string{"route", "status", "address", "tx", "limit", "cursor"}
 
-// query reads the parameters: each known and given once.
-func query(raw string) (q url.Values, code, detail string) {
+// query reads the parameters: each of those known, and given once.
+func query(raw string, known ...string) (q url.Values, code, detail string) {
 	q, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, "bad_query", "the query is not name=value pairs in percent-encoding"
 	}
 	for name, values := range q {
-		if !slices.Contains(parameters, name) {
-			return nil, "unknown_parameter", "known are route, status, address, tx, limit and cursor"
+		if !slices.Contains(known, name) {
+			last := len(known) - 1
+			return nil, "unknown_parameter", "known are " + strings.Join(known[:last], ", ") + " and " + known[last]
 		}
 		if len(values) > 1 {
 			return nil, "repeated_parameter", "give each parameter once"
@@ -135,13 +136,28 @@ func query(raw string) (q url.Values, code, detail string) {
 	return q, "", ""
 }
 
+// paged reads where a page begins and how long it is.
+func paged(q url.Values, f *store.Filter) (code, detail string) {
+	if f.Cursor, f.Limit = q.Get("cursor"), 50; f.Cursor != "" && !isCursor(f.Cursor) {
+		return "bad_cursor", "a cursor is the next of the page before"
+	}
+	if s := q.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > 200 {
+			return "bad_limit", "a limit is 1 to 200"
+		}
+		f.Limit = n
+	}
+	return "", ""
+}
+
 func (a *users) list(w http.ResponseWriter, r *http.Request) {
-	q, code, detail := query(r.URL.RawQuery)
+	q, code, detail := query(r.URL.RawQuery, parameters...)
 	if code != "" {
 		fail(w, http.StatusBadRequest, code, detail)
 		return
 	}
-	f := store.Filter{Route: q.Get("route"), Status: tokens.Status(q.Get("status")), Cursor: q.Get("cursor"), Limit: 50}
+	f := store.Filter{Route: q.Get("route"), Status: tokens.Status(q.Get("status"))}
 	if f.Route != "" {
 		if _, ok := tokens.RouteByName(f.Route); !ok {
 			fail(w, http.StatusBadRequest, "unknown_route", "routes are "+routeNames())
@@ -152,17 +168,9 @@ func (a *users) list(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "unknown_status", "statuses are pending, done, refunded, credited and parked")
 		return
 	}
-	if f.Cursor != "" && !isCursor(f.Cursor) {
-		fail(w, http.StatusBadRequest, "bad_cursor", "a cursor is the next of the page before")
+	if code, detail := paged(q, &f); code != "" {
+		fail(w, http.StatusBadRequest, code, detail)
 		return
-	}
-	if s := q.Get("limit"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 200 {
-			fail(w, http.StatusBadRequest, "bad_limit", "a limit is 1 to 200")
-			return
-		}
-		f.Limit = n
 	}
 	if s := q.Get("address"); s != "" {
 		if len(s) != 42 || !common.IsHexAddress(s) {

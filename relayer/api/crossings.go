@@ -2,9 +2,6 @@ package api
 
 import (
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains/axelar"
@@ -64,22 +61,12 @@ func crossing(j store.Job) Crossing {
 
 // crossings lists messages of one direction that have not arrived, newest first.
 func (a *users) crossings(w http.ResponseWriter, r *http.Request) {
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		fail(w, http.StatusBadRequest, "bad_query", "the query is not name=value pairs in percent-encoding")
+	q, code, detail := query(r.URL.RawQuery, "route", "status", "limit", "cursor")
+	if code != "" {
+		fail(w, http.StatusBadRequest, code, detail)
 		return
 	}
-	for name, values := range q {
-		if !slices.Contains([]string{"route", "status", "limit", "cursor"}, name) {
-			fail(w, http.StatusBadRequest, "unknown_parameter", "known are route, status, limit and cursor")
-			return
-		}
-		if len(values) > 1 {
-			fail(w, http.StatusBadRequest, "repeated_parameter", "give each parameter once")
-			return
-		}
-	}
-	f := store.Filter{Route: q.Get("route"), Status: tokens.Pending, Hidden: true, Cursor: q.Get("cursor"), Limit: 50}
+	f := store.Filter{Route: q.Get("route"), Status: tokens.Pending, Hidden: true}
 	if f.Route != "leg_in" && f.Route != "leg_out" {
 		fail(w, http.StatusBadRequest, "unknown_route", "routes are leg_in, from Ethereum, and leg_out, to it")
 		return
@@ -92,17 +79,9 @@ func (a *users) crossings(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "unknown_status", "statuses of what is on its way are pending and parked")
 		return
 	}
-	if f.Cursor != "" && !isCursor(f.Cursor) {
-		fail(w, http.StatusBadRequest, "bad_cursor", "a cursor is the next of the page before")
+	if code, detail := paged(q, &f); code != "" {
+		fail(w, http.StatusBadRequest, code, detail)
 		return
-	}
-	if s := q.Get("limit"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 200 {
-			fail(w, http.StatusBadRequest, "bad_limit", "a limit is 1 to 200")
-			return
-		}
-		f.Limit = n
 	}
 	jobs, next, err := a.cfg.DB.List(r.Context(), f)
 	if err != nil {

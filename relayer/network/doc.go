@@ -8,6 +8,7 @@
 // but the chain's own gateway, with a command that the gateway judges by its
 // proof, in bounded size. Every task is looked at until the gateway has it or it is
 // known to be of no use, and only then the position moves behind it: a death
-// repeats looks and loses none, and what is repeated changes nothing. And a message is paid for once, within what a day may cost, by a file
-// that is written before the payment.
+// repeats looks and loses none, and what is repeated changes nothing. And a message
+// is paid for once, and no day costs more than it may even where the chain shows none
+// of it, by a file that is written before each payment.
 package network

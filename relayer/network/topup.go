@@ -39,7 +39,9 @@ type TopUpConfig struct {
 type TopUp struct {
 	cfg TopUpConfig
 	mu  sync.Mutex
-	// notes are payments, oldest first.
+	// notes are payments, oldest first. One that is made again stays beside the first:
+	// what the chain does not show may have been paid all the same, and a day's
+	// bound counts it.
 	notes []note
 	// rests are messages that are not looked at before a time.
 	rests map[axelar.MessageID]time.Time
@@ -95,7 +97,7 @@ func (t *TopUp) Pay(ctx context.Context, id axelar.MessageID, block uint64, bega
 	if now.Sub(began) < t.cfg.After || now.Before(t.rests[id]) {
 		return nil
 	}
-	at := slices.IndexFunc(t.notes, func(n note) bool { return n.Message == id.String() })
+	at := t.newest(id)
 	if at >= 0 && now.Sub(t.notes[at].At) < t.cfg.After {
 		return nil
 	}
@@ -111,11 +113,10 @@ func (t *TopUp) Pay(ctx context.Context, id axelar.MessageID, block uint64, bega
 		t.rest(id, now.Add(day))
 		return nil
 	}
-	rest := slices.Clone(t.notes)
-	if at >= 0 {
-		rest = slices.Delete(rest, at, at+1)
-	}
-	rest = slices.DeleteFunc(rest, func(n note) bool { return now.Sub(n.At) > remember })
+	rest := slices.DeleteFunc(slices.Clone(t.notes), func(n note) bool {
+		age := now.Sub(n.At)
+		return age > remember || age >= day && n.Message == id.String()
+	})
 	if sum := spent(rest, now); sum.Add(sum, t.cfg.Wei).Cmp(t.cfg.DailyWei) > 0 {
 		t.rest(id, now.Add(time.Minute))
 		return fmt.Errorf("message %s: %w", id, ErrBudget)
@@ -141,6 +142,16 @@ func (t *TopUp) Pay(ctx context.Context, id axelar.MessageID, block uint64, bega
 		t.notes = t.notes[:len(t.notes)-1]
 	}
 	return fmt.Errorf("pay for message %s: %w", id, err)
+}
+
+// newest is where the newest note of a message is, -1 if nowhere.
+func (t *TopUp) newest(id axelar.MessageID) int {
+	for i, n := range slices.Backward(t.notes) {
+		if n.Message == id.String() {
+			return i
+		}
+	}
+	return -1
 }
 
 // rest leaves a message alone for a while: the chain is asked about each.

@@ -142,6 +142,31 @@ func TestADayCostsNoMoreThanItMay(t *testing.T) {
 	require.Len(t, x.txs, 4)
 }
 
+// An endpoint that shows none of our payments has each message paid for again, but
+// no day costs more for that.
+func TestPaymentsThatTheChainHidesCountForTheDay(t *testing.T) {
+	x := newTill(t)
+	for range 3 {
+		require.NoError(t, x.pay(x.open(), 1, time.Hour))
+		x.now = x.now.Add(x.cfg.After)
+	}
+	for range 20 {
+		require.ErrorIs(t, x.pay(x.open(), 1, time.Hour), ErrBudget)
+		x.now = x.now.Add(x.cfg.After)
+	}
+	require.Len(t, x.txs, 3)
+	x.now = x.now.Add(x.cfg.After)
+	top := x.open()
+	require.NoError(t, x.pay(top, 1, time.Hour))
+	require.Len(t, x.txs, 4, "the first is a day old")
+	require.Len(t, top.notes, 3, "and forgotten")
+
+	// One that was not sent for sure takes back its own note only.
+	x.now, x.sendErr = x.now.Add(x.cfg.After), chains.ErrFunds
+	require.ErrorIs(t, x.pay(top, 1, time.Hour), chains.ErrFunds)
+	require.GreaterOrEqual(t, len(x.open().notes), 2)
+}
+
 func TestWhatWasNotSentForSureCostsNothing(t *testing.T) {
 	x := newTill(t)
 	top := x.open()

@@ -232,7 +232,7 @@ func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions, x *crossing) e
 		}
 		c.Ethereum = &l1
 		if len(dep.Crossing.Signers) == 0 {
-			c.Axelar.Approvals = approvalsNetwork
+			c.Axelar.Approvals = relayer.ApprovalsNetwork // nobody named signers
 		}
 	}
 	for path, v := range map[string]any{d.NodeConfig(): n, d.Config(): c} {
@@ -245,9 +245,6 @@ func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions, x *crossing) e
 	}
 	return nil
 }
-
-// approvalsNetwork has Axelar itself approve, where nobody named signers.
-const approvalsNetwork = "network"
 
 // Ether is n whole coins of 18 decimals.
 func Ether(n int64) *big.Int {
