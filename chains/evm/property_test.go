@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
+
+// errDead is what a journal answers to a process that is no more.
+var errDead = errors.New("the process is dead")
 
 // rapidTB lets a rig live in a property.
 type rapidTB struct{ *rapid.T }
@@ -36,20 +40,37 @@ func TestEachKeyIsExecutedOnceWhateverHappens(t *testing.T) {
 		file := filepath.Join(dir, fmt.Sprint(run))
 		r := newRig(rapidTB{rt}, func(c *TxConfig) { c.IntentsFile = file })
 		defer os.Remove(file)
-		var armed string
-		trap := func(name string) {
+		// A crash is a panic that alive catches. While the manager recovers, its
+		// writes run in goroutines of its own, where a panic would end the test:
+		// there the journal is gone from that moment on, for all of them.
+		var mu sync.Mutex
+		armed, dead := "", false
+		trap := func(name string) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if armed == name {
 				armed = ""
-				panic(crashed{})
+				if r.m.Restored() {
+					panic(crashed{})
+				}
+				dead = true
 			}
+			if dead {
+				return errDead
+			}
+			return nil
 		}
 		lost := ""
 		r.wrapClient = func(c ChainClient) ChainClient {
-			return crashClient{c, func() { trap("before_send") }, func() { trap("after_send") }}
+			return crashClient{c, func() { _ = trap("before_send") }, func() { _ = trap("after_send") }}
 		}
-		r.journal.Before = func(op string, _ chains.Intent) error { trap("before_" + op); return nil }
+		r.journal.Before = func(op string, _ chains.Intent) error { return trap("before_" + op) }
 		r.journal.After = func(op string, _ chains.Intent) error {
-			trap("after_" + op)
+			if err := trap("after_" + op); err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
 			if lost == op {
 				lost = ""
 				return errors.New("reply lost")
@@ -61,7 +82,8 @@ func TestEachKeyIsExecutedOnceWhateverHappens(t *testing.T) {
 		sent, thieves := 0, 0
 		var keys []string
 		alive := func(f func()) {
-			if dies(f) {
+			if dies(f) || dead {
+				dead = false
 				r.restart()
 			}
 		}
