@@ -218,7 +218,11 @@ func (c ApproverChain) source(clients []*evm.Client) (chains.Source, error) {
 	if c.Proofs == ProofsEndpoints {
 		return evm.NewAgreed(clients[0], clients[1:]...)
 	}
-	return ethereum.New(clients[0], clients[1:]...)
+	var witnesses []evm.Reader
+	for _, w := range clients[1:] {
+		witnesses = append(witnesses, w)
+	}
+	return ethereum.New(clients[0], witnesses...)
 }
 
 // endpoints lists the one that is asked for data first, then the witnesses.

@@ -87,7 +87,7 @@ func (b *bridge) lose(a common.Address) {
 // shared is what a session has, without a journal.
 func (b *bridge) shared() *shared {
 	quiet := slog.New(slog.DiscardHandler)
-	s := &shared{cfg: b.cfg, Parts: Parts{Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: alerts.New(quiet, 1), Log: quiet}}
+	s := &shared{cfg: b.cfg, Parts: Parts{Dial: evm.DialReader, Deployment: deploy.ReadDeployment, Alerts: alerts.New(quiet, 1), Log: quiet}}
 	s.tools = newTools(b.cfg, prometheus.NewRegistry(), s.Alerts, "")
 	return s
 }

@@ -22,7 +22,7 @@ import (
 // description. What a deployment file says of them is compared, never believed.
 // An endpoint that does not answer, or does not have the contracts yet, is
 // waited for.
-func (s *shared) probe(ctx context.Context, root, child *evm.Client, sub *flow.Subnet) (caps subnet.Capabilities, err error) {
+func (s *shared) probe(ctx context.Context, root, child evm.Reader, sub *flow.Subnet) (caps subnet.Capabilities, err error) {
 	part := "contracts/" + sub.Name
 	err = backoff.RetryNotify(func() error {
 		caps, err = subnet.Probe(ctx, root, child, contractsOf(*sub))
@@ -92,7 +92,7 @@ func Probe(ctx context.Context, cfg Config, log *slog.Logger) ([]Found, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	s := &shared{cfg: cfg, Parts: Parts{Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: alerts.New(log, 1), Log: log}}
+	s := &shared{cfg: cfg, Parts: Parts{Dial: evm.DialReader, Deployment: deploy.ReadDeployment, Alerts: alerts.New(log, 1), Log: log}}
 	s.tools = newTools(cfg, prometheus.NewRegistry(), s.Alerts, "")
 	root, err := s.dial(ctx, flow.Root, cfg.Root)
 	if err != nil {

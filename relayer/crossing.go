@@ -23,8 +23,8 @@ import (
 
 // mainnet is Ethereum as this instance reads and writes it.
 type mainnet struct {
-	client    *evm.Client
-	witnesses []*evm.Client
+	client    evm.Reader
+	witnesses []evm.Reader
 	source    *ethereum.Source
 	sender    chains.Sender
 }
@@ -89,7 +89,7 @@ const maxOnward = 4096
 
 // cross asks the contracts of a crossing what they are. An endpoint that does not
 // answer is waited for; contracts that are not the described ones end the start.
-func (s *shared) cross(ctx context.Context, name string, d deploy.Deployment, root *evm.Client, l1 *mainnet) (*crossLink, error) {
+func (s *shared) cross(ctx context.Context, name string, d deploy.Deployment, root evm.Reader, l1 *mainnet) (*crossLink, error) {
 	if d.Crossing == nil {
 		return nil, nil
 	}
@@ -119,7 +119,7 @@ func (s *shared) cross(ctx context.Context, name string, d deploy.Deployment, ro
 	return x, nil
 }
 
-func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm.Client, l1 *mainnet) (*crossLink, error) {
+func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root evm.Reader, l1 *mainnet) (*crossLink, error) {
 	x := &crossLink{
 		l1: l1, onward: map[chains.EventID]flow.Onward{}, approved: map[chains.EventID]*axelar.Approved{},
 		starts: [2]uint64{d.L1.StartBlock, d.Root.StartBlock},
@@ -152,7 +152,7 @@ func (s *shared) probeCrossing(ctx context.Context, d deploy.Crossing, root *evm
 	if proposals == nil {
 		proposals = noProposals{}
 	}
-	quorum := func(to string, g axelar.Gateway, client *evm.Client, head func(context.Context) (chains.Block, error)) (*approve.Quorum, error) {
+	quorum := func(to string, g axelar.Gateway, client evm.Reader, head func(context.Context) (chains.Block, error)) (*approve.Quorum, error) {
 		return approve.NewQuorum(approve.QuorumConfig{
 			To: to, Gateway: g, Sets: sets, MaxBatch: s.cfg.Axelar.MaxBatch, Store: proposals, Log: s.Log,
 			Final: func(ctx context.Context, calls []axelar.Call) ([][]byte, error) {
@@ -180,7 +180,7 @@ type ends struct {
 	l1ITS, rootITS         axelar.Service
 }
 
-func probeEnds(ctx context.Context, d deploy.Crossing, root, l1 *evm.Client) (e ends, err error) {
+func probeEnds(ctx context.Context, d deploy.Crossing, root, l1 evm.Reader) (e ends, err error) {
 	if e.l1Gateway, e.l1ITS, err = probeEnd(ctx, l1, d.L1); err != nil {
 		return e, err
 	}
@@ -193,7 +193,7 @@ func probeEnds(ctx context.Context, d deploy.Crossing, root, l1 *evm.Client) (e 
 	return e, nil
 }
 
-func probeEnd(ctx context.Context, client *evm.Client, set deploy.AxelarSet) (axelar.Gateway, axelar.Service, error) {
+func probeEnd(ctx context.Context, client evm.Reader, set deploy.AxelarSet) (axelar.Gateway, axelar.Service, error) {
 	at := view{client, evm.AtLatest}
 	gateway, err := axelar.Probe(ctx, at, client.ChainID(), set.Gateway)
 	if err != nil {
@@ -212,7 +212,7 @@ func probeEnd(ctx context.Context, client *evm.Client, set deploy.AxelarSet) (ax
 
 // AuditCrossing is what an auditor reads of a crossing, through endpoints of its
 // caller's.
-func AuditCrossing(ctx context.Context, d deploy.Deployment, root, l1 *evm.Client) (*audit.Crossing, error) {
+func AuditCrossing(ctx context.Context, d deploy.Deployment, root, l1 evm.Reader) (*audit.Crossing, error) {
 	c := d.Crossing
 	e, err := probeEnds(ctx, *c, root, l1)
 	if err != nil {
@@ -268,7 +268,7 @@ func (l *link) crossFlows() []flow.Flow {
 }
 
 // leg is what carrying messages to one chain needs of it.
-func (l *link) leg(gateway axelar.Gateway, service axelar.Service, x executor, client *evm.Client, head func(context.Context) (chains.Block, error), approve flow.ApproveFunc, send chains.Sender) flow.LegDeps {
+func (l *link) leg(gateway axelar.Gateway, service axelar.Service, x executor, client evm.Reader, head func(context.Context) (chains.Block, error), approve flow.ApproveFunc, send chains.Sender) flow.LegDeps {
 	return flow.LegDeps{
 		StatesFinal:  l.states(gateway, client, head),
 		StatesLatest: l.states(gateway, client, client.Latest),
@@ -290,7 +290,7 @@ func (l *link) leg(gateway axelar.Gateway, service axelar.Service, x executor, c
 }
 
 // circumstances asks at the newest block, where the failed call was simulated.
-func circumstances(ctx context.Context, state axelar.Question[axelar.State], service axelar.Service, client *evm.Client, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
+func circumstances(ctx context.Context, state axelar.Question[axelar.State], service axelar.Service, client evm.Reader, t *axelar.Transfer) (axelar.Circumstances, uint64, error) {
 	c := axelar.Circumstances{Transfer: t}
 	now, err := client.Latest(ctx)
 	if err != nil {
@@ -321,12 +321,12 @@ func circumstances(ctx context.Context, state axelar.Question[axelar.State], ser
 }
 
 // states asks a gateway for many messages at one block.
-func (l *link) states(gateway axelar.Gateway, client *evm.Client, head func(context.Context) (chains.Block, error)) func(context.Context, []axelar.Message) ([]axelar.State, error) {
+func (l *link) states(gateway axelar.Gateway, client evm.Reader, head func(context.Context) (chains.Block, error)) func(context.Context, []axelar.Message) ([]axelar.State, error) {
 	return statesBy(gateway.State, client, head)
 }
 
 // statesBy puts one question for each at one block.
-func statesBy[T any](question func(T) axelar.Question[axelar.State], client *evm.Client, head func(context.Context) (chains.Block, error)) func(context.Context, []T) ([]axelar.State, error) {
+func statesBy[T any](question func(T) axelar.Question[axelar.State], client evm.Reader, head func(context.Context) (chains.Block, error)) func(context.Context, []T) ([]axelar.State, error) {
 	return func(ctx context.Context, of []T) ([]axelar.State, error) {
 		at, err := head(ctx)
 		if err != nil {
@@ -341,7 +341,7 @@ func statesBy[T any](question func(T) axelar.Question[axelar.State], client *evm
 }
 
 // asked puts a question in one batch, at one block.
-func asked[T any](ctx context.Context, client *evm.Client, q axelar.Question[T], at evm.BlockRef) (T, error) {
+func asked[T any](ctx context.Context, client evm.Reader, q axelar.Question[T], at evm.BlockRef) (T, error) {
 	got, err := answers(ctx, client, q.Calls, at)
 	if err != nil {
 		var none T
@@ -350,7 +350,7 @@ func asked[T any](ctx context.Context, client *evm.Client, q axelar.Question[T],
 	return q.Read(got)
 }
 
-func answers(ctx context.Context, client *evm.Client, calls []axelar.Call, at evm.BlockRef) ([][]byte, error) {
+func answers(ctx context.Context, client evm.Reader, calls []axelar.Call, at evm.BlockRef) ([][]byte, error) {
 	args := make([]evm.CallArg, len(calls))
 	for i, c := range calls {
 		args[i] = evm.CallArg{To: c.To, Data: c.Data}
@@ -429,7 +429,7 @@ func (s *shared) rotations(ctx context.Context, l *link) error {
 // proven searches Ethereum through the source that proves what it gives.
 type proven struct {
 	*ethereum.Source
-	*evm.Client
+	evm.Reader
 }
 
 // Head and Events are the source's: what they give is proven.
@@ -474,7 +474,7 @@ func (l *link) returnedToL1(ctx context.Context, ids []common.Hash) ([]bool, err
 	}
 	out := make([]bool, len(ids))
 	for i, id := range ids {
-		held, err := asked(ctx, l.client.Client, axelar.FltReturnedOf(l.cross.Portal, id), at)
+		held, err := asked(ctx, l.client.Reader, axelar.FltReturnedOf(l.cross.Portal, id), at)
 		if err != nil {
 			return nil, err
 		}

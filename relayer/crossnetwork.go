@@ -36,7 +36,7 @@ func (l *link) awaitedLegs() []flow.Flow {
 
 // awaited is what carrying messages to one chain needs of it; name is the chain's
 // at Axelar, chain our own.
-func (l *link) awaited(name, chain string, gateway axelar.Gateway, service axelar.Service, client *evm.Client, head func(context.Context) (chains.Block, error), send chains.Sender) flow.NetworkDeps {
+func (l *link) awaited(name, chain string, gateway axelar.Gateway, service axelar.Service, client evm.Reader, head func(context.Context) (chains.Block, error), send chains.Sender) flow.NetworkDeps {
 	d := flow.NetworkDeps{
 		Search:       l.search,
 		Approvals:    l.approvals(chain, gateway, client),
@@ -66,7 +66,7 @@ func (l *link) awaited(name, chain string, gateway axelar.Gateway, service axela
 
 // approvals reads which events decided the approvals of legs to a chain: which
 // they were is in the journal, what they say on the chain.
-func (l *link) approvals(chain string, gateway axelar.Gateway, client *evm.Client) func(context.Context, []common.Hash) ([]*axelar.Approved, error) {
+func (l *link) approvals(chain string, gateway axelar.Gateway, client evm.Reader) func(context.Context, []common.Hash) ([]*axelar.Approved, error) {
 	return func(ctx context.Context, legs []common.Hash) ([]*axelar.Approved, error) {
 		out := make([]*axelar.Approved, len(legs))
 		for i, id := range legs {
@@ -99,7 +99,7 @@ func approvedBy(j store.Job, chain string) (at chains.EventID, ok bool) {
 
 // approvedAt reads an event of a gateway; chains.ErrUnavailable where it is not
 // there.
-func (l *link) approvedAt(ctx context.Context, gateway axelar.Gateway, client *evm.Client, at chains.EventID) (*axelar.Approved, error) {
+func (l *link) approvedAt(ctx context.Context, gateway axelar.Gateway, client evm.Reader, at chains.EventID) (*axelar.Approved, error) {
 	x := l.cross
 	at.Chain = client.ChainID()
 	x.mu.Lock()
@@ -127,7 +127,7 @@ func (l *link) approvedAt(ctx context.Context, gateway axelar.Gateway, client *e
 }
 
 // eventAt reads one event with its position in its receipt.
-func eventAt(ctx context.Context, client *evm.Client, at chains.EventID) (chains.Event, error) {
+func eventAt(ctx context.Context, client evm.Reader, at chains.EventID) (chains.Event, error) {
 	all, err := client.TransactionEvents(ctx, at.Tx)
 	if err != nil {
 		return chains.Event{}, err
@@ -148,7 +148,7 @@ type netEnd struct {
 	chain   string // our own
 	gateway axelar.Gateway
 	gas     axelar.GasService
-	client  *evm.Client
+	client  evm.Reader
 	own     []common.Address // accounts of ours there
 	gmp     *network.Chain   // nil: the chain is not behind the GMP API, or nobody wants it
 	api     *gmpapi.Client
@@ -189,7 +189,7 @@ const (
 func (s *shared) network(links []*link, senders map[string]*evm.TxManager) ([]*netEnd, error) {
 	var ends []*netEnd
 	by := map[string]*netEnd{}
-	end := func(l *link, name, chain string, gateway axelar.Gateway, client *evm.Client) (*netEnd, error) {
+	end := func(l *link, name, chain string, gateway axelar.Gateway, client evm.Reader) (*netEnd, error) {
 		if n := by[name]; n != nil {
 			if n.gateway.Address() != gateway.Address() || n.gas.Address != l.cross.gas[name] {
 				return nil, fmt.Errorf("%w: the deployments know two gateways or gas services of %s", ErrConfig, name)

@@ -37,7 +37,7 @@ type executor struct {
 }
 
 // probeExecutors asks for what the deployment names.
-func (x *crossLink) probeExecutors(ctx context.Context, root, l1 common.Address, rootClient *evm.Client) error {
+func (x *crossLink) probeExecutors(ctx context.Context, root, l1 common.Address, rootClient evm.Reader) error {
 	leg := axelar.Question[uint64]{
 		Calls: []axelar.Call{{To: x.Handler, Data: handlerABI.PackLegGas()}},
 		Read: func(answers [][]byte) (uint64, error) {
@@ -64,7 +64,7 @@ func (x *crossLink) probeExecutors(ctx context.Context, root, l1 common.Address,
 
 // probeExecutor makes sure that an Executor stands where one is said to: to an
 // address without code a transaction succeeds and does nothing.
-func probeExecutor(ctx context.Context, client *evm.Client, e executor) (executor, error) {
+func probeExecutor(ctx context.Context, client evm.Reader, e executor) (executor, error) {
 	if e.at == (common.Address{}) {
 		return executor{}, nil
 	}
@@ -81,7 +81,7 @@ func probeExecutor(ctx context.Context, client *evm.Client, e executor) (executo
 }
 
 // together gathers executions; nil where nothing stands there that does.
-func (e executor) together(gateway axelar.Gateway, service axelar.Service, client *evm.Client) *flow.Together {
+func (e executor) together(gateway axelar.Gateway, service axelar.Service, client evm.Reader) *flow.Together {
 	if e.at == (common.Address{}) {
 		return nil
 	}

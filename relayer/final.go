@@ -11,12 +11,12 @@ import (
 
 // view reads contracts at one block. It is an axelar.Caller.
 type view struct {
-	client *evm.Client
+	client evm.Reader
 	at     evm.BlockRef
 }
 
 // atFinal is the view of a chain's newest final block.
-func atFinal(ctx context.Context, client *evm.Client) (view, error) {
+func atFinal(ctx context.Context, client evm.Reader) (view, error) {
 	head, err := client.Head(ctx)
 	if err != nil {
 		return view{}, fmt.Errorf("read head of %s: %w", client.Name(), err)
@@ -30,7 +30,7 @@ func (v view) CallContract(ctx context.Context, to common.Address, data []byte) 
 }
 
 // finalCalls puts calls to a chain, all at its newest final block.
-func finalCalls(client *evm.Client) func(context.Context, []axelar.Call) ([][]byte, error) {
+func finalCalls(client evm.Reader) func(context.Context, []axelar.Call) ([][]byte, error) {
 	return func(ctx context.Context, calls []axelar.Call) ([][]byte, error) {
 		view, err := atFinal(ctx, client)
 		if err != nil {

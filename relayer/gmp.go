@@ -14,14 +14,14 @@ import (
 
 // probeGmp asks the contracts that calls go through whom they talk to: what they say
 // must be what the deployment says. Zero where a crossing has none.
-func probeGmp(ctx context.Context, d deploy.Crossing, c flow.Crossing, root, l1 *evm.Client) (flow.Gmp, error) {
+func probeGmp(ctx context.Context, d deploy.Crossing, c flow.Crossing, root, l1 evm.Reader) (flow.Gmp, error) {
 	if !d.HasGmp() {
 		return flow.Gmp{}, nil
 	}
 	out := flow.Gmp{Port: d.GmpPort, Router: d.GmpRouter, SubnetPort: d.GmpSubnetPort}
 	for _, side := range []struct {
 		name   string
-		client *evm.Client
+		client evm.Reader
 		at     common.Address
 		want   axelar.GmpLink
 	}{

@@ -43,7 +43,7 @@ var errNoCode = errors.New("there is no contract at an address of deployment.jso
 func (l *link) standing(ctx context.Context) error {
 	type side struct {
 		chain     string
-		client    *evm.Client
+		client    evm.Reader
 		contracts map[string]common.Address
 	}
 	sides := []side{
@@ -51,13 +51,13 @@ func (l *link) standing(ctx context.Context) error {
 			"gateway": l.sub.Gateway, "subnet actor": l.sub.Actor, "linked token controller": l.sub.Controller,
 			"fast withdrawals": l.sub.FastWithdrawals, "FLT": l.sub.FLT, "USDC": l.sub.USDC,
 		}},
-		{l.sub.Name, l.client.Client, map[string]common.Address{
+		{l.sub.Name, l.client.Reader, map[string]common.Address{
 			"gateway": l.sub.SubnetGateway, "linked token replica": l.sub.Replica, "withdrawal outbox": l.sub.Outbox,
 		}},
 	}
 	if l.cross != nil {
 		sides = append(sides, side{flow.Root, l.root, l.cross.contracts}, side{flow.Ethereum, l.cross.l1.client, l.cross.onL1},
-			side{l.sub.Name, l.client.Client, map[string]common.Address{"FltPortal": l.cross.Portal, "GmpSubnetPort": l.cross.Gmp.SubnetPort}})
+			side{l.sub.Name, l.client.Reader, map[string]common.Address{"FltPortal": l.cross.Portal, "GmpSubnetPort": l.cross.Gmp.SubnetPort}})
 	}
 	for _, side := range sides {
 		for what, at := range side.contracts {

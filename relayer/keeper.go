@@ -47,7 +47,7 @@ const (
 	stuckAfter = 10 * time.Minute
 )
 
-func (s *shared) newKeeper(root *evm.Client, links []*link, senders map[string]*evm.TxManager) (*keeper, error) {
+func (s *shared) newKeeper(root evm.Reader, links []*link, senders map[string]*evm.TxManager) (*keeper, error) {
 	k := &keeper{shared: s, senders: senders, auditors: map[string]*auditor{}, nodes: map[string]nodeStatus{}}
 	for _, l := range links {
 		if l.sub.Traits.Published() {

@@ -74,7 +74,7 @@ type Parts struct {
 	Journal    Journal
 	Proposals  approve.Proposals // where signers find what to approve; nil where nothing is sent
 	Signers    map[Account]evm.Signer
-	Dial       func(context.Context, evm.Config, *slog.Logger) (*evm.Client, error)
+	Dial       func(context.Context, evm.Config, *slog.Logger) (evm.Reader, error)
 	Deployment func(path string) (deploy.Deployment, error)
 	OpenDisk   func(path string) (evm.Disk, error) // nil: local files
 	Alerts     *alerts.Manager

@@ -101,7 +101,7 @@ func reconcileOnce(ctx context.Context, cfg Config, o ReconcileOptions, log *slo
 	}
 	defer db.Close()
 	s := &shared{cfg: cfg, Parts: Parts{
-		Journal: db, Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: alerts.New(log, 1), Log: log,
+		Journal: db, Dial: evm.DialReader, Deployment: deploy.ReadDeployment, Alerts: alerts.New(log, 1), Log: log,
 	}}
 	s.tools = newTools(cfg, prometheus.NewRegistry(), s.Alerts, "")
 	root, err := s.dial(ctx, flow.Root, cfg.Root)

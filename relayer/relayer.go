@@ -126,7 +126,7 @@ func Run(ctx context.Context, cfg Config, version string, log *slog.Logger, read
 	})
 
 	s := shared{cfg: cfg, tools: tools, Parts: Parts{
-		Journal: db, Proposals: db, Signers: keys, Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: manager, Log: log,
+		Journal: db, Proposals: db, Signers: keys, Dial: evm.DialReader, Deployment: deploy.ReadDeployment, Alerts: manager, Log: log,
 	}}
 	return s.relay(ctx)
 }
@@ -201,7 +201,7 @@ func (s *shared) session(ctx context.Context) error {
 	// Chains: the root, Ethereum where FLT crosses from there, then each subnet, each
 	// with its accounts.
 	senders := map[string]*evm.TxManager{}
-	open := func(name string, c Chain, client *evm.Client) (*evm.TxManager, error) {
+	open := func(name string, c Chain, client evm.Reader) (*evm.TxManager, error) {
 		tx, err := s.accounts(name, c, client)
 		if err == nil {
 			senders[name] = tx
@@ -240,7 +240,7 @@ func (s *shared) session(ctx context.Context) error {
 		if err := s.awaitContracts(run, l); err != nil {
 			return fail(err)
 		}
-		tx, err := open(sub.Name, sub.Chain, l.client.Client)
+		tx, err := open(sub.Name, sub.Chain, l.client.Reader)
 		if err != nil {
 			return fail(err)
 		}
@@ -334,7 +334,7 @@ func newAlerts(cfg Alerts, log *slog.Logger) (*alerts.Manager, error) {
 
 // dial connects to a chain. An endpoint that is down is waited for; one of
 // another chain, by its id or by its first block, ends the start.
-func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, error) {
+func (s *shared) dial(ctx context.Context, name string, c Chain) (evm.Reader, error) {
 	url, err := c.Endpoint()
 	if err != nil {
 		return nil, err
@@ -359,7 +359,7 @@ func (s *shared) dial(ctx context.Context, name string, c Chain) (*evm.Client, e
 }
 
 // connect dials until the endpoint answers; until then the chain is not well.
-func connect(ctx context.Context, dial func(context.Context, evm.Config, *slog.Logger) (*evm.Client, error), cfg evm.Config, h *health, log *slog.Logger) (client *evm.Client, err error) {
+func connect[C evm.Reader](ctx context.Context, dial func(context.Context, evm.Config, *slog.Logger) (C, error), cfg evm.Config, h *health, log *slog.Logger) (client C, err error) {
 	err = backoff.RetryNotify(func() error {
 		client, err = dial(ctx, cfg, log)
 		if errors.Is(err, chains.ErrUnavailable) {
@@ -375,7 +375,7 @@ func connect(ctx context.Context, dial func(context.Context, evm.Config, *slog.L
 			log.Warn("chain is not reachable: will retry", "chain", cfg.Name, "err", err)
 		})
 	if err != nil {
-		return nil, err
+		return client, err
 	}
 	h.set("chain/"+cfg.Name, nil)
 	return client, nil
@@ -383,7 +383,7 @@ func connect(ctx context.Context, dial func(context.Context, evm.Config, *slog.L
 
 // accounts makes the accounts of a chain ready; it puts back what the local
 // intents file knows and the journal has forgotten.
-func (s *shared) accounts(name string, c Chain, client *evm.Client) (*evm.TxManager, error) {
+func (s *shared) accounts(name string, c Chain, client evm.Reader) (*evm.TxManager, error) {
 	var signers []evm.Signer
 	for _, a := range c.Accounts {
 		signers = append(signers, s.Signers[a])
@@ -403,7 +403,7 @@ func (s *shared) accounts(name string, c Chain, client *evm.Client) (*evm.TxMana
 }
 
 // openSubnet joins a subnet to its root; its accounts come later.
-func (s *shared) openSubnet(ctx context.Context, c Subnet, root *evm.Client, l1 *mainnet) (*link, error) {
+func (s *shared) openSubnet(ctx context.Context, c Subnet, root evm.Reader, l1 *mainnet) (*link, error) {
 	d, err := s.Deployment(c.Deployment)
 	if err != nil {
 		return nil, err
@@ -464,7 +464,7 @@ type side struct {
 }
 
 // sides lists the chains: the root's and Ethereum's are read for all subnets.
-func (s *shared) sides(root *evm.Client, l1 *mainnet, links []*link) []side {
+func (s *shared) sides(root evm.Reader, l1 *mainnet, links []*link) []side {
 	first := side{name: flow.Root, source: root, id: root.ChainID(), start: s.cfg.Root.StartBlock, tick: s.cfg.Root.Tick}
 	var second side
 	if l1 != nil {

@@ -75,7 +75,7 @@ func Rescan(ctx context.Context, cfg Config, o RescanOptions, log *slog.Logger) 
 	}
 	defer db.Close()
 	return RescanParts(ctx, cfg, o, Parts{
-		Journal: db, Dial: evm.Dial, Deployment: deploy.ReadDeployment, Alerts: alerts.New(log, 1), Log: log,
+		Journal: db, Dial: evm.DialReader, Deployment: deploy.ReadDeployment, Alerts: alerts.New(log, 1), Log: log,
 	})
 }
 

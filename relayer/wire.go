@@ -24,7 +24,7 @@ type link struct {
 	sub     flow.Subnet
 	limits  Chain // of the subnet: batch bounds into it
 	up      Chain // of the root: batch bounds into it
-	root    *evm.Client
+	root    evm.Reader
 	client  *subnet.Client
 	record  *subnet.Root
 	db      shelf

@@ -24,8 +24,8 @@ import (
 
 // Source reads the final blocks of an Ethereum chain.
 type Source struct {
-	data      *evm.Client
-	witnesses []*evm.Client
+	data      evm.Reader
+	witnesses []evm.Reader
 
 	mu   sync.Mutex
 	head chains.Block // the newest block that all agreed on
@@ -34,7 +34,7 @@ type Source struct {
 // New makes a source of the endpoint that is asked for events, and of those that
 // only confirm its headers. With no witness the headers rest on one endpoint
 // alone.
-func New(data *evm.Client, witnesses ...*evm.Client) (*Source, error) {
+func New(data evm.Reader, witnesses ...evm.Reader) (*Source, error) {
 	for _, w := range witnesses {
 		if w.ChainID() != data.ChainID() {
 			return nil, fmt.Errorf("witness of chain %d for chain %d: %w", w.ChainID(), data.ChainID(), chains.ErrWrongChain)

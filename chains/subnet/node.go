@@ -289,4 +289,4 @@ func (c *Client) node(ctx context.Context, out any, method string, args ...any) 
 }
 
 var _ chains.Source = (*Client)(nil)
-var _ caller = (*evm.Client)(nil)
+var _ caller = (evm.Reader)(nil)

@@ -73,7 +73,7 @@ var (
 // Probe asks the contracts themselves, at the newest blocks, what they can do.
 // It returns ErrNoContract, ErrGeneration, or the error of a chain that gave no
 // answer.
-func Probe(ctx context.Context, root, child *evm.Client, c Contracts) (Capabilities, error) {
+func Probe(ctx context.Context, root, child evm.Reader, c Contracts) (Capabilities, error) {
 	var out Capabilities
 	actor, err := inspect(ctx, root, c.Actor)
 	if err != nil {
@@ -118,7 +118,7 @@ func Probe(ctx context.Context, root, child *evm.Client, c Contracts) (Capabilit
 }
 
 // read asks for what is a number or an address.
-func (c Contracts) read(ctx context.Context, root *evm.Client, out *Capabilities) error {
+func (c Contracts) read(ctx context.Context, root evm.Reader, out *Capabilities) error {
 	act, err := parse(&bindings.SubnetActorMetaData)
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func (c Capabilities) Names() []string {
 
 // probed is one address with what tells whether it has a function.
 type probed struct {
-	client  *evm.Client
+	client  evm.Reader
 	at      common.Address
 	code    []byte // its own and, behind a proxy, its implementation's
 	loupe   bool   // facetAddress answers
@@ -182,7 +182,7 @@ var (
 )
 
 // inspect reads the code and finds out how the contract names its functions.
-func inspect(ctx context.Context, client *evm.Client, at common.Address) (*probed, error) {
+func inspect(ctx context.Context, client evm.Reader, at common.Address) (*probed, error) {
 	c := &probed{client: client, at: at}
 	var err error
 	if c.code, err = client.CodeAt(ctx, at, evm.AtLatest); err != nil {

@@ -27,10 +27,10 @@ func (c Capabilities) implicit() bool { return c.published() }
 func (c *Client) logs(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
 	asked := q.Filter.Topics
 	if !c.cfg.Caps.Batches || !slices.Contains(asked, ipc.TopicBottomUpMessage) {
-		return c.Client.Events(ctx, q)
+		return c.Reader.Events(ctx, q)
 	}
 	q.Filter.Topics = append(slices.Clone(asked), ipc.TopicBottomUpBatchRecorded)
-	last, events, err := c.Client.Events(ctx, q)
+	last, events, err := c.Reader.Events(ctx, q)
 	if err != nil {
 		return chains.Block{}, nil, err
 	}

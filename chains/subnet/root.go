@@ -17,7 +17,7 @@ import (
 
 // Root is a subnet as its root records it: the actor and the gateway there.
 type Root struct {
-	client  *evm.Client
+	client  evm.Reader
 	id      ipc.SubnetID
 	gateway common.Address
 	actor   common.Address
@@ -27,7 +27,7 @@ type Root struct {
 
 // NewRoot reads the subnet's contracts on the root, which have these
 // capabilities.
-func NewRoot(client *evm.Client, c Contracts, caps Capabilities) (*Root, error) {
+func NewRoot(client evm.Reader, c Contracts, caps Capabilities) (*Root, error) {
 	gw, err := parse(&bindings.GatewayMetaData)
 	if err != nil {
 		return nil, err

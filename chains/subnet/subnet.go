@@ -41,14 +41,14 @@ type Config struct {
 
 // Client reads one subnet through one endpoint.
 type Client struct {
-	*evm.Client
+	evm.Reader
 	cfg  Config
 	gw   abi.ABI
 	ours atomic.Bool // the endpoint has answered as one of our nodes
 }
 
 // New wraps a client of the subnet's endpoint.
-func New(client *evm.Client, cfg Config) (*Client, error) {
+func New(client evm.Reader, cfg Config) (*Client, error) {
 	if cfg.Period == 0 || cfg.Gateway == (common.Address{}) {
 		return nil, errors.New("subnet: gateway and period are required")
 	}
@@ -56,7 +56,7 @@ func New(client *evm.Client, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{Client: client, cfg: cfg, gw: gw}, nil
+	return &Client{Reader: client, cfg: cfg, gw: gw}, nil
 }
 
 func parse(m *bind.MetaData) (abi.ABI, error) {
@@ -70,7 +70,7 @@ func parse(m *bind.MetaData) (abi.ABI, error) {
 // Head is the last block whose Commit returned (PROTOCOL 54). A node of another
 // make does not say; there its own finalized tag counts.
 func (c *Client) Head(ctx context.Context) (chains.Block, error) {
-	tagged, err := c.Client.Head(ctx)
+	tagged, err := c.Reader.Head(ctx)
 	if err != nil {
 		return chains.Block{}, err
 	}
@@ -147,14 +147,14 @@ func (c *Client) due(b chains.Block) chains.Event {
 func (c *Client) Applied(ctx context.Context, queue Queue, at evm.BlockRef) (uint64, common.Hash, error) {
 	if queue == Messages && c.cfg.Caps.implicit() {
 		var nonce uint64
-		err := read(ctx, c.Client, c.cfg.Gateway, c.gw, at, "appliedTopDownNonce", &nonce)
+		err := read(ctx, c.Reader, c.cfg.Gateway, c.gw, at, "appliedTopDownNonce", &nonce)
 		return nonce, common.Hash{}, err
 	}
 	var out struct {
 		Nonce uint64
 		Hash  [32]byte
 	}
-	if err := read(ctx, c.Client, c.cfg.Gateway, c.gw, at, queue.applied, &out.Nonce, &out.Hash); err != nil {
+	if err := read(ctx, c.Reader, c.cfg.Gateway, c.gw, at, queue.applied, &out.Nonce, &out.Hash); err != nil {
 		return 0, common.Hash{}, err
 	}
 	return out.Nonce, out.Hash, nil
@@ -164,7 +164,7 @@ func (c *Client) Applied(ctx context.Context, queue Queue, at evm.BlockRef) (uin
 func (c *Client) CommittedAt(ctx context.Context, queue Queue, nonce uint64, at evm.BlockRef) (uint64, common.Hash, error) {
 	var pair uint64
 	var hash [32]byte
-	if err := readArgs(ctx, c.Client, c.cfg.Gateway, c.gw, at, queue.committed, []any{nonce}, &pair, &hash); err != nil {
+	if err := readArgs(ctx, c.Reader, c.cfg.Gateway, c.gw, at, queue.committed, []any{nonce}, &pair, &hash); err != nil {
 		return 0, common.Hash{}, err
 	}
 	return pair, hash, nil
@@ -211,7 +211,7 @@ func (c *Client) DeliverCalldata(queue Queue, bodies [][]byte, tail []common.Has
 // LatestStatement is the parent height of the newest statement applied.
 func (c *Client) LatestStatement(ctx context.Context, at evm.BlockRef) (uint64, error) {
 	var s ipc.ParentFinality
-	if err := read(ctx, c.Client, c.cfg.Gateway, c.gw, at, "latestParentFinality", &s); err != nil {
+	if err := read(ctx, c.Reader, c.cfg.Gateway, c.gw, at, "latestParentFinality", &s); err != nil {
 		return 0, err
 	}
 	return s.ParentHeight, nil
@@ -220,7 +220,7 @@ func (c *Client) LatestStatement(ctx context.Context, at evm.BlockRef) (uint64, 
 // Recovered is the number of the newest recovery applied, 0 if none.
 func (c *Client) Recovered(ctx context.Context, at evm.BlockRef) (uint64, error) {
 	var n uint64
-	err := read(ctx, c.Client, c.cfg.Gateway, c.gw, at, "parentRecovery", &n)
+	err := read(ctx, c.Reader, c.cfg.Gateway, c.gw, at, "parentRecovery", &n)
 	return n, err
 }
 
@@ -232,7 +232,7 @@ func (c *Client) RecoverCalldata(s SignedRecovery) ([]byte, error) {
 // Configuration is the newest configuration applied.
 func (c *Client) Configuration(ctx context.Context, at evm.BlockRef) (uint64, error) {
 	var n uint64
-	err := read(ctx, c.Client, c.cfg.Gateway, c.gw, at, "appliedConfigurationNumber", &n)
+	err := read(ctx, c.Reader, c.cfg.Gateway, c.gw, at, "appliedConfigurationNumber", &n)
 	return n, err
 }
 
@@ -243,7 +243,7 @@ func (c *Client) ExitFee(ctx context.Context) (*big.Int, error) {
 	if c.cfg.Caps.published() && !c.cfg.Caps.ExitFee {
 		return fee, nil
 	}
-	err := read(ctx, c.Client, c.cfg.Gateway, c.gw, evm.AtLatest, "exitFee", &fee)
+	err := read(ctx, c.Reader, c.cfg.Gateway, c.gw, evm.AtLatest, "exitFee", &fee)
 	return fee, err
 }
 
@@ -260,7 +260,7 @@ func (c *Client) Batch(ctx context.Context, epoch uint64) ([]ipc.IpcEnvelope, er
 	var msgs []ipc.IpcEnvelope
 	cur := chains.Cursor{Chain: c.ChainID(), Next: epoch - c.cfg.Period}
 	for cur.Next < epoch {
-		last, events, err := c.Client.Events(ctx, chains.Query{
+		last, events, err := c.Reader.Events(ctx, chains.Query{
 			From: cur, To: epoch - 1, Counted: true, // the root that was signed counts them
 			Filter: chains.Filter{Addresses: []common.Address{c.cfg.Gateway}, Topics: []common.Hash{topic}},
 		})

@@ -161,7 +161,7 @@ func retry(ctx context.Context, do func() error, failed func(error)) error {
 
 // dialParent waits for a root that is down; a root that is another chain ends
 // the start.
-func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (*evm.Client, error) {
+func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (evm.Reader, error) {
 	url := p.URL
 	if p.URLFile != "" {
 		raw, err := os.ReadFile(p.URLFile)
@@ -170,7 +170,7 @@ func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (*evm.Clie
 		}
 		url = strings.TrimSpace(string(raw))
 	}
-	var client *evm.Client
+	var client evm.Reader
 	err := retry(ctx, func() (err error) {
 		client, err = evm.Dial(ctx, evm.Config{Name: "root", URL: url, ChainID: p.ChainID, GenesisHash: p.GenesisHash, Finality: p.Finality}, log)
 		if err != nil && !errors.Is(err, chains.ErrUnavailable) {
@@ -185,9 +185,9 @@ func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (*evm.Clie
 }
 
 // parentSource is the root as the node reads it.
-type parentSource struct{ *evm.Client }
+type parentSource struct{ evm.Reader }
 
 // Call runs a view at a block pinned by its hash.
 func (p parentSource) Call(ctx context.Context, to common.Address, data []byte, block common.Hash) ([]byte, error) {
-	return p.Client.Call(ctx, to, data, evm.AtHash(block))
+	return p.Reader.Call(ctx, to, data, evm.AtHash(block))
 }

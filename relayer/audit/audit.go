@@ -26,7 +26,7 @@ type Reader interface {
 	NonceAt(ctx context.Context, account common.Address, at evm.BlockRef) (uint64, error)
 }
 
-// RootReader reads the root; *evm.Client satisfies it.
+// RootReader reads the root; evm.Reader satisfies it.
 type RootReader interface{ Reader }
 
 // SubnetReader reads the subnet; *subnet.Client satisfies it.

@@ -197,7 +197,7 @@ func makeLong(ctx context.Context, dir home.Dir, blocks int) (_ *long, err error
 	return l, nil
 }
 
-func (l *long) dial(ctx context.Context, name string) (*evm.Client, error) {
+func (l *long) dial(ctx context.Context, name string) (evm.Reader, error) {
 	return evm.Dial(ctx, evm.Config{
 		Name: name, URL: l.chain.HTTP(), ChainID: l.chain.ChainID(), GenesisHash: l.dep.Root.GenesisHash, MaxAhead: -1,
 	}, slog.New(slog.DiscardHandler))

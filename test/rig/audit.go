@@ -19,9 +19,9 @@ import (
 
 // auditor checks the invariants through endpoints of its own.
 type auditor struct {
-	root  *evm.Client
-	child *evm.Client
-	l1    *evm.Client // nil without a crossing
+	root  evm.Reader
+	child evm.Reader
+	l1    evm.Reader // nil without a crossing
 	src   audit.Source
 	now   *audit.Auditor // what it read stays read
 }

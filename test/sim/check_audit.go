@@ -21,7 +21,7 @@ func (r *run) checkAudit() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	l := &life{stop: cancel, note: r.note}
-	dial := func(name string, c *chain) (*evm.Client, error) {
+	dial := func(name string, c *chain) (evm.Reader, error) {
 		return evm.Dial(ctx, evm.Config{
 			Name: name, URL: "http://sim", ChainID: chains.ID(c.id), Finality: "finalized", MaxRange: 2000,
 			Transport: &wire{run: r, chain: c, life: l, instance: -2, dice: newDice(r.seed, "audit")},

@@ -114,7 +114,7 @@ func (i *instance) parts(l *life, journal relayer.Journal) relayer.Parts {
 	return relayer.Parts{
 		Journal: journal,
 		Signers: map[relayer.Account]evm.Signer{account: relayer.Signer(key("relayer"))},
-		Dial: func(ctx context.Context, cfg evm.Config, log *slog.Logger) (*evm.Client, error) {
+		Dial: func(ctx context.Context, cfg evm.Config, log *slog.Logger) (evm.Reader, error) {
 			c := i.run.root
 			if cfg.Name != "root" {
 				c = i.run.child

@@ -103,7 +103,7 @@ func (n *Net) plant(ctx context.Context) error {
 
 // hiding is a source that leaves out the events of one transaction.
 type hiding struct {
-	*evm.Client
+	evm.Reader
 	tx common.Hash
 }
 
@@ -111,6 +111,6 @@ var _ audit.RootReader = hiding{}
 
 // Events implements chains.Source.
 func (h hiding) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
-	last, events, err := h.Client.Events(ctx, q)
+	last, events, err := h.Reader.Events(ctx, q)
 	return last, slices.DeleteFunc(events, func(e chains.Event) bool { return e.Tx == h.tx }), err
 }

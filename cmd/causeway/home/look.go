@@ -20,7 +20,7 @@ import (
 
 // finalView asks at one final block.
 type finalView struct {
-	client *evm.Client
+	client evm.Reader
 	at     evm.BlockRef
 }
 
@@ -33,7 +33,7 @@ func (v finalView) CallContract(ctx context.Context, to common.Address, data []b
 type shore struct {
 	name    string // ethereum or root
 	told    StandingSet
-	client  *evm.Client
+	client  evm.Reader
 	view    finalView
 	head    chains.Block // final
 	gateway axelar.Gateway
@@ -60,7 +60,7 @@ func (c complaints) err() error {
 }
 
 // connect opens an endpoint, whatever its chain, and pins its final block.
-func connect(ctx context.Context, name, url string, log *slog.Logger) (*evm.Client, finalView, chains.Block, error) {
+func connect(ctx context.Context, name, url string, log *slog.Logger) (evm.Reader, finalView, chains.Block, error) {
 	var none finalView
 	plain, err := ethclient.DialContext(ctx, url)
 	if err != nil {
