@@ -59,7 +59,7 @@ func openJournal(ctx context.Context, env Env) (*journal, error) {
 	if !chainID.IsUint64() {
 		return nil, fmt.Errorf("chain id %s exceeds 64 bits", chainID)
 	}
-	genesis, err := env.Backend.HeaderByNumber(ctx, new(big.Int))
+	genesis, err := firstBlock(ctx, env.Backend)
 	if err != nil {
 		return nil, fmt.Errorf("read genesis block: %w", err)
 	}
@@ -68,7 +68,7 @@ func openJournal(ctx context.Context, env Env) (*journal, error) {
 		return nil, fmt.Errorf("read head: %w", err)
 	}
 	j := &journal{env: env, chainID: chainID, unlock: func() error { return nil }}
-	j.file = journalFile{Version: journalVersion, ChainID: chainID.Uint64(), Genesis: genesis.Hash(), StartBlock: head.Number.Uint64()}
+	j.file = journalFile{Version: journalVersion, ChainID: chainID.Uint64(), Genesis: genesis, StartBlock: head.Number.Uint64()}
 	if env.StateFile == "" {
 		return j, nil
 	}
@@ -80,6 +80,29 @@ func openJournal(ctx context.Context, env Env) (*journal, error) {
 		return nil, errors.Join(err, j.unlock())
 	}
 	return j, nil
+}
+
+// firstBlock is the hash of block 0, as the chain itself makes hashes: Filecoin's
+// are not those of an Ethereum header, so the node's word is taken where it can be
+// had. A deployment that names another chain's is refused by whoever reads it.
+func firstBlock(ctx context.Context, b Backend) (common.Hash, error) {
+	if c, ok := b.(interface{ Client() *rpc.Client }); ok {
+		var first struct {
+			Hash *common.Hash `json:"hash"`
+		}
+		if err := c.Client().CallContext(ctx, &first, "eth_getBlockByNumber", "0x0", false); err != nil {
+			return common.Hash{}, err
+		}
+		if first.Hash == nil {
+			return common.Hash{}, errors.New("the endpoint gives it no hash")
+		}
+		return *first.Hash, nil
+	}
+	header, err := b.HeaderByNumber(ctx, new(big.Int))
+	if err != nil {
+		return common.Hash{}, err
+	}
+	return header.Hash(), nil
 }
 
 func (j *journal) close() {
