@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -61,6 +62,10 @@ type CheckpointDeps struct {
 	// may have undecided: checkpoints and executions share it, and a backlog of
 	// the one must leave room for the other.
 	MaxSend int
+	// Learns says that the root counts gas in a unit of its own, as Filecoin does:
+	// what stands behind another transaction and cannot be simulated is sent only
+	// once the simulation of its like has shown what it takes.
+	Learns bool
 }
 
 // Checkpoint carries what the subnet says to the root: submits each checkpoint
@@ -169,6 +174,7 @@ func (d CheckpointDeps) submitted(ctx context.Context, batch []tokens.Transfer) 
 // one key. The root accepts only the next height, so a duplicate or a stranger's
 // submission costs gas and nothing else.
 func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, error) {
+	took := new(atomic.Uint64) // gas of the newest checkpoint that was simulated
 	return func(ctx context.Context, b Batch) ([]error, error) {
 		out := make([]error, len(b.Transfers))
 		now, err := d.StateLatest(ctx)
@@ -207,9 +213,10 @@ func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, 
 			}
 			tx.Key, tx.Group, tx.Fence = string(s.heightKey("submit", t.Nonce)), "up/"+s.Actor.Hex(), b.Fence
 			tx.Members = []common.Hash{t.ID}
-			if sent > 0 {
-				// Only the first can be simulated; the others stand behind it.
-				tx.Gas = submitGas
+			if sent == 0 {
+				tx.Estimated = took.Store
+			} else if tx.Gas = behindGas(took.Load(), d.Learns); tx.Gas == 0 {
+				return fill(out, i, fmt.Errorf("%w: what a checkpoint takes on this root is not known before the first is decided", ErrNotYet)), nil
 			}
 			if err := d.SendRoot(ctx, tx); err != nil {
 				return fill(out, i, classify(err)), nil
@@ -223,8 +230,19 @@ func (d CheckpointDeps) submit(s Subnet) func(context.Context, Batch) ([]error, 
 	}
 }
 
-// submitGas is enough for a checkpoint that also confirms validator changes.
+// submitGas is enough for a checkpoint that also confirms validator changes, where
+// gas is Ethereum's.
 const submitGas = 2_000_000
+
+// behindGas is the gas of a checkpoint that stands behind others and cannot be
+// simulated: twice what one took that could, since it may have validator changes
+// to confirm. It is 0 where nothing is known yet and nothing may be assumed.
+func behindGas(took uint64, learns bool) uint64 {
+	if took == 0 && learns {
+		return 0
+	}
+	return max(submitGas, 2*took)
+}
 
 // maxExecute bounds the executions of one look: two blocks hold no more.
 const maxExecute = 24
@@ -272,7 +290,7 @@ func (d CheckpointDeps) executed(ctx context.Context, batch []tokens.Transfer) (
 
 // execute sends the messages of the accepted batches in the order of nonces.
 func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error, error) {
-	shape, read := &shape{}, &proofs{}
+	shape, read := &shape{learns: d.Learns}, &proofs{}
 	return func(ctx context.Context, b Batch) ([]error, error) {
 		out := make([]error, len(b.Transfers))
 		now, err := d.StateLatest(ctx)
@@ -311,6 +329,9 @@ func (d CheckpointDeps) execute(s Subnet) func(context.Context, Batch) ([]error,
 				}
 				gas := uint64(0)
 				if sent > 0 {
+					if d.Learns && !shape.known() {
+						return fill(out, i, fmt.Errorf("%w: what a message takes on this root is not known before the first batch is decided", ErrNotYet)), nil
+					}
 					gas = shape.gas(len(chunk), executeGas, min(uint64(len(chunk)+1)*executeGas, maxBatchGas))
 				}
 				err := d.executeChunk(ctx, s, b, p.Height, chunk, gas, shape)

@@ -450,6 +450,9 @@ type shape struct {
 	n    int
 	cuts map[uint64]int // first message to count, of what is not applied yet
 	each uint64         // gas of a message by the newest simulation; 0: none yet
+	took uint64         // gas of the batch of that simulation
+	// learns says that the chain counts gas in a unit of its own.
+	learns bool
 	// ahead is what was applied when a statement was last sent ahead, plus one.
 	ahead uint64
 }
@@ -479,8 +482,15 @@ func (s *shape) measured(n int, least uint64) func(gas uint64) {
 	return func(gas uint64) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.each = max(leastEach, (max(gas, least)-least)/uint64(n))
+		s.each, s.took = max(leastEach, (max(gas, least)-least)/uint64(n)), gas
 	}
+}
+
+// known says whether a simulation has been measured.
+func (s *shape) known() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.each > 0
 }
 
 // leastEach is what the cheapest message costs.
@@ -488,13 +498,17 @@ const leastEach = 50_000
 
 // gas is what n messages get that cannot be simulated because they stand behind
 // others: by the measure of the newest that could, and half as much again, but
-// never more than most. Where that is too little the transaction reverts as a
-// whole, and what is then the head is measured.
+// never more than most, or than twice what that one took where the chain counts in
+// another unit. Where that is too little the transaction reverts as a whole, and
+// what is then the head is measured.
 func (s *shape) gas(n int, least, most uint64) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.each == 0 {
 		return most
+	}
+	if s.learns {
+		most = max(most, 2*s.took)
 	}
 	return min(most, least+s.each*uint64(n)*3/2)
 }
