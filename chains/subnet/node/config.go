@@ -33,6 +33,9 @@ type Parent interface {
 	chains.Source
 	Call(ctx context.Context, to common.Address, data []byte, blockHash common.Hash) ([]byte, error)
 	BlockByNumber(ctx context.Context, number uint64) (chains.Block, error)
+	// At is the block at a height or, where there is none, the next below: Filecoin
+	// has null rounds.
+	At(ctx context.Context, height uint64) (chains.Block, error)
 }
 
 // Config is one node's own settings; what all nodes share is in Genesis.

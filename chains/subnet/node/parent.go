@@ -190,7 +190,7 @@ func (w *watcher) begin(ctx context.Context, committed, pair ipc.ParentFinality,
 		if start || from == w.g.ParentStart {
 			head.Next = from
 			if from > w.g.ParentStart {
-				before, err := w.parent.BlockByNumber(ctx, from-1)
+				before, err := w.parent.At(ctx, from-1)
 				if err != nil {
 					return fmt.Errorf("read block %d: %w", from-1, err)
 				}
@@ -208,7 +208,7 @@ func (w *watcher) startsBefore(ctx context.Context, from uint64, head parentHead
 	if from <= w.g.ParentStart {
 		return true, nil
 	}
-	block, err := w.parent.BlockByNumber(ctx, from-1)
+	block, err := w.parent.At(ctx, from-1)
 	if err != nil {
 		return false, fmt.Errorf("read block %d: %w", from-1, err)
 	}
@@ -461,9 +461,12 @@ func (w *watcher) visit(ctx context.Context, committed uint64) error {
 		if !ready || w.cache.has(h) {
 			continue
 		}
-		block, err := w.parent.BlockByNumber(ctx, h)
+		block, err := w.parent.At(ctx, h)
 		if err != nil {
 			return fmt.Errorf("read block %d: %w", h, err)
+		}
+		if block.Number != h {
+			continue // a null round: nobody honest names one, and it holds nothing up
 		}
 		rm, rc, err := w.counters(ctx, block.Hash)
 		if err != nil {

@@ -238,6 +238,25 @@ func TestHeightsBetweenTwoReadsAreVisitedOnRequest(t *testing.T) {
 	require.Equal(t, w.p.blocks[top-3].Hash, common.Hash(st.ParentHash))
 }
 
+// A proposer may name any height; one that the parent has no block at must not
+// keep the others from being read.
+func TestANullRoundThatIsNamedHoldsNothingUp(t *testing.T) {
+	w := newWatch(t)
+	for range 6 {
+		w.p.send(common.Address{0xaa, 1}, 1)
+		w.p.mine(2)
+	}
+	require.NoError(t, w.step(t))
+	top := uint64(len(w.p.blocks) - 1)
+	w.p.null = map[uint64]bool{top - 5: true}
+	w.want = []uint64{top - 5, top - 3}
+	require.NoError(t, w.step(t))
+	_, ok := w.cache.statement(0, top-5, 0, 0)
+	require.False(t, ok, "there is no such block")
+	_, ok = w.cache.statement(0, top-3, 0, 0)
+	require.True(t, ok)
+}
+
 func TestAParentThatForgotOldStateIsBelievedAtItsHead(t *testing.T) {
 	w := newWatch(t)
 	for range 50 {

@@ -67,6 +67,7 @@ type fakeParent struct {
 	hideLogs   bool // answers with no logs at all
 	forgeValue bool // answers with another value in each message
 	noState    map[common.Hash]bool
+	null       map[uint64]bool // heights without a block
 	down       bool
 	calls      int
 	sent       []ipc.IpcEnvelope
@@ -268,7 +269,17 @@ func (p *fakeParent) BlockByNumber(_ context.Context, n uint64) (chains.Block, e
 	if p.down || n >= uint64(len(p.blocks)) {
 		return chains.Block{}, errDown
 	}
+	if p.null[n] {
+		return chains.Block{}, errors.New("null round")
+	}
 	return p.blocks[n].Block, nil
+}
+
+func (p *fakeParent) At(ctx context.Context, n uint64) (chains.Block, error) {
+	for p.null[n] {
+		n--
+	}
+	return p.BlockByNumber(ctx, n)
 }
 
 func (p *fakeParent) Call(_ context.Context, to common.Address, data []byte, at common.Hash) ([]byte, error) {
