@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/causeway-bridge/causeway/contracts/bindings"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/stretchr/testify/require"
 )
@@ -96,8 +96,8 @@ func TestThePublishedAxelarContractsStandOnAChain(t *testing.T) {
 	}
 }
 
-// TestAnAxelarDeploymentThatStopsAnywhereEndsInOneSet runs out of time again and
-// again, and each time goes on where it was.
+// TestAnAxelarDeploymentThatStopsAnywhereEndsInOneSet is stopped at each of its
+// transactions, and each time goes on where it was.
 func TestAnAxelarDeploymentThatStopsAnywhereEndsInOneSet(t *testing.T) {
 	r := newRig(t, 1)
 	env := r.env(t)
@@ -105,24 +105,44 @@ func TestAnAxelarDeploymentThatStopsAnywhereEndsInOneSet(t *testing.T) {
 	before, err := r.client.PendingNonceAt(t.Context(), r.deployer.Address())
 	require.NoError(t, err)
 	var set deploy.AxelarSet
+	// Each run ends at its first transaction, every other one with it sent and the
+	// others just before.
 	stopped := 0
-	for wait := 20 * time.Millisecond; ; wait += 15 * time.Millisecond {
-		ctx, cancel := context.WithTimeout(t.Context(), wait)
+	for sent := true; ; sent = !sent {
+		ctx, cancel := context.WithCancel(t.Context())
+		env.Backend = stopping{Backend: r.client, sent: sent, stop: cancel}
 		set, err = deploy.Axelar(ctx, env, r.deployer, p)
 		cancel()
 		if err == nil {
 			break
 		}
-		require.True(t, ctx.Err() != nil, "%v", err)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Less(t, stopped, 100, "no run goes on where the one before ended")
 		stopped++
 	}
-	require.Greater(t, stopped, 5)
+	require.GreaterOrEqual(t, stopped, 18)
 	after, err := r.client.PendingNonceAt(t.Context(), r.deployer.Address())
 	require.NoError(t, err)
 	require.EqualValues(t, 18, after-before, "each step once")
 	code, err := r.client.CodeAt(t.Context(), set.Service, nil)
 	require.NoError(t, err)
 	require.NotEmpty(t, code)
+}
+
+// stopping is the chain of a deployer that is stopped at its first transaction.
+type stopping struct {
+	deploy.Backend
+	sent bool
+	stop func()
+}
+
+func (s stopping) SendTransaction(ctx context.Context, tx *types.Transaction) error {
+	defer s.stop()
+	if !s.sent {
+		s.stop()
+		return ctx.Err()
+	}
+	return s.Backend.SendTransaction(ctx, tx)
 }
 
 func TestAxelarParametersNameEveryComplaint(t *testing.T) {
