@@ -658,7 +658,7 @@ func TestAnEndpointThatHangsIsLeftAfterOneTimeout(t *testing.T) {
 	n := fake.NewNode(t, testChain)
 	n.MineN(5)
 	cfg := config(n)
-	cfg.Timeout = 400 * time.Millisecond
+	cfg.Timeout = 2 * time.Second
 	c := dial(t, cfg)
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
@@ -670,14 +670,14 @@ func TestAnEndpointThatHangsIsLeftAfterOneTimeout(t *testing.T) {
 		n.CloseConnections()
 		began := time.Now()
 		require.ErrorIs(t, ask(t.Context()), chains.ErrUnavailable)
-		require.Less(t, time.Since(began), 750*time.Millisecond)
+		require.Less(t, time.Since(began), 3500*time.Millisecond)
 
 		n.CloseConnections()
 		ctx, stop := context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, stop)
 		began = time.Now()
 		require.ErrorIs(t, ask(ctx), context.Canceled)
-		require.Less(t, time.Since(began), 300*time.Millisecond)
+		require.Less(t, time.Since(began), 1500*time.Millisecond)
 	}
 }
 
