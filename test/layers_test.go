@@ -35,15 +35,16 @@ var layers = map[string]int{
 	"contracts/deploy": 2,
 	"tokens":           2,
 
-	"chains/axelar/gmpapi": 3,
-	"chains/devchain":      3,
-	"chains/ethereum":      3,
-	"chains/filecoin":      3,
-	"chains/subnet":        3,
-	"chains/subnet/node":   3,
-	"store":                3,
-	"store/volatile":       3,
-	"store/storetest":      4,
+	"chains/axelar/gmpapi":  3,
+	"chains/devchain":       3,
+	"chains/devchain/lotus": 4,
+	"chains/ethereum":       3,
+	"chains/filecoin":       3,
+	"chains/subnet":         3,
+	"chains/subnet/node":    3,
+	"store":                 3,
+	"store/volatile":        3,
+	"store/storetest":       4,
 
 	"relayer/flow": 4,
 
@@ -76,10 +77,10 @@ var never = []struct{ from, to string }{
 
 // owned lists outside modules that only some rooms may use.
 var owned = map[string][]string{
-	"github.com/redis/go-redis":         {"store"},
-	"github.com/alicebob/miniredis":     {"store/volatile"},
-	"github.com/filecoin-project/lotus": {"chains/filecoin", "chains/devchain"},
-	"github.com/cometbft/cometbft":      {"chains/subnet/node"},
+	"github.com/redis/go-redis":     {"store"},
+	"github.com/alicebob/miniredis": {"store/volatile"},
+	"github.com/filecoin-project":   {"chains/filecoin", "chains/devchain/lotus", "cmd/causeway"},
+	"github.com/cometbft/cometbft":  {"chains/subnet/node"},
 }
 
 type pkg struct {
