@@ -20,12 +20,16 @@ type rawParams = jsonrpc.RawParams
 
 // EthChainId is the chain id.
 func (h *handler) EthChainId(context.Context) (hexutil.Uint64, error) {
+	if other := h.n.Switches().ChainID; other != 0 {
+		return hexutil.Uint64(other), nil
+	}
 	return hexutil.Uint64(h.n.root.cfg.ChainID), nil
 }
 
 // NetVersion is the same in decimal.
-func (h *handler) NetVersion(context.Context) (string, error) {
-	return strconv.FormatUint(uint64(h.n.root.cfg.ChainID), 10), nil
+func (h *handler) NetVersion(ctx context.Context) (string, error) {
+	id, err := h.EthChainId(ctx)
+	return strconv.FormatUint(uint64(id), 10), err
 }
 
 // NetListening is true.
@@ -154,9 +158,21 @@ func (n *Node) place(v view, tx common.Hash) (t *tip, index int, ok bool) {
 	return t, int(i), true
 }
 
+// meant is the transaction that a hash means: an old node takes a replaced one
+// for what took its place.
+func (n *Node) meant(hash common.Hash) common.Hash {
+	if n.Switches().ReplacedReceipts {
+		if next, ok := n.root.pool.successor(hash); ok {
+			return next
+		}
+	}
+	return hash
+}
+
 // EthGetTransactionByHash is an executed transaction, or one in the pool; one
 // that the head has and nobody executed yet is in neither.
 func (h *handler) EthGetTransactionByHash(_ context.Context, hash common.Hash) (*ethtypes.EthTx, error) {
+	hash = h.n.meant(hash)
 	t, index, ok := h.n.place(h.n.view(), hash)
 	if !ok {
 		tx := h.n.root.pool.get(hash)

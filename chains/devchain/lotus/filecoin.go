@@ -38,7 +38,15 @@ func (h *handler) ChainHead(context.Context) (*types.TipSet, error) {
 
 // ChainGetGenesis is the tipset of epoch 0.
 func (h *handler) ChainGetGenesis(context.Context) (*types.TipSet, error) {
-	return h.n.root.tipset(h.n.view()[0])
+	v := h.n.view()
+	if h.n.Switches().WrongGenesis {
+		t, err := h.n.otherGenesis(v)
+		if err != nil {
+			return nil, err
+		}
+		return h.n.root.tipset(t)
+	}
+	return h.n.root.tipset(v[0])
 }
 
 // ChainGetTipSet is a tipset of any branch by its key; the empty key is the

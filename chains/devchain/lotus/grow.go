@@ -124,14 +124,19 @@ func (r *Root) epoch(ctx context.Context, epoch uint64) error {
 	if err := r.chain.Adopt(t.block); err != nil {
 		return err
 	}
-	if err := r.records.add(0, t); err != nil {
+	r.mu.Lock()
+	r.keep(t)
+	r.mu.Unlock()
+	grown := append(r.view(), t)
+	final := r.f3.next(grown)
+	if err := r.records.add(0, final, t); err != nil {
 		return err
 	}
 	r.tried = epoch
 	r.mu.Lock()
-	r.keep(t)
-	r.tips = append(r.tips, t)
+	r.tips = grown
 	r.mu.Unlock()
+	r.f3.certify(grown, final)
 	r.pool.applied(t)
 	r.announce()
 	return nil

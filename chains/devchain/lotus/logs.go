@@ -15,6 +15,8 @@ import (
 	"github.com/filecoin-project/lotus/chain/types/ethtypes"
 )
 
+var errTooMany = errors.New("filter matches too many events, try a more restricted filter")
+
 // event is a log and the tip that has it.
 type event struct {
 	*types.Log
@@ -36,7 +38,7 @@ func (h *handler) EthGetLogs(ctx context.Context, p rawParams) (json.RawMessage,
 	if err != nil {
 		return nil, err
 	}
-	return encodeEvents(events), nil
+	return encodeEvents(h.n.twist(events, &spec)), nil
 }
 
 // logs answers a filter, within the node's limits.
@@ -64,7 +66,7 @@ func (n *Node) logs(ctx context.Context, spec *ethtypes.EthFilterSpec) ([]event,
 		}
 	}
 	if set.MaxResults > 0 && len(out) > set.MaxResults {
-		return nil, fmt.Errorf("failed to get events for filter from chain indexer: filter matches too many events, maximum %d allowed: try a shorter range", set.MaxResults)
+		return nil, fmt.Errorf("failed to get events for filter from chain indexer: %w", errTooMany)
 	}
 	return out, nil
 }
@@ -153,7 +155,11 @@ func (n *Node) rangeOf(v view, spec *ethtypes.EthFilterSpec, limit uint64) (from
 	return from, to, n.reach(from)
 }
 
-func (n *Node) tooWide(limit, _ uint64) error {
+// tooWide says so as the node's version does.
+func (n *Node) tooWide(limit, got uint64) error {
+	if n.Switches().since(35, 1) {
+		return &coded{code: -32005, message: fmt.Sprintf("block range exceeds maximum of %d (got %d)", limit, got)}
+	}
 	return fmt.Errorf("failed to parse eth filter spec: invalid epoch range: range between to and from blocks is too large (maximum: %d)", limit)
 }
 

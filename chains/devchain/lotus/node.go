@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/filecoin-project/go-jsonrpc"
 	"github.com/filecoin-project/lotus/api"
 )
@@ -28,7 +29,7 @@ type Node struct {
 	mu     sync.Mutex
 	set    Switches
 	fixed  view // what a frozen or forked node holds on to; nil follows the root
-	asked  map[string]int
+	asked  map[common.Hash]int
 	wakers map[chan struct{}]struct{}
 	conns  map[net.Conn]struct{}
 }
@@ -42,8 +43,8 @@ func startNode(r *Root, index int, addr string) (*Node, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	n := &Node{
-		root: r, index: index, addr: ln.Addr().String(), served: make(chan struct{}), set: defaultSwitches(r.cfg),
-		asked: map[string]int{}, wakers: map[chan struct{}]struct{}{}, conns: map[net.Conn]struct{}{},
+		root: r, index: index, addr: ln.Addr().String(), served: make(chan struct{}), set: defaultSwitches(),
+		asked: map[common.Hash]int{}, wakers: map[chan struct{}]struct{}{}, conns: map[net.Conn]struct{}{},
 	}
 	n.quit, n.end = context.WithCancel(context.Background()) // ended by close
 	srv := jsonrpc.NewServer(

@@ -13,7 +13,7 @@ import (
 // EthGetTransactionReceipt is the receipt of an executed transaction, null for
 // any other.
 func (h *handler) EthGetTransactionReceipt(_ context.Context, hash common.Hash) (*ethtypes.EthTxReceipt, error) {
-	t, index, ok := h.n.place(h.n.view(), hash)
+	t, index, ok := h.n.place(h.n.view(), h.n.meant(hash))
 	if !ok {
 		return nil, nil
 	}
@@ -48,11 +48,15 @@ func (n *Node) receiptsOf(t *tip) ([]*ethtypes.EthTxReceipt, error) {
 	if len(txs) != len(receipts) {
 		return nil, fmt.Errorf("receipts and message array lengths didn't match for tipset: %s", t.key)
 	}
+	set := n.Switches()
 	out := make([]*ethtypes.EthTxReceipt, len(txs))
 	for i, tx := range txs {
 		r, err := n.receipt(t, tx, receipts[i])
 		if err != nil {
 			return nil, err
+		}
+		if n.late(tx.Hash()) || (set.LieInReceipts && set.hides(t.epoch)) {
+			r.Logs, r.LogsBloom = []ethtypes.EthLog{}, ethtypes.NewEmptyEthBloom()
 		}
 		out[i] = r
 	}

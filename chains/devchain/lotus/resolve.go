@@ -123,6 +123,9 @@ func (n *Node) numbered(v view, epoch uint64) (*tip, error) {
 	if head := v.head().epoch; epoch > max(head, 1)-1 {
 		return nil, errors.New("requested a future epoch (beyond 'latest')")
 	}
+	if epoch == 0 && n.Switches().WrongGenesis {
+		return n.otherGenesis(v)
+	}
 	return v.at(epoch), n.reach(epoch)
 }
 
@@ -139,7 +142,3 @@ func (v view) deep(depth uint64) *tip {
 	head := v.head().epoch
 	return v.at(head - min(head, depth))
 }
-
-func (n *Node) finalized(v view) *tip { return v.deep(n.root.cfg.FinalityDepth) }
-
-func (n *Node) safe(v view) *tip { return v.deep(min(30, n.root.cfg.FinalityDepth)) }

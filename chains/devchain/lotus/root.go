@@ -27,6 +27,7 @@ type Root struct {
 	evm     *evmCaller
 	records *records
 	pool    *pool
+	f3      *f3
 	nodes   []*Node
 
 	// grow is held while the chain changes: one epoch, one reorg at a time.
@@ -67,6 +68,9 @@ func Start(ctx context.Context, cfg Config) (*Root, error) {
 		byHash: map[common.Hash]*tip{}, byEVM: map[common.Hash]*tip{},
 	}
 	r.pool = newPool(r)
+	if r.f3, err = newF3(r); err != nil {
+		return nil, errors.Join(fmt.Errorf("start dev root: %w", err), r.Close())
+	}
 	if err := r.restore(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("restore dev root: %w", err), r.Close())
 	}
@@ -171,6 +175,9 @@ func (r *Root) restore(ctx context.Context) error {
 		r.tips = append(r.tips, t)
 	}
 	r.tried = r.tips.head().epoch
+	for _, final := range r.records.finals {
+		r.f3.certify(r.tips, final)
+	}
 	// A block below without a tipset was never served: a kill came between.
 	return r.chain.Adopt(r.tips.head().block)
 }
