@@ -167,20 +167,23 @@ func (f *f3) certificate(ctx context.Context, i uint64) (*certs.FinalityCertific
 	return c, nil
 }
 
-// chain is what an instance certifies, its base first. mu is held.
+// chain is what an instance certifies, its base first: that one as the instance
+// before had it. mu is held.
 func (f *f3) chain(i uint64) (*gpbft.ECChain, error) {
 	table, err := certs.MakePowerTableCID(f.table(i))
 	if err != nil {
 		return nil, err
 	}
+	before, err := certs.MakePowerTableCID(f.table(max(i, 1) - 1))
+	if err != nil {
+		return nil, err
+	}
 	in := f.instances[i]
 	var tipsets []*gpbft.TipSet
-	for t := in.last; t != nil; t = t.parent {
+	for t := in.last; t != in.base; t = t.parent {
 		tipsets = append(tipsets, &gpbft.TipSet{Epoch: int64(t.epoch), Key: t.key.Bytes(), PowerTable: table})
-		if t == in.base {
-			break
-		}
 	}
+	tipsets = append(tipsets, &gpbft.TipSet{Epoch: int64(in.base.epoch), Key: in.base.key.Bytes(), PowerTable: before})
 	slices.Reverse(tipsets)
 	return &gpbft.ECChain{TipSets: tipsets}, nil
 }
