@@ -32,6 +32,8 @@ type Node struct {
 	asked  map[common.Hash]int
 	wakers map[chan struct{}]struct{}
 	conns  map[net.Conn]struct{}
+	feeds  map[string]*feed
+	subs   sync.WaitGroup
 }
 
 func startNode(r *Root, index int, addr string) (*Node, error) {
@@ -44,7 +46,7 @@ func startNode(r *Root, index int, addr string) (*Node, error) {
 	}
 	n := &Node{
 		root: r, index: index, addr: ln.Addr().String(), served: make(chan struct{}), set: defaultSwitches(),
-		asked: map[common.Hash]int{}, wakers: map[chan struct{}]struct{}{}, conns: map[net.Conn]struct{}{},
+		asked: map[common.Hash]int{}, wakers: map[chan struct{}]struct{}{}, conns: map[net.Conn]struct{}{}, feeds: map[string]*feed{},
 	}
 	n.quit, n.end = context.WithCancel(context.Background()) // ended by close
 	srv := jsonrpc.NewServer(
@@ -72,6 +74,7 @@ func (n *Node) close() error {
 	err := n.server.Close()
 	n.DropConnections()
 	<-n.served
+	n.subs.Wait()
 	return err
 }
 
