@@ -18,7 +18,7 @@ type Config struct {
 	// Alloc is the genesis balances, in wei.
 	Alloc map[common.Address]*big.Int
 	// Period between epochs, 30 s when 0. Timestamps count whole seconds: with
-	// a shorter period than one second the chain's clock runs ahead.
+	// a period that is not, the chain's clock runs ahead.
 	Period time.Duration
 	// Manual makes no epochs but those that Mine is asked for.
 	Manual bool
@@ -90,5 +90,8 @@ func (cfg Config) withDefaults() (Config, error) {
 
 // delay is the seconds of an epoch on the chain's clock.
 func (cfg Config) delay() uint64 {
-	return max(1, uint64(cfg.Period/time.Second))
+	return uint64((cfg.Period + time.Second - 1) / time.Second)
 }
+
+// paced says whether the chain's clock keeps pace with the wall's.
+func (cfg Config) paced() bool { return cfg.Period%time.Second == 0 }

@@ -42,6 +42,9 @@ func (h *handler) EthFeeHistory(_ context.Context, p rawParams) (*ethtypes.EthFe
 	if count > 1024 {
 		return nil, errors.New("block count should be smaller than 1024")
 	}
+	if percentiles != nil && len(*percentiles) > 100 {
+		return nil, errors.New("length of the reward percentile array cannot be greater than 100")
+	}
 	v := h.n.view()
 	newest, err := h.n.state(v, args, 1)
 	if err != nil {

@@ -36,7 +36,7 @@ func (r *Root) step(ctx context.Context) error {
 		return nil
 	}
 	next := r.tried + 1
-	if now := uint64(time.Now().Unix()); r.cfg.Period >= time.Second && now > r.began {
+	if now := uint64(time.Now().Unix()); r.cfg.paced() && now > r.began {
 		next = max(next, (now-r.began)/r.cfg.delay())
 	}
 	return r.epoch(ctx, next)

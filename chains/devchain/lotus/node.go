@@ -12,6 +12,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/filecoin-project/go-jsonrpc"
 	"github.com/filecoin-project/lotus/api"
+	logging "github.com/ipfs/go-log/v2"
 )
 
 // Node is one endpoint: its own port, its own view of the root's chain.
@@ -47,6 +48,10 @@ func startNode(r *Root, index int, addr string) (*Node, error) {
 	n := &Node{
 		root: r, index: index, addr: ln.Addr().String(), served: make(chan struct{}), set: defaultSwitches(),
 		asked: map[common.Hash]int{}, wakers: map[chan struct{}]struct{}{}, conns: map[net.Conn]struct{}{}, feeds: map[string]*feed{},
+	}
+	// go-jsonrpc logs each refusal and each closed connection as an error.
+	if err := logging.SetLogLevel("rpc", "fatal"); err != nil {
+		return nil, errors.Join(fmt.Errorf("quieten the rpc server: %w", err), ln.Close())
 	}
 	n.quit, n.end = context.WithCancel(context.Background()) // ended by close
 	srv := jsonrpc.NewServer(

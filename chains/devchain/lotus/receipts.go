@@ -25,13 +25,17 @@ func (h *handler) EthGetTransactionReceipt(_ context.Context, hash common.Hash) 
 }
 
 // EthGetBlockReceipts are the receipts of a tipset. For a null round, those of
-// the one before.
+// the one before; since v1.36.2, none.
 func (h *handler) EthGetBlockReceipts(_ context.Context, p rawParams) ([]*ethtypes.EthTxReceipt, error) {
 	args, err := arguments(json.RawMessage(p))
 	if err != nil {
 		return nil, err
 	}
-	t, err := h.n.state(h.n.view(), args, 0)
+	find := h.n.state
+	if h.n.Switches().since(36, 2) {
+		find = h.n.block
+	}
+	t, err := find(h.n.view(), args, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -143,6 +143,7 @@ func (s Switches) since(minor, patch int) bool {
 		return false
 	}
 	mine, _, _ := strings.Cut(parts[2], "-")
+	mine, _, _ = strings.Cut(mine, "+")
 	m, err := strconv.Atoi(parts[1])
 	if err != nil {
 		return false
