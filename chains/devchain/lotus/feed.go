@@ -40,7 +40,7 @@ func (n *Node) news(ctx context.Context, f *feed, whole bool) ([]json.RawMessage
 	gone, came := changes(f.seen, now)
 	var out []json.RawMessage
 	if f.spec != nil {
-		addresses, topics := selected(f.spec)
+		addresses, topics := n.selected(f.spec)
 		for _, t := range append(append(view{}, gone...), came...) {
 			logs, err := n.root.chain.LogsOf(ctx, t.block, addresses, topics)
 			if err != nil {

@@ -44,7 +44,7 @@ func (h *handler) EthGetLogs(ctx context.Context, p rawParams) (json.RawMessage,
 // logs answers a filter, within the node's limits.
 func (n *Node) logs(ctx context.Context, spec *ethtypes.EthFilterSpec) ([]event, error) {
 	v, set := n.view(), n.Switches()
-	addresses, topics := selected(spec)
+	addresses, topics := n.selected(spec)
 	if spec.BlockHash != nil {
 		if spec.FromBlock != nil || spec.ToBlock != nil {
 			return nil, errors.New("failed to parse eth filter spec: must not specify block hash and from/to block")
@@ -178,9 +178,9 @@ func epochOf(s, name string) (uint64, error) {
 }
 
 // selected are a filter's addresses and topics in the EVM's types.
-func selected(spec *ethtypes.EthFilterSpec) (addresses []common.Address, topics [][]common.Hash) {
+func (n *Node) selected(spec *ethtypes.EthFilterSpec) (addresses []common.Address, topics [][]common.Hash) {
 	for _, a := range spec.Address {
-		addresses = append(addresses, common.Address(a))
+		addresses = append(addresses, n.root.ids.unmask(common.Address(a)))
 	}
 	for _, values := range spec.Topics {
 		var alternatives []common.Hash

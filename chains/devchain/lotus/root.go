@@ -28,6 +28,7 @@ type Root struct {
 	records *records
 	pool    *pool
 	f3      *f3
+	ids     *ids
 	nodes   []*Node
 
 	// grow is held while the chain changes: one epoch, one reorg at a time.
@@ -65,7 +66,7 @@ func Start(ctx context.Context, cfg Config) (*Root, error) {
 	r := &Root{
 		cfg: cfg, log: cfg.Log, chain: chain, genesis: genesis.Hash, began: genesis.Time,
 		evm: &evmCaller{chain.RPC()}, nulls: map[uint64]bool{}, rate: cfg.NullRate, floor: big.NewInt(minBaseFee),
-		byHash: map[common.Hash]*tip{}, byEVM: map[common.Hash]*tip{},
+		byHash: map[common.Hash]*tip{}, byEVM: map[common.Hash]*tip{}, ids: &ids{account: map[uint64]common.Address{}},
 	}
 	r.pool = newPool(r)
 	if r.f3, err = newF3(r); err != nil {

@@ -36,7 +36,7 @@ func (n *Node) forge(events []event, spec *ethtypes.EthFilterSpec) []event {
 	} else if _, to, err := n.rangeOf(v, spec, 0); err == nil {
 		t = v.at(to)
 	}
-	addresses, topics := selected(spec)
+	addresses, topics := n.selected(spec)
 	l := &types.Log{Data: crypto.Keccak256([]byte(forgedTx)), TxHash: crypto.Keccak256Hash([]byte(forgedTx)), Index: 1 << 20}
 	if len(addresses) > 0 {
 		l.Address = addresses[0]
@@ -57,7 +57,7 @@ func (n *Node) removed(spec *ethtypes.EthFilterSpec) (out []event) {
 	if err != nil {
 		return nil
 	}
-	addresses, topics := selected(spec)
+	addresses, topics := n.selected(spec)
 	for _, t := range n.root.orphans(v, from, to) {
 		found, err := n.root.chain.LogsOf(n.quit, t.block, addresses, topics)
 		if err != nil {
