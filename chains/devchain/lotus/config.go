@@ -24,8 +24,8 @@ type Config struct {
 	Manual bool
 	// GenesisTime of a new chain in Unix seconds; 0 is now.
 	GenesisTime uint64
-	// Addrs is host:port of each node; port 0 picks a free one. None is one
-	// node on the loopback.
+	// Addrs is host:port of each node; port 0 picks a free one, an empty host
+	// is the loopback, "" is both. None is one node.
 	Addrs []string
 	// NullRate is the share of epochs, from 0 to 1, that are null rounds.
 	NullRate float64
@@ -68,7 +68,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		cfg.Period = defaultPeriod
 	}
 	if len(cfg.Addrs) == 0 {
-		cfg.Addrs = []string{"127.0.0.1:0"}
+		cfg.Addrs = []string{""}
 	}
 	if cfg.FinalityDepth == 0 {
 		cfg.FinalityDepth = defaultFinality

@@ -17,7 +17,7 @@ func aliasDev(srv *jsonrpc.RPCServer) {
 		"dev_follow": "DevFollow", "dev_fork": "DevFork", "dev_jumpAhead": "DevJumpAhead", "dev_dropConnections": "DevDropConnections",
 		"dev_mine": "DevMine", "dev_reorg": "DevReorg", "dev_pause": "DevPause", "dev_resume": "DevResume",
 		"dev_nullAt": "DevNullAt", "dev_nullRate": "DevNullRate", "dev_baseFee": "DevBaseFee", "dev_poolRules": "DevPoolRules",
-		"dev_dropPending": "DevDropPending", "dev_f3": "DevF3",
+		"dev_setMinTip": "DevSetMinTip", "dev_dropPending": "DevDropPending", "dev_f3": "DevF3",
 	} {
 		srv.AliasMethod(short, "Filecoin."+long)
 	}
@@ -102,6 +102,12 @@ func (h *handler) DevNullRate(_ context.Context, rate float64) error {
 // DevBaseFee is Root.SetBaseFee.
 func (h *handler) DevBaseFee(_ context.Context, atto hexutil.Big) error {
 	h.n.root.SetBaseFee(atto.ToInt())
+	return nil
+}
+
+// DevSetMinTip is Root.SetMinPremium.
+func (h *handler) DevSetMinTip(_ context.Context, atto hexutil.Big) error {
+	h.n.root.SetMinPremium(atto.ToInt())
 	return nil
 }
 

@@ -17,12 +17,12 @@ const minPremium = 100_000
 
 // EthMaxPriorityFeePerGas is the premium that is usual.
 func (h *handler) EthMaxPriorityFeePerGas(context.Context) (*hexutil.Big, error) {
-	return (*hexutil.Big)(big.NewInt(minPremium)), nil
+	return (*hexutil.Big)(h.n.root.pool.usual()), nil
 }
 
 // EthGasPrice is base fee and premium.
 func (h *handler) EthGasPrice(context.Context) (*hexutil.Big, error) {
-	return (*hexutil.Big)(new(big.Int).Add(h.n.view().head().baseFee, big.NewInt(minPremium))), nil
+	return (*hexutil.Big)(new(big.Int).Add(h.n.view().head().baseFee, h.n.root.pool.usual())), nil
 }
 
 // EthFeeHistory is the base fees of some tipsets up to one.
@@ -62,7 +62,7 @@ func (h *handler) EthFeeHistory(_ context.Context, p rawParams) (*ethtypes.EthFe
 		if percentiles != nil {
 			row := make([]ethtypes.EthBigInt, len(*percentiles))
 			for j := range row {
-				row[j] = bigOf(big.NewInt(minPremium))
+				row[j] = bigOf(h.n.root.pool.usual())
 			}
 			rewards = append(rewards, row)
 		}

@@ -39,9 +39,18 @@ type Node struct {
 
 func startNode(r *Root, index int, addr string) (*Node, error) {
 	if addr == "" {
-		addr = "127.0.0.1:0"
+		addr = ":0"
 	}
-	ln, err := net.Listen("tcp", addr)
+	// An empty host is the loopback, never every interface: there is no
+	// authentication.
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("address: %w", err)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}

@@ -37,6 +37,7 @@ type pool struct {
 
 	mu       sync.Mutex
 	policy   PoolRules
+	premium  *big.Int // least that a tipset takes
 	bySender map[common.Address]map[uint64]*pending
 	byHash   map[common.Hash]*pending
 	replaced map[common.Hash]common.Hash // by what a replaced message was replaced
@@ -52,7 +53,7 @@ type pending struct {
 func newPool(r *Root) *pool {
 	id := new(big.Int).SetUint64(uint64(r.cfg.ChainID))
 	return &pool{
-		root: r, signer: types.LatestSignerForChainID(id), policy: defaultPoolRules(),
+		root: r, signer: types.LatestSignerForChainID(id), policy: defaultPoolRules(), premium: new(big.Int),
 		rules:    params.Rules{IsHomestead: true, IsIstanbul: true, IsShanghai: true, IsPrague: true},
 		bySender: map[common.Address]map[uint64]*pending{}, byHash: map[common.Hash]*pending{}, replaced: map[common.Hash]common.Hash{},
 	}
@@ -277,6 +278,7 @@ func (p *pool) choose(parent *types.Header, baseFee *big.Int) ([]*types.Transact
 	if err != nil {
 		return nil, err
 	}
+	least := new(big.Int).Add(baseFee, p.premium)
 	var due []turn
 	for from, lane := range p.bySender {
 		order := uint64(0)
@@ -284,7 +286,7 @@ func (p *pool) choose(parent *types.Header, baseFee *big.Int) ([]*types.Transact
 		for nonce := state.GetNonce(from); lane[nonce] != nil; nonce++ {
 			tx := lane[nonce].tx
 			money = new(big.Int).Sub(money, tx.Cost())
-			if tx.GasFeeCapIntCmp(baseFee) < 0 || money.Sign() < 0 {
+			if tx.GasFeeCapIntCmp(least) < 0 || tx.GasTipCapIntCmp(p.premium) < 0 || money.Sign() < 0 {
 				break
 			}
 			order = max(order, lane[nonce].arrived)
@@ -323,6 +325,24 @@ func (r *Root) SetPoolRules(rules PoolRules) {
 	r.pool.mu.Lock()
 	defer r.pool.mu.Unlock()
 	r.pool.policy = rules
+}
+
+// SetMinPremium leaves messages that pay miners less, in attoFIL per gas,
+// waiting in the pool: the market has gone up.
+func (r *Root) SetMinPremium(atto *big.Int) {
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	r.pool.premium = new(big.Int).Set(atto)
+}
+
+// usual is the premium that the next tipset will take.
+func (p *pool) usual() *big.Int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.premium.Cmp(big.NewInt(minPremium)) > 0 {
+		return new(big.Int).Set(p.premium)
+	}
+	return big.NewInt(minPremium)
 }
 
 // DropPending empties the pool, as a node does that restarts without its store.

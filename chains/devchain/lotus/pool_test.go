@@ -83,3 +83,20 @@ func TestPendingNoncesCountThePool(t *testing.T) {
 	latest, pending = nonces()
 	require.EqualValues(t, []uint64{3, 3}, []uint64{latest, pending})
 }
+
+func TestAMarketThatGoesUpLeavesTheCheapWaiting(t *testing.T) {
+	r := start(t, lotus.Config{})
+	cl := dial(t, r.Node(0).HTTP())
+	require.NoError(t, cl.Client().CallContext(t.Context(), nil, "dev_setMinTip", "0xf4240"))
+	send(t, cl, 0, &common.Address{1}, nil)
+	tip, err := cl.SuggestGasTipCap(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1_000_000, tip.Int64())
+	mine(t, r, 2)
+	dear := sign(t, "rich", &types.DynamicFeeTx{To: &common.Address{1}, Gas: 100_000, GasTipCap: tip})
+	require.NoError(t, cl.SendTransaction(t.Context(), dear))
+	mine(t, r, 2)
+	receipt, err := cl.TransactionReceipt(t.Context(), dear.Hash())
+	require.NoError(t, err)
+	require.EqualValues(t, 3, receipt.BlockNumber.Uint64())
+}

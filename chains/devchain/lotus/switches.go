@@ -174,7 +174,11 @@ func (n *Node) finalized(v view) *tip {
 
 // safe is what the node calls safe.
 func (n *Node) safe(v view) *tip {
-	return higher(v.deep(min(200, n.root.cfg.FinalityDepth)), n.finalized(v))
+	depth := uint64(200)
+	if !n.Switches().since(34, 0) {
+		depth = 30
+	}
+	return higher(v.deep(min(depth, n.root.cfg.FinalityDepth)), n.finalized(v))
 }
 
 func higher(a, b *tip) *tip {
