@@ -87,6 +87,11 @@ func (c *Chain) Receipts(hash common.Hash) types.Receipts {
 	return c.eth.BlockChain().GetReceiptsByHash(hash)
 }
 
+// Canonical is the hash of the canonical block of a height, zero for none.
+func (c *Chain) Canonical(number uint64) common.Hash {
+	return c.eth.BlockChain().GetCanonicalHash(number)
+}
+
 // Place finds a transaction in the canonical chain.
 func (c *Chain) Place(tx common.Hash) (block common.Hash, index uint64, ok bool) {
 	at, _ := c.eth.BlockChain().GetCanonicalTransaction(tx)

@@ -1,10 +1,13 @@
 package lotus_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/causeway-bridge/causeway/chains/devchain/lotus"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/rpc"
 	"github.com/filecoin-project/lotus/api"
 	"github.com/filecoin-project/lotus/api/client"
 	"github.com/filecoin-project/lotus/chain/types"
@@ -111,4 +114,22 @@ func TestANodeTellsWhoItIs(t *testing.T) {
 	id, err := full.EthChainId(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, chainID, id)
+}
+
+func TestABatchIsForHTTPOnly(t *testing.T) {
+	r := start(t, lotus.Config{})
+	mine(t, r, 3)
+	ask := func(url string) (string, error) {
+		var number, id string
+		batch := []rpc.BatchElem{{Method: "eth_blockNumber", Result: &number}, {Method: "eth_chainId", Result: &id}}
+		ctx, stop := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer stop()
+		err := dial(t, url).Client().BatchCallContext(ctx, batch)
+		return number, err
+	}
+	number, err := ask(r.Node(0).HTTP())
+	require.NoError(t, err)
+	require.Equal(t, "0x2", number)
+	_, err = ask(r.Node(0).WS())
+	require.Error(t, err, "Lotus reads one request to a message there")
 }

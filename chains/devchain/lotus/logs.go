@@ -71,30 +71,34 @@ func (n *Node) logs(ctx context.Context, spec *ethtypes.EthFilterSpec) ([]event,
 	return out, nil
 }
 
-// between are the logs from one tip of a view to another.
+// between are the logs from one tip of a view to another. The chain below is
+// asked for the range as a whole while it has the last tip, before and after:
+// in a reorg, or where the view is of another branch, it is tip by tip.
 func (n *Node) between(ctx context.Context, v view, first, last *tip, addresses []common.Address, topics [][]common.Hash) ([]event, error) {
-	main := n.root.view()
-	if !main.holds(last) {
-		// The view is of another branch than the chain below: tip by tip.
-		var out []event
-		for i := v.index(first.epoch); i < len(v) && v[i].epoch <= last.epoch; i++ {
-			found, err := n.logsOf(ctx, v, v[i].hash, addresses, topics)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, found...)
+	var out []event
+	if n.root.chain.Canonical(last.number) == last.block {
+		found, err := n.root.chain.LogsBetween(ctx, first.number, last.number, addresses, topics)
+		if err == nil && n.root.chain.Canonical(last.number) == last.block {
+			return n.placed(v, found)
 		}
-		return out, nil
 	}
-	found, err := n.root.chain.LogsBetween(ctx, first.number, last.number, addresses, topics)
-	if err != nil {
-		return nil, fmt.Errorf("failed to get events for filter from chain indexer: %w", err)
+	for i := v.index(first.epoch); i < len(v) && v[i].epoch <= last.epoch; i++ {
+		found, err := n.logsOf(ctx, v, v[i].hash, addresses, topics)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
 	}
-	out := make([]event, 0, len(found))
-	for _, l := range found {
+	return out, nil
+}
+
+// placed says of which tip each log is.
+func (n *Node) placed(v view, logs []*types.Log) ([]event, error) {
+	out := make([]event, 0, len(logs))
+	for _, l := range logs {
 		t := n.root.above(l.BlockHash)
 		if t == nil || !v.holds(t) {
-			return nil, errors.New("failed to get events for filter from chain indexer: tipset was reverted")
+			return nil, fmt.Errorf("[BUG] log of block %s, which is not in the chain", l.BlockHash)
 		}
 		out = append(out, event{Log: l, at: t})
 	}

@@ -103,3 +103,19 @@ func TestANodeFreezesForksAndRunsAheadWhileTheOthersGoOn(t *testing.T) {
 	n.Reset()
 	require.Equal(t, hash(12, 0), hash(12, 1))
 }
+
+func TestAFrozenNodeTellsTheLogsOfTheBranchItHolds(t *testing.T) {
+	r, cl, contract, txs := told(t)
+	query := ethereum.FilterQuery{FromBlock: common.Big0, Addresses: []common.Address{contract}}
+	before, err := cl.FilterLogs(t.Context(), query)
+	require.NoError(t, err)
+	require.Len(t, before, len(txs))
+	r.Node(0).Freeze(0)
+	require.NoError(t, r.Reorg(t.Context(), 8))
+	frozen, err := cl.FilterLogs(t.Context(), query)
+	require.NoError(t, err)
+	require.Equal(t, before, frozen)
+	moved, err := dial(t, r.Node(1).HTTP()).FilterLogs(t.Context(), query)
+	require.NoError(t, err)
+	require.Empty(t, moved)
+}
