@@ -73,6 +73,11 @@ var never = []struct{ from, to string }{
 	{"relayer", "chains/subnet/node"},
 	{"chains", "contracts/deploy"},
 	{"store", "contracts"},
+	// Lotus makes a build slow: it is for those who must.
+	{"relayer", "chains/filecoin"},
+	{"relayer", "chains/devchain/lotus"},
+	{"store", "chains/filecoin"},
+	{"store", "chains/devchain/lotus"},
 }
 
 // owned lists outside modules that only some rooms may use.
@@ -80,6 +85,7 @@ var owned = map[string][]string{
 	"github.com/redis/go-redis":     {"store"},
 	"github.com/alicebob/miniredis": {"store/volatile"},
 	"github.com/filecoin-project":   {"chains/filecoin", "chains/devchain/lotus", "cmd/causeway"},
+	"github.com/consensys":          {"chains/filecoin", "chains/devchain/lotus", "cmd/causeway"},
 	"github.com/cometbft/cometbft":  {"chains/subnet/node"},
 }
 
@@ -177,6 +183,8 @@ func TestTheLayersTestCanFail(t *testing.T) {
 		{ImportPath: module + "relayer", Imports: []string{module + "store/volatile"}},
 		{ImportPath: module + "store/storetest", Imports: []string{module + "store/volatile"}},
 		{ImportPath: module + "store", Imports: []string{"github.com/alicebob/miniredis/v2"}},
+		{ImportPath: module + "chains/evm", Imports: []string{"github.com/filecoin-project/lotus/api"}},
+		{ImportPath: module + "relayer", Imports: []string{module + "chains/filecoin"}},
 		{ImportPath: module + "nowhere"},
 	} {
 		require.NotEmpty(t, complaints(wrong), "%s importing %v passes", wrong.ImportPath, wrong.Imports)
