@@ -22,7 +22,8 @@ type Config struct {
 	Period time.Duration
 	// Manual makes no epochs but those that Mine is asked for.
 	Manual bool
-	// GenesisTime of a new chain in Unix seconds; 0 is now.
+	// GenesisTime of a new chain in Unix seconds; 0 is now. A chain that is to
+	// be mined by hand wants one in the past, lest it run ahead of the clock.
 	GenesisTime uint64
 	// Addrs is host:port of each node; port 0 picks a free one, an empty host
 	// is the loopback, "" is both. None is one node.

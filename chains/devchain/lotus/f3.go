@@ -2,7 +2,6 @@ package lotus
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"slices"
 	"sort"
@@ -42,19 +41,15 @@ const (
 	maxMade   = 512 // certificates kept
 )
 
-func newF3(r *Root) (*f3, error) {
+func newF3(r *Root) *f3 {
 	f := &f3{
 		root: r, name: gpbft.NetworkName(r.cfg.NetworkName), verifier: blssig.VerifierWithKeyOnG1(),
 		known: r.cfg.F3, running: r.cfg.F3, made: map[uint64]*certs.FinalityCertificate{},
 	}
 	for i := range uint64(committee) {
-		m, err := newMember(r.genesis, i)
-		if err != nil {
-			return nil, fmt.Errorf("member %d of the committee: %w", i, err)
-		}
-		f.members = append(f.members, m)
+		f.members = append(f.members, newMember(r.genesis, i))
 	}
-	return f, nil
+	return f
 }
 
 // SetF3 starts and stops F3. What is certified stays so.
@@ -143,7 +138,7 @@ func (f *f3) table(i uint64) gpbft.PowerEntries {
 }
 
 // certificate is that of an instance.
-func (f *f3) certificate(ctx context.Context, i uint64) (*certs.FinalityCertificate, error) {
+func (f *f3) certificate(i uint64) (*certs.FinalityCertificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if i >= uint64(len(f.instances)) {
@@ -156,7 +151,7 @@ func (f *f3) certificate(ctx context.Context, i uint64) (*certs.FinalityCertific
 	if err != nil {
 		return nil, err
 	}
-	c, err := f.sign(ctx, i, chain)
+	c, err := f.sign(i, chain)
 	if err != nil {
 		return nil, fmt.Errorf("certificate of instance %d: %w", i, err)
 	}
@@ -189,7 +184,7 @@ func (f *f3) chain(i uint64) (*gpbft.ECChain, error) {
 }
 
 // sign is a certificate of a chain by three of the four.
-func (f *f3) sign(_ context.Context, i uint64, chain *gpbft.ECChain) (*certs.FinalityCertificate, error) {
+func (f *f3) sign(i uint64, chain *gpbft.ECChain) (*certs.FinalityCertificate, error) {
 	now, then := f.table(i), f.table(i+1)
 	commits, err := certs.MakePowerTableCID(then)
 	if err != nil {

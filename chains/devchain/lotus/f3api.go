@@ -35,7 +35,7 @@ func (h *handler) F3IsRunning(context.Context) (bool, error) {
 }
 
 // F3GetLatestCertificate is the newest certificate that this node has.
-func (h *handler) F3GetLatestCertificate(ctx context.Context) (*certs.FinalityCertificate, error) {
+func (h *handler) F3GetLatestCertificate(context.Context) (*certs.FinalityCertificate, error) {
 	f := h.n.root.f3
 	if err := f.enabled(); err != nil {
 		return nil, err
@@ -44,11 +44,11 @@ func (h *handler) F3GetLatestCertificate(ctx context.Context) (*certs.FinalityCe
 	if i < 0 {
 		return nil, errors.New("no certificate yet")
 	}
-	return h.n.certificate(ctx, uint64(i))
+	return h.n.certificate(uint64(i))
 }
 
 // F3GetCertificate is the certificate of an instance.
-func (h *handler) F3GetCertificate(ctx context.Context, instance uint64) (*certs.FinalityCertificate, error) {
+func (h *handler) F3GetCertificate(_ context.Context, instance uint64) (*certs.FinalityCertificate, error) {
 	f := h.n.root.f3
 	if err := f.enabled(); err != nil {
 		return nil, err
@@ -56,18 +56,18 @@ func (h *handler) F3GetCertificate(ctx context.Context, instance uint64) (*certs
 	if last := f.latest(h.n.view()); last < 0 || instance > uint64(last) {
 		return nil, errors.New("certificate not found")
 	}
-	return h.n.certificate(ctx, instance)
+	return h.n.certificate(instance)
 }
 
 // certificate is the certificate as this node shows it.
-func (n *Node) certificate(ctx context.Context, i uint64) (*certs.FinalityCertificate, error) {
-	c, err := n.root.f3.certificate(ctx, i)
+func (n *Node) certificate(i uint64) (*certs.FinalityCertificate, error) {
+	c, err := n.root.f3.certificate(i)
 	if err != nil {
 		return nil, err
 	}
 	set := n.Switches()
 	if set.F3Equivocate {
-		if c, err = n.root.f3.equivocate(ctx, c); err != nil {
+		if c, err = n.root.f3.equivocate(c); err != nil {
 			return nil, err
 		}
 	}
@@ -82,12 +82,12 @@ func (n *Node) certificate(ctx context.Context, i uint64) (*certs.FinalityCertif
 
 // equivocate is a certificate of the same instance, as well signed, for a chain
 // that ends in a tipset nobody has.
-func (f *f3) equivocate(ctx context.Context, c *certs.FinalityCertificate) (*certs.FinalityCertificate, error) {
+func (f *f3) equivocate(c *certs.FinalityCertificate) (*certs.FinalityCertificate, error) {
 	other := *c.ECChain.Head()
 	other.Key = slices.Clone(other.Key)
 	copy(other.Key[len(other.Key)-8:], crypto.Keccak256(other.Key))
 	chain := &gpbft.ECChain{TipSets: append(slices.Clone(c.ECChain.TipSets[:len(c.ECChain.TipSets)-1]), &other)}
-	return f.sign(ctx, c.GPBFTInstance, chain)
+	return f.sign(c.GPBFTInstance, chain)
 }
 
 // F3GetManifest names the network and the committee that F3 began with.

@@ -22,12 +22,12 @@ type member struct {
 
 // newMember draws a key from the chain's genesis, so that a restart finds the
 // same committee. It protects nothing.
-func newMember(genesis common.Hash, i uint64) (member, error) {
+func newMember(genesis common.Hash, i uint64) member {
 	var scalar fr.Element
 	scalar.SetBytes(crypto.Keccak256([]byte("f3 member"), genesis[:], binary.BigEndian.AppendUint64(nil, i)))
 	secret := scalar.BigInt(new(big.Int))
 	public := new(bls.G1Affine).ScalarMultiplicationBase(secret).Bytes()
-	return member{secret: secret, public: public[:]}, nil
+	return member{secret: secret, public: public[:]}
 }
 
 func (m member) sign(message []byte) ([]byte, error) {

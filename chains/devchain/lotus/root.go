@@ -69,9 +69,7 @@ func Start(ctx context.Context, cfg Config) (*Root, error) {
 		byHash: map[common.Hash]*tip{}, byEVM: map[common.Hash]*tip{}, ids: &ids{account: map[uint64]common.Address{}},
 	}
 	r.pool = newPool(r)
-	if r.f3, err = newF3(r); err != nil {
-		return nil, errors.Join(fmt.Errorf("start dev root: %w", err), r.Close())
-	}
+	r.f3 = newF3(r)
 	if err := r.restore(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("restore dev root: %w", err), r.Close())
 	}
@@ -189,7 +187,7 @@ func (r *Root) keep(t *tip) {
 	r.byEVM[t.block] = t
 }
 
-// header is the EVM block under a tip.
+// evmHeader is the header of the block under a tip.
 func (r *Root) evmHeader(t *tip) (*types.Header, error) {
 	h := r.chain.Header(t.block)
 	if h == nil {

@@ -68,30 +68,34 @@ type Switches struct {
 // Body is an answer that is none.
 type Body string
 
-// Bodies. Those that end do so with status 200 unless they are a status.
+// Bodies: the status is 200 but for those that are one.
 const (
 	BodyHonest   Body = ""
-	BodyHTML     Body = "html"           // a provider's error page
-	BodyHuge     Body = "huge"           // 2 GB of one JSON string
-	BodyNested   Body = "nested"         // 10,000 levels
-	BodyNegative Body = "negative"       // numbers below zero
-	BodyBig      Body = "big"            // numbers above 2^256
-	BodyTwice    Body = "duplicate"      // each key twice, the second time with other values
-	BodyEmpty    Body = "empty"          // nothing
-	BodyNull     Body = "null"           // a null result
-	BodyHang     Body = "hang"           // no answer, the connection open
-	BodySlow     Body = "slow"           // a byte each second
-	BodyCut      Body = "cut"            // half an answer
-	Body429      Body = "429"            // too many requests
-	Body503      Body = "503"            // not now
-	BodyOtherID  Body = "other_id"       // the answer to another request
-	bodyVersion       = "1.35.0"         // what an honest node says it is
-	depthByCalc       = uint64(30)       // what the finality calculator gives
-	forgedTx          = "causeway forge" // what the hash of a forged log's transaction is of
+	BodyHTML     Body = "html"      // a provider's error page
+	BodyHuge     Body = "huge"      // 2 GB of one JSON string
+	BodyNested   Body = "nested"    // 10,000 levels
+	BodyNegative Body = "negative"  // numbers below zero
+	BodyBig      Body = "big"       // numbers above 2^256
+	BodyTwice    Body = "duplicate" // each key twice, the second time with other values
+	BodyEmpty    Body = "empty"     // nothing
+	BodyNull     Body = "null"      // a null result
+	BodyHang     Body = "hang"      // no answer, the connection open
+	BodySlow     Body = "slow"      // a byte each second
+	BodyCut      Body = "cut"       // half an answer
+	Body429      Body = "429"       // too many requests
+	Body503      Body = "503"       // not now
+	BodyOtherID  Body = "other_id"  // the answer to another request
 )
 
+// defaultVersion is what an honest node says it is.
+const defaultVersion = "1.35.0"
+
+// calculated is the depth in epochs at which the finality calculator of v1.35.1
+// calls a tipset of a healthy chain final.
+const calculated = 30
+
 func defaultSwitches() Switches {
-	return Switches{MaxRange: 2880, MaxResults: 10_000, Version: bodyVersion}
+	return Switches{MaxRange: 2880, MaxResults: 10_000, Version: defaultVersion}
 }
 
 // Set changes the node's switches from now on.
@@ -165,7 +169,7 @@ func (n *Node) finalized(v view) *tip {
 	fast := n.root.f3.newest(v)
 	switch {
 	case set.since(35, 1):
-		return higher(higher(slow, v.deep(min(depthByCalc, n.root.cfg.FinalityDepth))), fast)
+		return higher(higher(slow, v.deep(min(calculated, n.root.cfg.FinalityDepth))), fast)
 	case set.since(34, 0) && fast != nil && v.head().epoch-fast.epoch <= n.root.cfg.FinalityDepth:
 		return fast
 	}

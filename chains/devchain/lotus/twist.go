@@ -9,6 +9,9 @@ import (
 	"github.com/filecoin-project/lotus/chain/types/ethtypes"
 )
 
+// forgedTx is what the hash of a forged log's transaction is of.
+const forgedTx = "causeway forge"
+
 // twist makes of the true logs what the switches say.
 func (n *Node) twist(events []event, spec *ethtypes.EthFilterSpec) []event {
 	set := n.Switches()
