@@ -183,7 +183,9 @@ func (h *handler) EthSubscribe(ctx context.Context, p rawParams) (string, error)
 		end()
 		return "", err
 	}
-	h.n.subs.Go(func() { h.n.deliver(quit, id, f, send) })
+	if !h.n.background(func() { h.n.deliver(quit, id, f, send) }) {
+		return "", ErrClosed
+	}
 	return id, nil
 }
 

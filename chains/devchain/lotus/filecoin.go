@@ -114,45 +114,51 @@ func (h *handler) ChainGetBlock(_ context.Context, id cid.Cid) (*types.BlockHead
 
 // ChainNotify sends the head, and then each change of it: websockets only.
 func (h *handler) ChainNotify(ctx context.Context) (<-chan []*api.HeadChange, error) {
-	out := make(chan []*api.HeadChange)
 	seen := h.n.view()
 	current, err := h.n.root.tipset(seen.head())
 	if err != nil {
 		return nil, err
 	}
-	rings, done := h.n.waker()
-	go func() {
-		defer close(out)
-		defer done()
-		next := []*api.HeadChange{{Type: "current", Val: current}}
-		for {
-			for len(next) > 0 {
-				part := next[:min(len(next), maxChanges)]
-				select {
-				case out <- part:
-					next = next[len(part):]
-				case <-ctx.Done():
-					return
-				case <-h.n.quit.Done():
-					return
-				}
-			}
-			now := h.n.view()
-			next = h.n.headChanges(seen, now)
-			seen = now
-			if len(next) > 0 {
-				continue
-			}
+	out := make(chan []*api.HeadChange)
+	first := []*api.HeadChange{{Type: "current", Val: current}}
+	if !h.n.background(func() { h.n.notify(ctx, seen, first, out) }) {
+		return nil, ErrClosed
+	}
+	return out, nil
+}
+
+// notify sends what it is given and then each change since seen, until the
+// connection or the node ends.
+func (n *Node) notify(ctx context.Context, seen view, next []*api.HeadChange, out chan<- []*api.HeadChange) {
+	rings, done := n.waker()
+	defer close(out)
+	defer done()
+	for {
+		for len(next) > 0 {
+			part := next[:min(len(next), maxChanges)]
 			select {
-			case <-rings:
+			case out <- part:
+				next = next[len(part):]
 			case <-ctx.Done():
 				return
-			case <-h.n.quit.Done():
+			case <-n.quit.Done():
 				return
 			}
 		}
-	}()
-	return out, nil
+		now := n.view()
+		next = n.headChanges(seen, now)
+		seen = now
+		if len(next) > 0 {
+			continue
+		}
+		select {
+		case <-rings:
+		case <-ctx.Done():
+			return
+		case <-n.quit.Done():
+			return
+		}
+	}
 }
 
 // headChanges tells how one view became another.

@@ -124,6 +124,17 @@ func (n *Node) DropConnections() {
 	clear(n.conns)
 }
 
+// background runs f until the node ends, if it has not: close waits for it.
+func (n *Node) background(f func()) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.quit.Err() != nil {
+		return false
+	}
+	n.subs.Go(f)
+	return true
+}
+
 // view is the chain as this node sees it now.
 func (n *Node) view() view {
 	n.mu.Lock()
