@@ -7,8 +7,9 @@
 //
 // What it promises. Epochs have tipsets of one to three blocks, with headers
 // that hash to their CIDs and link to their parents, or are null rounds.
-// Messages of a tipset are executed by the next one: the head's are not yet to
-// be seen by eth_*, whose latest block is the head's parent. Errors carry
+// Messages of a tipset are executed by the next one: the head's are for one
+// epoch neither in the pool nor to be seen by eth_*, whose latest block is the
+// head's parent. Errors carry
 // Lotus' codes and texts. With a data directory, a tipset that was served is
 // there after kill -9.
 //

@@ -46,14 +46,27 @@ func (c *evmCaller) ask(ctx context.Context, method string, args ...any) (json.R
 	return nil, api.NewErrExecutionReverted(exitReverted, "message failed with backtrace: contract reverted at 18", reason, raw)
 }
 
+// callOf is the call that a request describes. Fees are no part of it: Lotus
+// does not look at them, where geth would hold them against the base fee.
+func callOf(args []json.RawMessage) (map[string]json.RawMessage, error) {
+	var call map[string]json.RawMessage
+	if err := required(args, 0, &call); err != nil {
+		return nil, err
+	}
+	for _, fee := range []string{"gasPrice", "maxFeePerGas", "maxPriorityFeePerGas"} {
+		delete(call, fee)
+	}
+	return call, nil
+}
+
 // EthCall executes a call on the state after a tipset.
 func (h *handler) EthCall(ctx context.Context, p rawParams) (json.RawMessage, error) {
 	args, err := arguments(json.RawMessage(p))
 	if err != nil {
 		return nil, err
 	}
-	var call json.RawMessage
-	if err := required(args, 0, &call); err != nil {
+	call, err := callOf(args)
+	if err != nil {
 		return nil, err
 	}
 	t, err := h.n.state(h.n.view(), args, 1)
@@ -69,8 +82,8 @@ func (h *handler) EthEstimateGas(ctx context.Context, p rawParams) (json.RawMess
 	if err != nil {
 		return nil, err
 	}
-	var call json.RawMessage
-	if err := required(args, 0, &call); err != nil {
+	call, err := callOf(args)
+	if err != nil {
 		return nil, err
 	}
 	v := h.n.view()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/causeway-bridge/causeway/chains/devchain/lotus"
+	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/stretchr/testify/require"
@@ -46,6 +47,9 @@ func TestAFeeCapBelowTheBaseFeeIsTakenAndWaits(t *testing.T) {
 	r := start(t, lotus.Config{})
 	cl := dial(t, r.Node(0).HTTP())
 	r.SetBaseFee(big.NewInt(5e9))
+	_, rich := key("rich")
+	_, err := cl.EstimateGas(t.Context(), ethereum.CallMsg{From: rich, To: &common.Address{1}, GasFeeCap: big.NewInt(1), GasTipCap: big.NewInt(1)})
+	require.NoError(t, err, "an estimate does not look at fees")
 	tx := send(t, cl, 0, &common.Address{1}, nil) // fee cap 2e9
 	mine(t, r, 3)
 	_, pending, err := cl.TransactionByHash(t.Context(), tx.Hash())

@@ -145,7 +145,7 @@ func (r *Root) above(block common.Hash) *tip {
 
 // restore takes the chain up where it was, or begins it at genesis.
 func (r *Root) restore(ctx context.Context) error {
-	first := &tip{block: r.genesis, width: 1, baseFee: big.NewInt(minBaseFee)}
+	first := &tip{block: r.genesis, width: 1, baseFee: r.chain.Header(r.genesis).BaseFee}
 	if err := r.name(first); err != nil {
 		return err
 	}
