@@ -221,6 +221,7 @@ func TestAnEndpointThatIsAnotherChainAfterAReconnectIsOut(t *testing.T) {
 	r.client.Tend(t.Context())
 	require.Contains(t, r.status("a").Out, "another chain")
 	r.proxies[0].moveTo(r.chain.HTTP())
+	r.client.Tend(t.Context()) // over the connection that is no more
 	r.client.Tend(t.Context())
 	require.Empty(t, r.status("a").Out)
 }
