@@ -143,6 +143,8 @@ func settle[T any](ctx context.Context, c *Client, q question[T], said []answer[
 		}
 	}
 	switch {
+	case len(c.endpoints) == 1 && first != nil:
+		return none, first
 	case len(groups) > 1:
 		if !q.quiet {
 			note(c, q, groups, -1)
