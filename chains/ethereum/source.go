@@ -1,5 +1,6 @@
-// Package ethereum is Ethereum as the bridge sees it: a chains.Source over one
-// endpoint that is asked for data and others that are asked for headers only.
+// Package ethereum is Ethereum as the bridge sees it: a chains.Source over a reader
+// that is asked for data (one endpoint, or several that agree) and endpoints that are
+// asked for headers only.
 //
 // What it promises. A block is final when every endpoint's finalized tag has
 // passed it and all of them give it the same hash. An event is one that a
