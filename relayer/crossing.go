@@ -63,6 +63,7 @@ func (s *shared) openEthereum(ctx context.Context) (_ *mainnet, err error) {
 		m.close()
 		return nil, err
 	}
+	s.sources.witnessed.Store(m.source)
 	return m, nil
 }
 

@@ -396,7 +396,7 @@ func (s *shared) accounts(name string, c Chain, client evm.Reader) (*evm.TxManag
 	}
 	how.MaxInFlight, how.Tick, how.Idle = c.Fees.MaxPending, time.Duration(c.Tick), 5*time.Second
 	how.BumpAfter, how.MaxFeeCapWei, how.MaxTipWei = time.Duration(c.Fees.BumpAfter), c.Fees.MaxFeeWei.Int, c.Fees.MaxTipWei.Int
-	how.Gate = gate(client)
+	how.Gate = func() error { return s.sources.trouble(name) }
 	how.IntentsFile, how.OpenDisk, how.Metrics = filepath.Join(s.cfg.State, "intents-"+name+".log"), s.OpenDisk, s.txMetrics
 	tx, err := evm.NewTxManager(client, s.Journal, signers, how, s.Log)
 	if err != nil {

@@ -2,6 +2,7 @@ package relayer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/agree"
+	"github.com/causeway-bridge/causeway/chains/ethereum"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/relayer/flow"
@@ -24,6 +26,8 @@ type sources struct {
 	mu     sync.Mutex
 	chains map[string]*agree.Client
 	flows  atomic.Pointer[[]flow.Flow] // what events begin; nil before the subnets are known
+	// witnessed is Ethereum with those that only confirm its headers.
+	witnessed atomic.Pointer[ethereum.Source]
 }
 
 func newSources() *sources { return &sources{chains: map[string]*agree.Client{}} }
@@ -115,11 +119,32 @@ func (s *shared) watchSources(ctx context.Context) error {
 func (s *shared) tellSources(now time.Time) {
 	clients := s.sources.all()
 	for _, name := range slices.Sorted(maps.Keys(clients)) {
-		s.health.set("sources/"+name, clients[name].Trouble())
+		s.health.set("sources/"+name, s.sources.trouble(name))
 		for _, e := range s.sources.status(name).Endpoints {
 			s.tellSource(name, e, now)
 		}
 	}
+	s.tellWitnesses()
+}
+
+// tellWitnesses tells of a witness that knows another block.
+func (s *shared) tellWitnesses() {
+	w := s.sources.witnessed.Load()
+	if w == nil {
+		return
+	}
+	var split *ethereum.DisagreementError
+	if !errors.As(w.Trouble(), &split) {
+		s.Alerts.Resolve(alerts.SourcesDisagree, flow.Ethereum+"/witnesses")
+		return
+	}
+	s.Alerts.Raise(alerts.Alert{
+		Name: alerts.SourcesDisagree, Key: flow.Ethereum + "/witnesses", Severity: alerts.Page, Summary: split.Error(),
+		Fields: map[string]string{
+			"chain": flow.Ethereum, "source": fmt.Sprintf("witness %d", split.Which), "what": fmt.Sprintf("block %d", split.Height),
+			"height": fmt.Sprint(split.Height), "said": split.Witness.Hex(), "others": split.Data.Hex(),
+		},
+	})
 }
 
 func (s *shared) tellSource(chain string, e agree.EndpointStatus, now time.Time) {
@@ -146,14 +171,18 @@ func (s *shared) tellSource(chain string, e agree.EndpointStatus, now time.Time)
 	}
 }
 
-// gate says why no new transaction may be sent on a chain: its endpoints disagree
+// trouble says why no new transaction may be sent on a chain: its endpoints disagree
 // about what is final, and until that is cleared up either may be the one that lies.
-func gate(client evm.Reader) func() error {
-	c, ok := client.(*agree.Client)
-	if !ok {
-		return nil
+func (s *sources) trouble(name string) error {
+	if c := s.all()[name]; c != nil {
+		if err := c.Trouble(); err != nil {
+			return err
+		}
 	}
-	return c.Trouble
+	if w := s.witnessed.Load(); w != nil && name == flow.Ethereum {
+		return w.Trouble()
+	}
+	return nil
 }
 
 // believed says how the chains are read, for every status.

@@ -1,8 +1,10 @@
 package agree
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"net/http"
 	"testing"
 	"time"
@@ -473,4 +475,77 @@ func TestTooFewEndpointsAreNotTaken(t *testing.T) {
 	}
 	_, err := Dial(t.Context(), Config{Name: "root", K: 1}, []Endpoint{{Name: "a"}, {Name: "a"}}, nil)
 	require.ErrorContains(t, err, "two endpoints")
+}
+
+// stops reads no further than below a height, as one that waits for a block to be
+// deeper.
+type stops struct {
+	evm.Reader
+	at uint64
+}
+
+func (s stops) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
+	if q.From.Next >= s.at {
+		return chains.Block{}, nil, chains.ErrUnavailable
+	}
+	q.To = min(q.To, s.at-1)
+	return s.Reader.Events(ctx, q)
+}
+
+func TestARangeEndsWhereEnoughEndpointsStop(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.send(&r.contract, []byte{1})
+	r.mine(8)
+	for _, i := range []int{0, 1} {
+		r.readers[i].Reader = stops{r.readers[i].Reader, 5}
+	}
+	last, events, err := r.client.Events(t.Context(), r.query())
+	require.NoError(t, err)
+	require.EqualValues(t, 4, last.Number)
+	require.Len(t, events, 1)
+	q := r.query()
+	q.From.Next, q.From.Parent = last.Number+1, last.Hash
+	_, _, err = r.client.Events(t.Context(), q)
+	require.ErrorIs(t, err, chains.ErrUnavailable)
+	require.NoError(t, r.client.Trouble())
+}
+
+func TestATroubleAboutAStateThatIsForgottenEndsWithTheNewestState(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.mine(4)
+	head, err := r.client.Head(t.Context())
+	require.NoError(t, err)
+	r.proxies[0].lie(func(m string, raw json.RawMessage) json.RawMessage {
+		if m == "eth_getBalance" {
+			return json.RawMessage(`"0xffff"`)
+		}
+		return raw
+	})
+	_, err = r.client.Balance(t.Context(), r.contract, evm.AtHash(head.Hash))
+	require.NoError(t, err)
+	require.Error(t, r.client.Trouble())
+	r.mine(3)
+	_, err = r.client.Head(t.Context())
+	require.NoError(t, err)
+	for _, l := range r.readers {
+		l.Reader = forgets{l.Reader, head}
+	}
+	r.client.Tend(t.Context())
+	require.Error(t, r.client.Trouble(), "it lies about the newest one too")
+	r.proxies[0].lie(nil)
+	r.client.Tend(t.Context())
+	require.NoError(t, r.client.Trouble())
+}
+
+// forgets has no state of a block any more.
+type forgets struct {
+	evm.Reader
+	of chains.Block
+}
+
+func (f forgets) Balance(ctx context.Context, account common.Address, at evm.BlockRef) (*big.Int, error) {
+	if at == evm.AtHash(f.of.Hash) {
+		return nil, chains.ErrUnavailable
+	}
+	return f.Reader.Balance(ctx, account, at)
 }

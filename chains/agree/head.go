@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -190,19 +191,47 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if err != nil {
 		return fail(err)
 	}
+	got, reached, err := c.read(ctx, q, last)
+	if err != nil && reached >= q.From.Next && reached < last.Number {
+		// K have read a part: what comes behind it is not known yet.
+		if last, err = c.end(ctx, q.From.Next, reached, head); err == nil {
+			got, _, err = c.read(ctx, q, last)
+		}
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return got.last, got.events, nil
+}
+
+// read asks for the events up to a block. reached is how far K endpoints came where
+// the answer is an error other than that they differ.
+func (c *Client) read(ctx context.Context, q chains.Query, last chains.Block) (got reading, reached uint64, err error) {
 	q.To = last.Number
-	got, err := ask(ctx, c, question[reading]{
+	var mu sync.Mutex
+	var far []uint64
+	got, err = ask(ctx, c, question[reading]{
 		what: fmt.Sprintf("events of %d to %d (%s)", q.From.Next, last.Number, tag(q.Filter)), height: last.Number,
-		do: func(ctx context.Context, e *endpoint) (reading, error) { return c.upTo(ctx, e, q) },
+		do: func(ctx context.Context, e *endpoint) (reading, error) {
+			r, err := c.upTo(ctx, e, q)
+			mu.Lock()
+			defer mu.Unlock()
+			far = append(far, r.last.Number)
+			return r, err
+		},
 		same: func(a, b reading) bool {
 			return a.last.Hash == b.last.Hash && slices.EqualFunc(a.events, b.events, sameEvent)
 		},
 		part: partEvents,
 	})
-	if err != nil {
-		return fail(err)
+	var split *DisagreementError
+	mu.Lock()
+	defer mu.Unlock()
+	if err != nil && !errors.As(err, &split) && len(far) >= c.cfg.K {
+		slices.Sort(far)
+		reached = far[len(far)-c.cfg.K]
 	}
-	return got.last, got.events, nil
+	return got, reached, err
 }
 
 // end is the block that a range ends with: the one at or below to or, where all

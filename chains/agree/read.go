@@ -42,6 +42,18 @@ func state[T any](ctx context.Context, c *Client, q question[T], at evm.BlockRef
 	}
 	q.what, q.height = q.what+" at "+at.String(), height
 	q.do = func(ctx context.Context, e *endpoint) (T, error) { return do(ctx, e.reader, at) }
+	q.again = func(ctx context.Context) {
+		before, _ := c.told(q.what)
+		_, _ = ask(ctx, c, q)
+		// Nodes forget old states: then the newest one is asked about.
+		if after, there := c.told(q.what); there && after == before {
+			now := q
+			now.do = func(ctx context.Context, e *endpoint) (T, error) {
+				return do(ctx, e.reader, evm.AtHash(c.final().Hash))
+			}
+			_, _ = ask(ctx, c, now)
+		}
+	}
 	return ask(ctx, c, q)
 }
 

@@ -21,6 +21,7 @@ type Difference struct {
 
 type difference struct {
 	Difference
+	told  int // how often
 	again func(context.Context)
 }
 
@@ -108,7 +109,7 @@ func (c *Client) disagrees(e *endpoint, d difference) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if old, there := e.differs[d.What]; there {
-		d.Since = old.Since
+		d.Since, d.told = old.Since, old.told+1
 		e.differs[d.What] = d
 		return
 	}
@@ -117,6 +118,19 @@ func (c *Client) disagrees(e *endpoint, d difference) {
 	}
 	e.differs[d.What] = d
 	c.log.Warn("endpoint differs", "endpoint", e.name, "about", d.What, "height", d.Height, "said", d.Said, "others", d.Others)
+}
+
+// told counts how often endpoints differed about a question; there says whether any
+// still does.
+func (c *Client) told(what string) (n int, there bool) {
+	for _, e := range c.endpoints {
+		e.mu.Lock()
+		if d, ok := e.differs[what]; ok {
+			n, there = n+1+d.told, true
+		}
+		e.mu.Unlock()
+	}
+	return n, there
 }
 
 // doubts are the questions to be asked again, each once.

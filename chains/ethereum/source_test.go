@@ -325,6 +325,7 @@ func TestTwoEndpointsMustAgreeOnABlock(t *testing.T) {
 	require.Equal(t, other.Hash(), split.Witness)
 	require.NotEqual(t, split.Data, split.Witness)
 	require.Contains(t, split.Error(), "witness 1")
+	require.ErrorAs(t, s.Trouble(), &split)
 	_, _, err = s.Events(t.Context(), l.from(1))
 	require.ErrorAs(t, err, &split)
 
@@ -333,6 +334,7 @@ func TestTwoEndpointsMustAgreeOnABlock(t *testing.T) {
 	_, events, err := s.Events(t.Context(), l.from(1))
 	require.NoError(t, err)
 	require.Len(t, events, 2)
+	require.NoError(t, s.Trouble())
 }
 
 // TestTheHeadIsWhatAllHaveFinal: a witness that lags holds the head back, and
