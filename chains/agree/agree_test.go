@@ -549,3 +549,57 @@ func (f forgets) Balance(ctx context.Context, account common.Address, at evm.Blo
 	}
 	return f.Reader.Balance(ctx, account, at)
 }
+
+func TestWhereAllMustAgreeTwoAgainstOneIsNoAnswer(t *testing.T) {
+	r := newRig(t, 3, 3)
+	r.send(&r.contract, []byte{1})
+	r.mine(4)
+	r.proxies[2].lie(logLies["no logs at all"])
+	_, events, err := r.client.Events(t.Context(), r.query())
+	var split *DisagreementError
+	require.ErrorAs(t, err, &split)
+	require.Empty(t, events)
+}
+
+func TestWhereOneIsEnoughTwoThatDifferAreNoAnswer(t *testing.T) {
+	r := newRig(t, 2, 1)
+	r.send(&r.contract, []byte{1})
+	r.mine(4)
+	r.proxies[0].lie(logLies["other data"])
+	_, _, err := r.client.Events(t.Context(), r.query())
+	var split *DisagreementError
+	require.ErrorAs(t, err, &split)
+	require.Len(t, split.Said, 2)
+	r.proxies[0].instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	_, events, err := r.client.Events(t.Context(), r.query())
+	require.NoError(t, err, "one that is silent is no contradiction")
+	require.Len(t, events, 1)
+}
+
+func TestTooFewThatDoWellAreNotWaitedFor(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.mine(4)
+	r.proxies[0].instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	_, err := r.client.Head(t.Context())
+	require.ErrorIs(t, err, chains.ErrUnavailable)
+	require.NotEmpty(t, r.status("a").Out)
+	r.proxies[0].instead(nil)
+	_, err = r.client.Head(t.Context())
+	require.NoError(t, err, "it is asked all the same, since it is needed")
+	require.Empty(t, r.status("a").Out)
+}
+
+func TestWhoHasNotPassedABlockMayStillChangeItsMind(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.mine(4)
+	old := r.chain.Finalized()
+	r.readers[0].tell(func(chains.Block) chains.Block { return old })
+	r.mine(3)
+	head, err := r.client.Head(t.Context())
+	require.NoError(t, err)
+	r.proxies[0].lie(object("eth_getBlockByNumber", func(b map[string]any) { b["hash"] = common.BigToHash(common.Big2).Hex() }))
+	b, err := r.client.BlockByNumber(t.Context(), head.Number)
+	require.NoError(t, err)
+	require.Equal(t, head, b)
+	require.NoError(t, r.client.Trouble())
+}
