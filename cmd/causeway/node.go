@@ -29,6 +29,8 @@ type nodeReady struct {
 	HTTP    string `json:"http"`
 	WS      string `json:"ws"`
 	Metrics string `json:"metrics,omitempty"` // host:port
+	// Nodes are host:port of each endpoint of a chain with several.
+	Nodes []string `json:"nodes,omitempty"`
 }
 
 func newNode(g *globals) *cobra.Command {

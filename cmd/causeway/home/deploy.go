@@ -17,7 +17,9 @@ import (
 
 // DeployOptions of a bridge.
 type DeployOptions struct {
-	RootURL  string
+	RootURL string
+	// RootAlso are further endpoints of the root, for the configurations.
+	RootAlso []string
 	Deployer deploy.Signer
 	// FLT and USDC on the root; zero: dev tokens are deployed and minted.
 	FLT, USDC common.Address
@@ -207,6 +209,7 @@ func NodeGenesis(dep deploy.Deployment) (node.Genesis, error) {
 // an operator's changes stay.
 func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions, x *crossing) error {
 	n := DefaultNode()
+	n.Parent.Also = o.RootAlso
 	n.Parent.URL, n.Parent.ChainID, n.Parent.GenesisHash = o.RootURL, dep.Root.ChainID, dep.Root.GenesisHash
 	if o.Finality != "" {
 		n.Parent.Finality = o.Finality
@@ -215,6 +218,7 @@ func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions, x *crossing) e
 	c.SingleSource, c.Redis = true, o.Redis
 	account := relayer.Account{Keystore: "keys/relayer.json", PasswordFile: "keys/relayer.password"}
 	c.Root.URL, c.Root.ChainID, c.Root.StartBlock = o.RootURL, dep.Root.ChainID, dep.Root.StartBlock
+	c.Root.Also = append(c.Root.Also, o.RootAlso...)
 	c.Root.Accounts = []relayer.Account{account}
 	if o.Finality != "" {
 		c.Root.Finality = o.Finality
