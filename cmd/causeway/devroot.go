@@ -42,6 +42,7 @@ func newDevroot(g *globals) *cobra.Command {
 	var period time.Duration
 	var speaksLotus bool
 	var nulls float64
+	var lead time.Duration
 	c := &cobra.Command{
 		Use: "devroot", Short: "Run the devnet's root chain", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -67,6 +68,7 @@ func newDevroot(g *globals) *cobra.Command {
 			}
 			if speaksLotus {
 				return serveLotus(c.Context(), ready, lotus.Config{
+					Lead:    lead,
 					DataDir: data, ChainID: chains.ID(chainID), Alloc: balances, Period: period, FinalityDepth: finality, Addrs: http, NullRate: nulls, Log: log,
 				})
 			}
@@ -90,6 +92,7 @@ func newDevroot(g *globals) *cobra.Command {
 	f.StringVar(&data, "data", "", "chain folder; empty keeps it in memory")
 	f.StringSliceVar(&http, "http", []string{"127.0.0.1:0"}, "JSON-RPC, host:port; with --lotus one for each node")
 	f.BoolVar(&speaksLotus, "lotus", false, "a Filecoin: Lotus' API, tipsets and null rounds")
+	f.DurationVar(&lead, "lead", 0, "how far in the past the chain begins, with --lotus: until it has caught up its epochs come faster")
 	f.Float64Var(&nulls, "null-rounds", 0, "share of epochs without a block, with --lotus")
 	f.StringVar(&ready, "ready-file", "", "write the listeners' addresses there once they are open")
 	f.StringVar(&alloc, "alloc", "", "JSON file: address to wei")

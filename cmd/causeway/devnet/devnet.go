@@ -66,6 +66,8 @@ const (
 	lotusNodes    = 2
 	nullRounds    = 0.1
 	reorgDepth    = 5
+	// lotusLead is what a new chain makes up for while the contracts are deployed.
+	lotusLead = 2 * time.Minute
 )
 
 // RootChainID is the chain id of the dev root, EthereumChainID of the dev L1.
@@ -170,7 +172,7 @@ func Start(ctx context.Context, o Options) (_ *Net, err error) {
 	}
 	if o.Axelar != "" {
 		for i := range home.Signers {
-			if err := o.Home.WriteSigner(i+1, n.Dep, n.redis(), n.Info.EthereumURL, n.Info.RootURL); err != nil {
+			if err := o.Home.WriteSigner(i+1, n.Dep, n.redis(), n.Info.EthereumURL, append([]string{n.Info.RootURL}, n.Info.RootAlso...)...); err != nil {
 				return nil, err
 			}
 			if err := n.StartSigner(ctx, i+1); err != nil {
@@ -278,7 +280,7 @@ func (n *Net) StartRoot(ctx context.Context) error {
 	n.opt.Say("starting the root chain")
 	var how []string
 	if n.opt.Root == RootLotus {
-		how = []string{"--lotus", "--null-rounds", fmt.Sprint(nullRounds), "--finality", fmt.Sprint(lotusFinality)}
+		how = []string{"--lotus", "--null-rounds", fmt.Sprint(nullRounds), "--finality", fmt.Sprint(lotusFinality), "--lead", lotusLead.String()}
 		for len(n.rootAddr) < lotusNodes {
 			n.rootAddr = append(n.rootAddr, anyPort)
 		}
