@@ -390,7 +390,7 @@ func (n *Net) StartNode(ctx context.Context) error {
 		return err
 	}
 	cfg.Home, cfg.P2P, cfg.Parent.URL = n.opt.Home.Node(), "127.0.0.1:0", n.Info.RootURL
-	cfg.Parent.Also = n.Info.RootAlso
+	cfg.Parent.Also, cfg.Parent.SingleSource = n.Info.RootAlso, len(n.Info.RootAlso) == 0
 	cfg.Parent.Poll = relayer.Duration(300 * time.Millisecond)
 	if err := home.WriteYAML(n.opt.Home.NodeConfig(), cfg); err != nil {
 		return err

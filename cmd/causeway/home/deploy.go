@@ -209,7 +209,7 @@ func NodeGenesis(dep deploy.Deployment) (node.Genesis, error) {
 // an operator's changes stay.
 func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions, x *crossing) error {
 	n := DefaultNode()
-	n.Parent.Also = o.RootAlso
+	n.Parent.Also, n.Parent.SingleSource = o.RootAlso, len(o.RootAlso) == 0
 	n.Parent.URL, n.Parent.ChainID, n.Parent.GenesisHash = o.RootURL, dep.Root.ChainID, dep.Root.GenesisHash
 	if o.Finality != "" {
 		n.Parent.Finality = o.Finality
