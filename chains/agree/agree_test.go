@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math/big"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -602,4 +604,35 @@ func TestWhoHasNotPassedABlockMayStillChangeItsMind(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, head, b)
 	require.NoError(t, r.client.Trouble())
+}
+
+func TestTheEndOfARangeIsTheBlockThatEnoughSay(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.mine(4)
+	r.proxies[0].lie(object("eth_getBlockByNumber", func(b map[string]any) {
+		if b["number"] != "0x1" {
+			b["hash"] = common.BigToHash(common.Big2).Hex()
+		}
+	}))
+	q := r.query()
+	q.From.Next, q.From.Parent = 3, common.Hash{}
+	last, _, err := r.client.Events(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, r.chain.Finalized(), last)
+	require.True(t, slices.ContainsFunc(r.status("a").Differs, func(d Difference) bool { return strings.HasPrefix(d.What, "events of") }))
+}
+
+func TestAHeadThatBecomesAnotherBlockIsAReorg(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.mine(4)
+	for _, l := range r.readers {
+		l.tell(func(b chains.Block) chains.Block { b.Hash = common.BigToHash(common.Big2); return b })
+	}
+	_, err := r.client.Head(t.Context())
+	require.NoError(t, err)
+	for _, l := range r.readers {
+		l.tell(nil)
+	}
+	_, err = r.client.Head(t.Context())
+	require.ErrorIs(t, err, chains.ErrReorg)
 }
