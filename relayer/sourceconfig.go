@@ -98,7 +98,7 @@ type Source struct {
 }
 
 // Sources lists the endpoints of a chain. They are named after their hosts, or
-// their files: a URL may carry a key.
+// their files: a URL may carry a key. The second of a name is name#2.
 func Sources(first, file string, also []string) ([]Source, error) {
 	var out []Source
 	add := func(raw, file string) error {
@@ -110,7 +110,7 @@ func Sources(first, file string, also []string) ([]Source, error) {
 		if file == "" {
 			name = "?"
 			if u, err := url.Parse(value); err == nil {
-				name = u.Host
+				name = u.Hostname()
 			}
 		}
 		for base, n := name, 2; slices.ContainsFunc(out, func(s Source) bool { return s.Name == name }); n++ {

@@ -1,6 +1,7 @@
 package relayer
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,9 +12,11 @@ import (
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/agree"
+	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store/volatile"
 	"github.com/causeway-bridge/causeway/test/fake"
+	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -69,7 +72,7 @@ func TestWhileTheEndpointsOfAChainDisagreeNothingNewIsSentThere(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, events, 1, "reading goes on")
 	s.tellSources(time.Now())
-	name := strings.TrimPrefix(nodes[1].URL(), "http://")
+	name := "127.0.0.1#2"
 	told := alert(s, alerts.SourcesDisagree)
 	require.NotNil(t, told)
 	require.Equal(t, "root/"+name, told.Key)
@@ -79,7 +82,7 @@ func TestWhileTheEndpointsOfAChainDisagreeNothingNewIsSentThere(t *testing.T) {
 	require.Contains(t, told.Fields["what"], "events of 1 to 7")
 	require.Contains(t, told.Summary, "0 events")
 	require.ErrorContains(t, s.health.Ready(), "disagree")
-	require.Equal(t, map[string]float64{b.root.URL()[7:]: 0, name: 1, nodes[2].URL()[7:]: 0}, perSource(t, reg, "causeway_source_differs"))
+	require.Equal(t, map[string]float64{"127.0.0.1": 0, name: 1, "127.0.0.1#3": 0}, perSource(t, reg, "causeway_source_differs"))
 	err = tx.Send(t.Context(), chains.Tx{Key: "k", Group: "g", To: ours})
 	require.ErrorIs(t, err, chains.ErrUnavailable)
 	var split *agree.DisagreementError
@@ -137,7 +140,7 @@ func TestAnEndpointThatIsAwayTooLongIsTold(t *testing.T) {
 	s.tellSources(time.Now().Add(sourceAway))
 	told := alert(s, alerts.SourceOut)
 	require.NotNil(t, told)
-	require.Contains(t, told.Summary, strings.TrimPrefix(n.URL(), "http://"))
+	require.Contains(t, told.Summary, "endpoint 127.0.0.1#2 is out")
 	n.Clear()
 	s.sources.all()[flow.Root].Tend(t.Context())
 	s.tellSources(time.Now())
@@ -153,7 +156,7 @@ func TestEndpointsAreNamedWithoutTheirSecrets(t *testing.T) {
 	for _, s := range list {
 		names = append(names, s.Name)
 	}
-	require.Equal(t, []string{"a.example", "a.example:8546", "third", "a.example#2"}, names)
+	require.Equal(t, []string{"a.example", "a.example#2", "third", "a.example#3"}, names)
 	require.Equal(t, "https://key@c.example/hunter2", list[2].URL)
 	_, err = Sources("https://a.example", "", []string{file + "x"})
 	require.ErrorIs(t, err, os.ErrNotExist)
@@ -186,5 +189,51 @@ func TestOneEndpointAloneMustBeAdmitted(t *testing.T) {
 		with := c
 		with.Root.Also, with.Root.Agree, with.Root.Lotus = bad.Also, bad.Agree, bad.Lotus
 		require.ErrorContains(t, with.Check(), want)
+	}
+}
+
+func TestTheRootsLotusNodesAreReachedThroughTheDialerThatWasGiven(t *testing.T) {
+	b := newBridge(t, 1)
+	b.cfg.Root.Lotus = &Lotus{Depth: 900, Behind: 2, Floors: []Floor{{USDC: "250000", Depth: 1800}, {FLT: "1", Depth: 5}}}
+	require.NoError(t, b.cfg.Check())
+	_, err := b.shared().dial(t.Context(), flow.Root, b.cfg.Root)
+	require.ErrorIs(t, err, ErrConfig, "without one there is none")
+
+	var got Endpoint
+	b.cfg.DialLotus = func(ctx context.Context, e Endpoint, log *slog.Logger) (evm.Reader, error) {
+		got = e
+		return evm.DialReader(ctx, e.Config, log)
+	}
+	s := b.shared()
+	root, err := s.dial(t.Context(), flow.Root, b.cfg.Root)
+	require.NoError(t, err)
+	defer root.Close()
+	require.Equal(t, b.cfg.Root.Lotus, got.Lotus)
+	require.Equal(t, b.root.URL(), got.URL)
+	require.Equal(t, b.root.Hash(0), got.GenesisHash)
+
+	// How deep an event must be is what it begins, once that is known.
+	require.Zero(t, got.Deep(chains.Event{}))
+	amount := func(route, decimal string, decimals uint8) flow.Flow {
+		n, err := tokens.ParseDecimal(decimal, decimals)
+		require.NoError(t, err)
+		return flow.Flow{Chain: flow.Root, Decode: func(chains.Event) (tokens.Transfer, bool, error) {
+			return tokens.Transfer{Route: route, Amount: n}, true, nil
+		}}
+	}
+	for _, c := range []struct {
+		flow flow.Flow
+		deep uint64
+	}{
+		{amount("usdc_deposit", "249999.999999", 6), 0},
+		{amount("usdc_deposit", "250000", 6), 1800},
+		{amount("flt_deposit", "0.5", 18), 0},
+		{amount("flt_deposit", "7", 18), 5},
+		{amount("flt_withdraw", "7", 18), 5},
+		{flow.Flow{Chain: flow.Root, Decode: func(chains.Event) (tokens.Transfer, bool, error) { return tokens.Transfer{}, false, nil }}, 0},
+		{flow.Flow{Chain: "subnet-1", Decode: func(chains.Event) (tokens.Transfer, bool, error) { panic("not the root's") }}, 0},
+	} {
+		s.sources.flows.Store(&[]flow.Flow{c.flow})
+		require.Equal(t, c.deep, got.Deep(chains.Event{}))
 	}
 }
