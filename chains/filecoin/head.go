@@ -10,13 +10,14 @@ import (
 	"github.com/causeway-bridge/causeway/chains/evm"
 )
 
-// Latest is the newest tipset, less the epochs that are not read yet.
+// Latest is the newest tipset whose messages are executed, less the epochs that are
+// not read yet: those of the head are executed by the tipset after it.
 func (c *Client) Latest(ctx context.Context) (chains.Block, error) {
 	head, err := c.chainHead(ctx)
-	if err != nil || c.cfg.Behind == 0 {
+	if err != nil {
 		return head, err
 	}
-	return c.At(ctx, head.Number-min(head.Number, c.cfg.Behind))
+	return c.At(ctx, head.Number-min(head.Number, max(1, c.cfg.Behind)))
 }
 
 // chainHead is the node's newest tipset: one that has grown too old, or lies in the

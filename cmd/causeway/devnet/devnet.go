@@ -347,6 +347,14 @@ func (n *Net) StartSigner(ctx context.Context, i int) error {
 	return nil
 }
 
+// lotus is how the root's nodes are read; nil where it has none.
+func (n *Net) lotus() *relayer.Lotus {
+	if n.opt.Root != RootLotus {
+		return nil
+	}
+	return &relayer.Lotus{Depth: lotusFinality, Behind: 1}
+}
+
 func (n *Net) deploy(ctx context.Context) (deploy.Deployment, error) {
 	s := n.opt.Settings
 	preFund := []deploy.PreFunder{
@@ -363,7 +371,7 @@ func (n *Net) deploy(ctx context.Context) (deploy.Deployment, error) {
 	}
 	return home.Deploy(ctx, n.opt.Home, home.DeployOptions{
 		Crossing: x,
-		RootURL:  n.Info.RootURL, RootAlso: n.Info.RootAlso, Deployer: deploy.KeySigner(n.keys.deployer), Settings: s, PreFund: preFund,
+		RootURL:  n.Info.RootURL, RootAlso: n.Info.RootAlso, Lotus: n.lotus(), Deployer: deploy.KeySigner(n.keys.deployer), Settings: s, PreFund: preFund,
 		Grants: func(set deploy.RootSet) []deploy.Grant {
 			usdc := deploy.Grant{Token: set.Usdc, To: addr(n.keys.user), Amount: big.NewInt(10_000_000_000_000)}
 			if x != nil {

@@ -20,6 +20,8 @@ type DeployOptions struct {
 	RootURL string
 	// RootAlso are further endpoints of the root, for the configurations.
 	RootAlso []string
+	// Lotus says that the root's endpoints are Lotus nodes.
+	Lotus    *relayer.Lotus
 	Deployer deploy.Signer
 	// FLT and USDC on the root; zero: dev tokens are deployed and minted.
 	FLT, USDC common.Address
@@ -219,6 +221,7 @@ func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions, x *crossing) e
 	account := relayer.Account{Keystore: "keys/relayer.json", PasswordFile: "keys/relayer.password"}
 	c.Root.URL, c.Root.ChainID, c.Root.StartBlock = o.RootURL, dep.Root.ChainID, dep.Root.StartBlock
 	c.Root.Also = append(c.Root.Also, o.RootAlso...)
+	n.Parent.Lotus, c.Root.Lotus = o.Lotus, o.Lotus
 	c.Root.Accounts = []relayer.Account{account}
 	if o.Finality != "" {
 		c.Root.Finality = o.Finality
