@@ -1,7 +1,11 @@
 package filecoin_test
 
 import (
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -323,4 +327,52 @@ func TestAnswersThatAreNoneAreUnavailable(t *testing.T) {
 			require.Len(t, events, w.calls)
 		})
 	}
+}
+
+// A node whose eth_* tells another block than its tipsets are, the same in headers,
+// logs and receipts, is found by hashing the headers.
+func TestAHashThatTheHeadersDoNotHaveIsFound(t *testing.T) {
+	w := newWorld(t, 0)
+	w.events(2)
+	honest, err := w.all(w.dialed(nil))
+	require.NoError(t, err)
+	real, other := honest[1].BlockHash.Hex(), common.Hash{0xba, 0xd}.Hex()
+	target := w.root.Node(0).HTTP()
+	liar := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		text := string(body)
+		if !strings.Contains(text, "Filecoin.") {
+			text = strings.ReplaceAll(text, other, real)
+		}
+		res, err := http.Post(target, "application/json", strings.NewReader(text))
+		if err != nil {
+			rw.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer res.Body.Close()
+		answer, _ := io.ReadAll(res.Body)
+		if !strings.Contains(text, "Filecoin.") {
+			answer = []byte(strings.ReplaceAll(string(answer), real, other))
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		_, _ = rw.Write(answer)
+	}))
+	t.Cleanup(liar.Close)
+	for _, wide := range []uint64{0, 1} {
+		c := w.dialed(func(cfg *filecoin.Config) { cfg.URL, cfg.FullRange = liar.URL, wide })
+		_, err = w.all(c)
+		require.ErrorIs(t, err, chains.ErrUnavailable)
+		require.ErrorContains(t, err, "by its headers")
+	}
+}
+
+// The messages of the newest tipset are not executed yet: state is read below it.
+func TestTheLatestTipsetIsOneWhoseStateIsThere(t *testing.T) {
+	w := newWorld(t, 0)
+	c := w.dialed(func(cfg *filecoin.Config) { cfg.Behind = 0 })
+	latest, err := c.Latest(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, w.root.Head()-1, latest.Number)
+	_, err = c.Call(t.Context(), w.contract, nil, evm.AtHash(latest.Hash))
+	require.NoError(t, err)
 }
