@@ -228,6 +228,9 @@ var (
 	// ErrBusy says that too many intents of the account are undecided, or that
 	// a member of the transaction rides in another one that is.
 	ErrBusy = errors.New("busy with an undecided transaction")
+	// ErrShallow says that the next event must lie deeper before it counts, and with
+	// it all that is behind it: nothing is wrong, and time mends it.
+	ErrShallow = errors.New("the next event must lie deeper")
 	// ErrUnavailable says that an endpoint gave no usable answer: the fact asked
 	// for is unknown.
 	ErrUnavailable = errors.New("endpoint unavailable")

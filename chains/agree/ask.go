@@ -118,7 +118,11 @@ func settle[T any](ctx context.Context, c *Client, q question[T], said []answer[
 	var first error
 	for _, a := range said {
 		if !statement(a.err) {
-			c.failed(a.from, a.err)
+			// One that waits for more depth does well; how much it has yet is not the
+			// same everywhere.
+			if !errors.Is(a.err, chains.ErrShallow) {
+				c.failed(a.from, a.err)
+			}
 			if first == nil {
 				first = fmt.Errorf("endpoint %s: %w", a.from.name, a.err)
 			}

@@ -3,6 +3,7 @@ package agree
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math/big"
 	"net/http"
 	"slices"
@@ -24,7 +25,7 @@ type stops struct {
 
 func (s stops) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
 	if q.From.Next >= s.at {
-		return chains.Block{}, nil, chains.ErrUnavailable
+		return chains.Block{}, nil, fmt.Errorf("%w: %w", chains.ErrUnavailable, chains.ErrShallow)
 	}
 	q.To = min(q.To, s.at-1)
 	return s.Reader.Events(ctx, q)
@@ -45,7 +46,11 @@ func TestARangeEndsWhereEnoughEndpointsStop(t *testing.T) {
 	q.From.Next, q.From.Parent = last.Number+1, last.Hash
 	_, _, err = r.client.Events(t.Context(), q)
 	require.ErrorIs(t, err, chains.ErrUnavailable)
+	require.ErrorIs(t, err, chains.ErrShallow)
 	require.NoError(t, r.client.Trouble())
+	for _, name := range []string{"a", "b", "c"} {
+		require.Empty(t, r.status(name).Out, "to wait is no fault")
+	}
 }
 
 func TestATroubleAboutAStateThatIsForgottenEndsWithTheNewestState(t *testing.T) {

@@ -1,6 +1,7 @@
 package evm
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -42,7 +43,7 @@ func (c *Client) place(ctx context.Context, contracts []common.Address, events [
 			continue
 		}
 		at := slices.IndexFunc(logs[e.Tx], func(p placed) bool { return p.index == e.Index })
-		if at < 0 || logs[e.Tx][at].block != e.BlockHash || logs[e.Tx][at].address != e.Address {
+		if at < 0 || !logs[e.Tx][at].is(*e) {
 			return c.unavailable("the receipt of %s does not have the event at index %d of block %d", e.Tx, e.Index, e.Block)
 		}
 		e.Position = uint(at)
@@ -55,6 +56,12 @@ type placed struct {
 	block   common.Hash
 	index   uint
 	address common.Address
+	topics  []common.Hash
+	data    []byte
+}
+
+func (p placed) is(e chains.Event) bool {
+	return p.block == e.BlockHash && p.address == e.Address && slices.Equal(p.topics, e.Topics) && bytes.Equal(p.data, e.Data)
 }
 
 // decodePlaced reads the logs of a receipt in order. Their indexes follow each
@@ -66,6 +73,8 @@ func decodePlaced(raw json.RawMessage, tx common.Hash) ([]placed, error) {
 			BlockHash *common.Hash    `json:"blockHash"`
 			Index     *hexutil.Uint64 `json:"logIndex"`
 			Address   *common.Address `json:"address"`
+			Topics    []common.Hash   `json:"topics"`
+			Data      *hexutil.Bytes  `json:"data"`
 		} `json:"logs"`
 	}
 	if err := json.Unmarshal(raw, &w); err != nil || w.TxHash == nil || *w.TxHash != tx {
@@ -73,10 +82,10 @@ func decodePlaced(raw json.RawMessage, tx common.Hash) ([]placed, error) {
 	}
 	out := make([]placed, len(w.Logs))
 	for i, l := range w.Logs {
-		if l.BlockHash == nil || l.Index == nil || l.Address == nil {
+		if l.BlockHash == nil || l.Index == nil || l.Address == nil || l.Data == nil {
 			return nil, fmt.Errorf("%w: a log of the receipt lacks a field", errBadAnswer)
 		}
-		out[i] = placed{*l.BlockHash, uint(*l.Index), *l.Address}
+		out[i] = placed{*l.BlockHash, uint(*l.Index), *l.Address, l.Topics, *l.Data}
 		if i > 0 && (out[i].index != out[i-1].index+1 || out[i].block != out[0].block) {
 			return nil, fmt.Errorf("%w: the logs of the receipt do not follow each other", errBadAnswer)
 		}

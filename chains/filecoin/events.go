@@ -34,6 +34,9 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if err := c.proven(ctx, last, events); err != nil {
 		return fail(err)
 	}
+	if err := c.follows(ctx, q.From); err != nil {
+		return fail(err)
+	}
 	if span := last.Number - min(last.Number, q.From.Next); span < c.fullRange() && !q.Counted {
 		if err := c.whole(ctx, q, last, events); err != nil {
 			return fail(err)
@@ -100,6 +103,27 @@ func (c *Client) proven(ctx context.Context, last chains.Block, events []chains.
 		if ts.Number != b.Number || ts.Hash != b.Hash || ts.Time != b.Time || (b.Number == last.Number && ts.Parent != b.Parent) {
 			return c.unavailable("block %d is %s by eth_* and %s, of epoch %d, by its headers", b.Number, b.Hash, ts.Hash, ts.Number)
 		}
+	}
+	return nil
+}
+
+// follows checks that the first tipset from a cursor on has the cursor's for parent,
+// as its headers name it. That eth_* says so is already known: a node of two minds is
+// of no use.
+func (c *Client) follows(ctx context.Context, from chains.Cursor) error {
+	if from.Parent == (common.Hash{}) {
+		return nil
+	}
+	var raw json.RawMessage
+	if err := c.RPC(ctx, &raw, "Filecoin.ChainGetTipSetAfterHeight", from.Next, heaviest); err != nil {
+		return err
+	}
+	first, err := decodeTipset(raw)
+	if err != nil {
+		return c.unavailable("tipset from epoch %d on: %w", from.Next, err)
+	}
+	if first.Number < from.Next || first.Parent != from.Parent {
+		return c.unavailable("the tipset of epoch %d follows %s by its headers, and %s by eth_*", first.Number, first.Parent, from.Parent)
 	}
 	return nil
 }
@@ -197,7 +221,7 @@ func (c *Client) deepEnough(ctx context.Context, q chains.Query, last chains.Blo
 	c.mu.Lock()
 	top := c.top
 	c.mu.Unlock()
-	at := slices.IndexFunc(events, func(e chains.Event) bool { return e.Block+c.cfg.Deep(e) > top })
+	at := slices.IndexFunc(events, func(e chains.Event) bool { return c.cfg.Deep(e) > top-min(top, e.Block) })
 	if at < 0 {
 		return last, events, nil
 	}
@@ -211,5 +235,5 @@ func (c *Client) deepEnough(ctx context.Context, q chains.Query, last chains.Blo
 			return before, slices.DeleteFunc(events[:at], func(e chains.Event) bool { return e.Block >= shallow.Block }), nil
 		}
 	}
-	return chains.Block{}, nil, c.unavailable("an event of epoch %d waits for a depth of %d epochs, %d so far", shallow.Block, c.cfg.Deep(shallow), top-shallow.Block)
+	return chains.Block{}, nil, c.unavailable("an event of epoch %d waits for a depth of %d epochs, %d so far: %w", shallow.Block, c.cfg.Deep(shallow), top-shallow.Block, chains.ErrShallow)
 }

@@ -60,8 +60,18 @@ func decodeTipset(raw json.RawMessage) (chains.Block, error) {
 	return b, nil
 }
 
-// whole says whether a header has all that hashing needs.
+// whole says whether a header has all that hashing needs. Lotus' own hashing panics
+// where a header has no encoding, such as one without a miner or with too long a
+// number, so that is tried first.
 func whole(h *types.BlockHeader) bool {
+	if !complete(h) {
+		return false
+	}
+	_, err := h.Serialize()
+	return err == nil
+}
+
+func complete(h *types.BlockHeader) bool {
 	return h != nil && h.Height >= 0 && h.Height < 1<<40 && h.Ticket != nil && h.ParentStateRoot.Defined() && h.ParentMessageReceipts.Defined() && h.Messages.Defined() &&
 		len(h.Parents) <= maxBlocks && (h.Height == 0 || len(h.Parents) > 0) && !slices.ContainsFunc(h.Parents, func(c cid.Cid) bool { return !c.Defined() }) &&
 		h.ParentWeight.Int != nil && h.ParentBaseFee.Int != nil

@@ -51,3 +51,24 @@ func FuzzATipsetIsHashedOrRefused(f *testing.F) {
 		require.Equal(t, b, again)
 	})
 }
+
+// Lotus' own hashing panics on some headers that decode.
+func TestAHeaderThatCannotBeEncodedIsNoTipset(t *testing.T) {
+	for what, edit := range map[string][2]string{
+		"empty miner":        {`"Miner":"f01002"`, `"Miner":""`},
+		"missing miner":      {`"Miner":"f01002",`, ``},
+		"huge weight":        {`"ParentWeight":"13000"`, `"ParentWeight":"` + strings.Repeat("9", 1000) + `"`},
+		"huge fee":           {`"ParentBaseFee":"176240362"`, `"ParentBaseFee":"` + strings.Repeat("9", 1000) + `"`},
+		"bad signature type": {`"BLSAggregate":{"Type":2`, `"BLSAggregate":{"Type":255`},
+		"long signature":     {`"BlockSig":{"Type":2,"Data":"`, `"BlockSig":{"Type":2,"Data":"` + strings.Repeat("AAAA", 1000)},
+		"huge ticket":        {`"Ticket":{"VRFProof":"`, `"Ticket":{"VRFProof":"` + strings.Repeat("AAAA", 1<<20)},
+		"many beacons":       {`"BeaconEntries":[]`, `"BeaconEntries":[` + strings.TrimSuffix(strings.Repeat(`{"Round":1,"Data":"AA=="},`, 9000), ",") + `]`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			edited := strings.ReplaceAll(good(t), edit[0], edit[1])
+			require.NotEqual(t, good(t), edited)
+			_, err := decodeTipset(json.RawMessage(edited))
+			require.ErrorIs(t, err, errTipset)
+		})
+	}
+}

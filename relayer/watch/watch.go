@@ -161,6 +161,10 @@ func (w *Watcher) step(ctx context.Context) (progress bool, err error) {
 
 	last, events, err := w.cfg.Source.Events(ctx, chains.Query{From: cur, To: head.Number, Filter: w.cfg.Filter})
 	if err != nil {
+		if errors.Is(err, chains.ErrShallow) {
+			w.cfg.Log.DebugContext(ctx, "watch: a large amount waits for its depth", "chain", w.cfg.Chain, "err", err)
+			return false, nil
+		}
 		err = fmt.Errorf("read events: %w", err)
 		if errors.Is(err, chains.ErrReorg) {
 			return false, w.regress(ctx, cur, cur.Next-1, err)

@@ -237,6 +237,17 @@ type bench struct {
 	change func(*watch.Config)
 }
 
+// A large amount that waits for its depth is no failure of the chain.
+func TestAnEventThatMustLieDeeperIsWaitedForInPeace(t *testing.T) {
+	b := &bench{c: &chain{head: 10, err: map[string]error{"events": fmt.Errorf("it waits: %w: %w", chains.ErrShallow, chains.ErrUnavailable)}}, j: newJournal(3)}
+	b.run(t, time.Minute, nil)
+	require.NotEmpty(t, b.failed)
+	for _, err := range b.failed {
+		require.NoError(t, err)
+	}
+	require.Equal(t, uint64(3), b.j.cursor.Next, "and nothing behind it is counted")
+}
+
 func (b *bench) config() watch.Config {
 	cfg := watch.Config{
 		Chain: "root", Source: b.c, Filter: chains.Filter{Addresses: []common.Address{contract}, Topics: []common.Hash{begins, decides}},

@@ -1,0 +1,116 @@
+package filecoin_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/filecoin"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/stretchr/testify/require"
+)
+
+// answer is one of JSON-RPC as it passes a liar.
+type answer struct {
+	Version string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Method  string          `json:"method,omitempty"`
+	Result  json.RawMessage `json:"result,omitempty"`
+	Error   json.RawMessage `json:"error,omitempty"`
+}
+
+// liar is a node before the one that is read, which edits the results of a method.
+func (w *world) liar(method string, edit func(result string) string) string {
+	target := w.root.Node(0).HTTP()
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		asked, _ := io.ReadAll(r.Body)
+		res, err := http.Post(target, "application/json", bytes.NewReader(asked))
+		if err != nil {
+			rw.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer res.Body.Close()
+		told, _ := io.ReadAll(res.Body)
+		rw.Header().Set("Content-Type", "application/json")
+		var questions, answers []answer
+		if bytes.HasPrefix(asked, []byte("[")) && json.Unmarshal(asked, &questions) == nil && json.Unmarshal(told, &answers) == nil {
+			methods := map[string]string{}
+			for _, q := range questions {
+				methods[string(q.ID)] = q.Method
+			}
+			for i, a := range answers {
+				if methods[string(a.ID)] == method {
+					answers[i].Result = json.RawMessage(edit(string(a.Result)))
+				}
+			}
+			_ = json.NewEncoder(rw).Encode(answers)
+			return
+		}
+		var q, a answer
+		if json.Unmarshal(asked, &q) == nil && q.Method == method && json.Unmarshal(told, &a) == nil {
+			a.Result = json.RawMessage(edit(string(a.Result)))
+			_ = json.NewEncoder(rw).Encode(a)
+			return
+		}
+		_, _ = rw.Write(told)
+	}))
+	w.t.Cleanup(s.Close)
+	return s.URL
+}
+
+// The amount or the recipient of a log may be forged where everything else of it is
+// true: its receipt tells, in ranges of any width.
+func TestALogWithOtherDataThanItsReceiptIsFound(t *testing.T) {
+	w := newWorld(t, 0)
+	w.events(3)
+	was, is := `"data":"0x`+strings.Repeat("0", 64)+`"`, `"data":"0x`+strings.Repeat("f", 64)+`"`
+	for _, wide := range []uint64{0, 1} {
+		forged := 0
+		url := w.liar("eth_getLogs", func(result string) string {
+			forged += strings.Count(result, was)
+			return strings.ReplaceAll(result, was, is)
+		})
+		_, err := w.all(w.dialed(func(cfg *filecoin.Config) { cfg.URL, cfg.FullRange = url, wide }))
+		require.NotZero(t, forged)
+		require.ErrorIs(t, err, chains.ErrUnavailable)
+	}
+}
+
+// A reorganization below the cursor is hidden by a header of eth_* that names the
+// cursor's block as its parent; the tipset does not.
+func TestAParentThatTheTipsetDoesNotHaveIsFound(t *testing.T) {
+	w := newWorld(t, 0)
+	w.events(3)
+	at, gone := w.root.Head()-depth-8, common.HexToHash("0xdead")
+	number := fmt.Sprintf(`"number":"0x%x"`, at)
+	for _, wide := range []uint64{0, 1} {
+		url := w.liar("eth_getBlockByNumber", func(result string) string {
+			var h map[string]json.RawMessage
+			if !strings.Contains(result, number) || json.Unmarshal([]byte(result), &h) != nil {
+				return result
+			}
+			h["parentHash"] = json.RawMessage(`"` + gone.Hex() + `"`)
+			raw, _ := json.Marshal(h)
+			return string(raw)
+		})
+		c := w.dialed(func(cfg *filecoin.Config) { cfg.URL, cfg.FullRange = url, wide })
+		q := w.query(at + 5)
+		q.From.Next, q.From.Parent = at, gone
+		_, _, err := c.Events(t.Context(), q)
+		require.ErrorIs(t, err, chains.ErrUnavailable)
+	}
+}
+
+func TestADepthThatIsNeverReachedIsWaitedFor(t *testing.T) {
+	w := newWorld(t, 0)
+	w.events(2)
+	c := w.dialed(func(cfg *filecoin.Config) { cfg.Deep = func(chains.Event) uint64 { return ^uint64(0) } })
+	_, err := w.all(c)
+	require.ErrorIs(t, err, chains.ErrShallow)
+}
