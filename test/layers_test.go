@@ -35,15 +35,16 @@ var layers = map[string]int{
 	"contracts/deploy": 2,
 	"tokens":           2,
 
-	"chains/axelar/gmpapi": 3,
-	"chains/devchain":      3,
-	"chains/ethereum":      3,
-	"chains/filecoin":      3,
-	"chains/subnet":        3,
-	"chains/subnet/node":   3,
-	"store":                3,
-	"store/volatile":       3,
-	"store/storetest":      4,
+	"chains/axelar/gmpapi":  3,
+	"chains/devchain":       3,
+	"chains/devchain/lotus": 4,
+	"chains/ethereum":       3,
+	"chains/filecoin":       3,
+	"chains/subnet":         3,
+	"chains/subnet/node":    3,
+	"store":                 3,
+	"store/volatile":        3,
+	"store/storetest":       4,
 
 	"relayer/flow": 4,
 
@@ -72,14 +73,20 @@ var never = []struct{ from, to string }{
 	{"relayer", "chains/subnet/node"},
 	{"chains", "contracts/deploy"},
 	{"store", "contracts"},
+	// Lotus makes a build slow: it is for those who must.
+	{"relayer", "chains/filecoin"},
+	{"relayer", "chains/devchain/lotus"},
+	{"store", "chains/filecoin"},
+	{"store", "chains/devchain/lotus"},
 }
 
 // owned lists outside modules that only some rooms may use.
 var owned = map[string][]string{
-	"github.com/redis/go-redis":         {"store"},
-	"github.com/alicebob/miniredis":     {"store/volatile"},
-	"github.com/filecoin-project/lotus": {"chains/filecoin", "chains/devchain"},
-	"github.com/cometbft/cometbft":      {"chains/subnet/node"},
+	"github.com/redis/go-redis":     {"store"},
+	"github.com/alicebob/miniredis": {"store/volatile"},
+	"github.com/filecoin-project":   {"chains/filecoin", "chains/devchain/lotus", "cmd/causeway"},
+	"github.com/consensys":          {"chains/filecoin", "chains/devchain/lotus", "cmd/causeway"},
+	"github.com/cometbft/cometbft":  {"chains/subnet/node"},
 }
 
 type pkg struct {
@@ -176,6 +183,8 @@ func TestTheLayersTestCanFail(t *testing.T) {
 		{ImportPath: module + "relayer", Imports: []string{module + "store/volatile"}},
 		{ImportPath: module + "store/storetest", Imports: []string{module + "store/volatile"}},
 		{ImportPath: module + "store", Imports: []string{"github.com/alicebob/miniredis/v2"}},
+		{ImportPath: module + "chains/evm", Imports: []string{"github.com/filecoin-project/lotus/api"}},
+		{ImportPath: module + "relayer", Imports: []string{module + "chains/filecoin"}},
 		{ImportPath: module + "nowhere"},
 	} {
 		require.NotEmpty(t, complaints(wrong), "%s importing %v passes", wrong.ImportPath, wrong.Imports)

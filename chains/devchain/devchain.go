@@ -23,6 +23,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/eth"
+	"github.com/ethereum/go-ethereum/eth/filters"
 	"github.com/ethereum/go-ethereum/node"
 	"github.com/ethereum/go-ethereum/rpc"
 )
@@ -47,7 +48,13 @@ type Config struct {
 	WSAddr   string
 	// GasLimit of a block, 60 M when 0.
 	GasLimit uint64
-	Log      *slog.Logger
+	// Manual makes no blocks but those that Mine or Build are asked for.
+	Manual bool
+	// NoServer opens no port: the chain is read through its methods and RPC.
+	NoServer bool
+	// GenesisTime of a new chain, in Unix seconds; 0 is now.
+	GenesisTime uint64
+	Log         *slog.Logger
 }
 
 // DefaultFinalityDepth is the depth used on devnets.
@@ -68,6 +75,7 @@ type Chain struct {
 	log   *slog.Logger
 	stack *node.Node
 	eth   *eth.Ethereum
+	logs  *filters.FilterSystem
 
 	// mu is held while the chain changes: one block, one reorg at a time.
 	mu     sync.Mutex
@@ -92,12 +100,12 @@ func Start(ctx context.Context, cfg Config) (*Chain, error) {
 		return nil, fmt.Errorf("dev chain genesis: %w", err)
 	}
 	ctl := &controls{ready: make(chan struct{})}
-	stack, backend, err := startGeth(cfg, gen, ctl)
+	stack, backend, logs, err := startGeth(cfg, gen, ctl)
 	if err != nil {
 		return nil, err
 	}
 
-	c := &Chain{cfg: cfg, log: cfg.Log, stack: stack, eth: backend, depth: cfg.FinalityDepth, done: make(chan struct{})}
+	c := &Chain{cfg: cfg, log: cfg.Log, stack: stack, eth: backend, logs: logs, depth: cfg.FinalityDepth, done: make(chan struct{})}
 	c.branch = uint64(time.Now().UnixNano()) // no branch of an earlier run is built again
 	if err := c.finalize(); err != nil {
 		return nil, errors.Join(fmt.Errorf("restore finality: %w", err), stack.Close())
@@ -105,7 +113,11 @@ func Start(ctx context.Context, cfg Config) (*Chain, error) {
 	ctl.chain = c
 	close(ctl.ready)
 	ctx, c.stop = context.WithCancel(ctx)
-	go c.produce(ctx)
+	if cfg.Manual {
+		close(c.done)
+	} else {
+		go c.produce(ctx)
+	}
 	head := c.Head()
 	c.log.Info("dev chain up", "chain", cfg.ChainID, "head", head.Number, "http", c.HTTP(), "ws", c.WS())
 	return c, nil

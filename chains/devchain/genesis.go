@@ -57,9 +57,13 @@ func newGenesis(cfg Config) (*core.Genesis, error) {
 	if _, err := rand.Read(salt); err != nil {
 		return nil, fmt.Errorf("draw salt: %w", err)
 	}
+	at := cfg.GenesisTime
+	if at == 0 {
+		at = uint64(time.Now().Unix())
+	}
 	return &core.Genesis{
 		Config:     pragueConfig(cfg.ChainID),
-		Timestamp:  uint64(time.Now().Unix()),
+		Timestamp:  at,
 		ExtraData:  salt,
 		GasLimit:   cfg.GasLimit,
 		BaseFee:    big.NewInt(params.InitialBaseFee),

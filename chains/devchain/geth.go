@@ -25,28 +25,28 @@ import (
 
 var rpcModules = []string{"eth", "net", "web3", "debug", "txpool", "dev"}
 
-func startGeth(cfg Config, gen *core.Genesis, ctl *controls) (*node.Node, *eth.Ethereum, error) {
+func startGeth(cfg Config, gen *core.Genesis, ctl *controls) (*node.Node, *eth.Ethereum, *filters.FilterSystem, error) {
 	nc, err := nodeConfig(cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	stack, err := node.New(nc)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make geth node: %w", err)
+		return nil, nil, nil, fmt.Errorf("make geth node: %w", err)
 	}
 	backend, err := eth.New(stack, ethConfig(cfg, gen))
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("make geth backend: %w", err), stack.Close())
+		return nil, nil, nil, errors.Join(fmt.Errorf("make geth backend: %w", err), stack.Close())
 	}
 	filter := filters.NewFilterSystem(backend.APIBackend, filters.Config{})
 	stack.RegisterAPIs([]rpc.API{{Namespace: "eth", Service: filters.NewFilterAPI(filter)}})
 	stack.RegisterAPIs(tracers.APIs(backend.APIBackend))
 	stack.RegisterAPIs([]rpc.API{{Namespace: "dev", Service: ctl}})
 	if err := stack.Start(); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("start geth: %w", err), stack.Close())
+		return nil, nil, nil, errors.Join(fmt.Errorf("start geth: %w", err), stack.Close())
 	}
 	backend.SetSynced()
-	return stack, backend, nil
+	return stack, backend, filter, nil
 }
 
 func nodeConfig(cfg Config) (*node.Config, error) {
@@ -61,6 +61,10 @@ func nodeConfig(cfg Config) (*node.Config, error) {
 	nc.P2P = p2p.Config{NoDiscovery: true, NoDial: true, MaxPeers: 0, ListenAddr: ""}
 	nc.BatchRequestLimit = 5000
 
+	if cfg.NoServer {
+		nc.HTTPHost, nc.WSHost = "", ""
+		return &nc, nil
+	}
 	var err error
 	if nc.HTTPHost, nc.HTTPPort, err = splitAddr(cfg.HTTPAddr); err != nil {
 		return nil, fmt.Errorf("http address: %w", err)
