@@ -38,6 +38,8 @@ const (
 	ParentDiverged  = "parent_diverged"
 	ApprovalRefused = "approval_refused"
 	ApprovalLate    = "approval_late"
+	SourcesDisagree = "sources_disagree"
+	SourceOut       = "source_out"
 )
 
 // Names lists every alert that can be raised.
@@ -45,7 +47,7 @@ func Names() []string {
 	return []string{
 		TransferParked, LaneStuck, LanePaused, GasLow, WatcherHalted, SupplyDrift, InvariantBroken,
 		RedisForgot, RedisUndurable, ForeignNonce, StuckTx, FinalityRegress, ParentDiverged, ApprovalRefused,
-		ApprovalLate,
+		ApprovalLate, SourcesDisagree, SourceOut,
 	}
 }
 

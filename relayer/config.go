@@ -44,8 +44,12 @@ type Config struct {
 	Alerts   Alerts    `yaml:"alerts"`
 	Work     Work      `yaml:"work"`
 
-	// SingleSource admits that each chain is read through one endpoint.
+	// SingleSource admits that some chains are read through one endpoint.
 	SingleSource bool `yaml:"single_source"`
+
+	// DialLotus reaches an endpoint of a chain with a lotus block; whoever reads the
+	// configuration gives it, since this package knows no Lotus.
+	DialLotus Dialer `yaml:"-"`
 }
 
 // Redis says where the journal lives.
@@ -57,10 +61,13 @@ type Redis struct {
 	AllowVolatile bool `yaml:"allow_volatile"`
 }
 
-// Chain is one endpoint and the accounts that write to it.
+// Chain is its endpoints and the accounts that write to it.
 type Chain struct {
 	URL        string    `yaml:"url"`
 	URLFile    string    `yaml:"url_file"`
+	Also       []string  `yaml:"also"`  // further endpoints: URLs, or files with one each
+	Agree      int       `yaml:"agree"` // endpoints that must agree; 0: two where there are as many
+	Lotus      *Lotus    `yaml:"lotus,omitempty"`
 	ChainID    chains.ID `yaml:"chain_id"`
 	Finality   string    `yaml:"finality"` // "finalized" or "depth:N"
 	StartBlock uint64    `yaml:"start_block"`
@@ -167,7 +174,7 @@ func Default() Config {
 // DefaultChain is an ordinary EVM chain of one-second blocks.
 func DefaultChain() Chain {
 	return Chain{
-		Finality: "finalized", MaxRange: 2000, Tick: Duration(500 * time.Millisecond),
+		Also: []string{}, Finality: "finalized", MaxRange: 2000, Tick: Duration(500 * time.Millisecond),
 		Fees: Fees{
 			MaxFeeWei: weiOf(1_000_000_000_000), MaxTipWei: weiOf(100_000_000_000),
 			BumpAfter: Duration(15 * time.Second), LowGasWei: weiOf(1_000_000_000_000_000_000), MaxPending: 64,
@@ -287,6 +294,11 @@ func (c *Config) resolve(dir string) {
 
 func (c *Chain) resolve(abs func(*string)) {
 	abs(&c.URLFile)
+	for i, also := range c.Also {
+		if !isEndpoint(also) {
+			abs(&c.Also[i])
+		}
+	}
 	for i := range c.Accounts {
 		abs(&c.Accounts[i].Keystore)
 		abs(&c.Accounts[i].PasswordFile)
@@ -331,6 +343,9 @@ func (c Config) Check() error {
 			bad("%s.deployment: the deployment.json that `causeway deploy` wrote", at)
 		}
 		s.Chain.check(at, bad)
+		if s.Lotus != nil {
+			bad("%s.lotus: only the root has Lotus nodes", at)
+		}
 	}
 	for _, l := range []struct{ name, addr string }{{"api.listen", c.API.Listen}, {"api.admin", c.API.Admin}} {
 		if _, _, err := net.SplitHostPort(l.addr); err != nil {
@@ -343,8 +358,8 @@ func (c Config) Check() error {
 	if c.Work.Workers < 1 || c.Work.Workers > 256 || c.Work.Batch < 1 || c.Work.Batch > 1024 || c.Work.Idle <= 0 || Duration(time.Second) > c.Work.Lease {
 		bad("work: 1–256 workers, batch 1–1024, a positive idle and a lease of at least 1s")
 	}
-	if !c.SingleSource {
-		bad("single_source: this version reads each chain through one endpoint; say true to accept that")
+	if single := c.Single(); len(single) > 0 && !c.SingleSource {
+		bad("single_source: %s: one endpoint alone is believed; name others under also, or say true to accept that", strings.Join(single, ", "))
 	}
 	return errors.Join(errs...)
 }
@@ -373,6 +388,9 @@ func (r Redis) Check() error {
 
 func (e Ethereum) check(bad func(string, ...any)) {
 	e.Chain.check("ethereum", bad)
+	if e.Lotus != nil {
+		bad("ethereum.lotus: only the root has Lotus nodes")
+	}
 	for i, w := range e.Witnesses {
 		if !isEndpoint(w) {
 			bad("ethereum.witnesses[%d]: an http, https, ws or wss URL", i)
@@ -406,6 +424,7 @@ func (c Chain) check(at string, bad func(string, ...any)) {
 	if c.URL != "" && !isEndpoint(c.URL) {
 		bad("%s.url: an http, https, ws or wss URL", at)
 	}
+	c.checkSources(at, bad)
 	if c.ChainID == 0 {
 		bad("%s.chain_id: the chain's id, to refuse an endpoint of another chain", at)
 	}

@@ -51,7 +51,7 @@ func (s *shared) openEthereum(ctx context.Context) (_ *mainnet, err error) {
 	}
 	for i, url := range c.Witnesses {
 		w := c.Chain
-		w.URL, w.URLFile = url, ""
+		w.URL, w.URLFile, w.Also, w.Agree = url, "", nil, 0
 		client, err := s.dial(ctx, fmt.Sprintf("%s-witness-%d", flow.Ethereum, i+1), w)
 		if err != nil {
 			m.close()
@@ -63,6 +63,7 @@ func (s *shared) openEthereum(ctx context.Context) (_ *mainnet, err error) {
 		m.close()
 		return nil, err
 	}
+	s.sources.witnessed.Store(m.source)
 	return m, nil
 }
 

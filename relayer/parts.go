@@ -95,14 +95,15 @@ type tools struct {
 	metrics   *metrics
 	txMetrics *evm.Metrics
 	health    *health
+	sources   *sources
 	status    *statusBoard
 	version   string
 }
 
 func newTools(cfg Config, reg prometheus.Registerer, a *alerts.Manager, version string) tools {
-	h := newHealth()
+	h, from := newHealth(), newSources()
 	return tools{
-		metrics: newMetrics(reg, version), txMetrics: evm.NewMetrics(reg), health: h, version: version,
-		status: &statusBoard{instance: cfg.Instance, version: version, singleSource: cfg.SingleSource, health: h, alerts: a},
+		metrics: newMetrics(reg, version), txMetrics: evm.NewMetrics(reg), health: h, sources: from, version: version,
+		status: &statusBoard{instance: cfg.Instance, version: version, single: cfg.Single(), health: h, from: from, alerts: a},
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/alerts/webhook"
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/chains/ethereum"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/subnet"
@@ -261,6 +262,7 @@ func (s *shared) session(ctx context.Context) error {
 	for _, l := range links {
 		flows = append(flows, l.flows()...)
 	}
+	s.sources.flows.Store(&flows)
 	pool, err := work.New(work.Config{
 		Queue: db, Flows: flows, Instance: cfg.Instance, Workers: cfg.Work.Workers, Batch: cfg.Work.Batch,
 		Idle: time.Duration(cfg.Work.Idle), LookTime: time.Duration(cfg.Work.Lease), Log: log,
@@ -281,6 +283,7 @@ func (s *shared) session(ctx context.Context) error {
 	recovery := s.newRecovery(sides, links, senders, keeper.auditors)
 	s.status.set(db, sides, senders)
 
+	group.Go(func() error { return s.watchSources(run) })
 	for _, w := range watchers {
 		group.Go(func() error { return w.Run(run) })
 	}
@@ -312,7 +315,7 @@ func (s *shared) session(ctx context.Context) error {
 		group.Go(func() error { return keeper.mend(run) })
 	}
 	health.set("chains", nil)
-	log.Info("relayer started", "instance", cfg.Instance, "version", s.version, "subnets", len(links), "single_source", cfg.SingleSource)
+	log.Info("relayer started", "instance", cfg.Instance, "version", s.version, "subnets", len(links), "sources", believed(cfg.Single()))
 	return group.Wait()
 }
 
@@ -332,19 +335,18 @@ func newAlerts(cfg Alerts, log *slog.Logger) (*alerts.Manager, error) {
 	return alerts.New(log, time.Duration(cfg.Repeat), sinks...), nil
 }
 
-// dial connects to a chain. An endpoint that is down is waited for; one of
+// dial connects to a chain. Too many endpoints that are down are waited for; one of
 // another chain, by its id or by its first block, ends the start.
 func (s *shared) dial(ctx context.Context, name string, c Chain) (evm.Reader, error) {
-	url, err := c.Endpoint()
-	if err != nil {
-		return nil, err
-	}
 	genesis, err := genesisOf(name, s.cfg.Subnets, s.Deployment)
 	if err != nil {
 		return nil, err
 	}
-	client, err := connect(ctx, s.Dial, evm.Config{
-		Name: name, URL: url, ChainID: c.ChainID, GenesisHash: genesis, Finality: c.Finality,
+	reach := func(ctx context.Context, cfg evm.Config, log *slog.Logger) (*agree.Client, error) {
+		return s.reach(ctx, c, cfg, log)
+	}
+	client, err := connect(ctx, reach, evm.Config{
+		Name: name, ChainID: c.ChainID, GenesisHash: genesis, Finality: c.Finality,
 		StartBlock: c.StartBlock, MaxRange: c.MaxRange, Metrics: s.txMetrics,
 		// Events on Ethereum are proven by what the header's hash commits to.
 		CheckHeaders: strings.HasPrefix(name, flow.Ethereum),
@@ -394,6 +396,7 @@ func (s *shared) accounts(name string, c Chain, client evm.Reader) (*evm.TxManag
 	}
 	how.MaxInFlight, how.Tick, how.Idle = c.Fees.MaxPending, time.Duration(c.Tick), 5*time.Second
 	how.BumpAfter, how.MaxFeeCapWei, how.MaxTipWei = time.Duration(c.Fees.BumpAfter), c.Fees.MaxFeeWei.Int, c.Fees.MaxTipWei.Int
+	how.Gate = func() error { return s.sources.trouble(name) }
 	how.IntentsFile, how.OpenDisk, how.Metrics = filepath.Join(s.cfg.State, "intents-"+name+".log"), s.OpenDisk, s.txMetrics
 	tx, err := evm.NewTxManager(client, s.Journal, signers, how, s.Log)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/store"
@@ -18,8 +19,9 @@ import (
 // statusBoard answers /status of operators and /v1/status of users.
 type statusBoard struct {
 	instance, version string
-	singleSource      bool
+	single            []string // chains of which one endpoint alone is believed
 	health            *health
+	from              *sources
 	alerts            *alerts.Manager
 
 	mu      sync.Mutex
@@ -77,7 +79,8 @@ type Status struct {
 	Instance string `json:"instance"`
 	Version  string `json:"version"`
 	Ready    bool   `json:"ready"`
-	// Sources is "single-source" while each chain is read through one endpoint.
+	// Sources is "quorum", or "single-source" and the chains of which one endpoint
+	// alone is believed.
 	Sources string            `json:"sources"`
 	Parts   map[string]string `json:"parts"` // "" is well
 	// Remarks is what an operator should know of parts that are well: that the
@@ -123,6 +126,8 @@ type PublicChain struct {
 type ChainStatus struct {
 	PublicChain
 	Accounts []Sending `json:"accounts"`
+	// Sources is how the endpoints do that the chain is read through.
+	Sources *agree.Status `json:"sources,omitempty"`
 }
 
 // Sending is an account of the relayer. BalanceWei is a decimal string.
@@ -185,7 +190,7 @@ func (b *statusBoard) read(ctx context.Context) any {
 		out.Alerts[i].Summary = api.Scrub(out.Alerts[i].Summary)
 	}
 	for _, c := range b.howFar(ctx) {
-		full := ChainStatus{PublicChain: c}
+		full := ChainStatus{PublicChain: c, Sources: b.from.status(c.Name)}
 		if tx := senders[c.Name]; tx != nil {
 			for _, a := range tx.Status() {
 				s := Sending{Address: a.Address.Hex(), Pending: a.Pending, NextNonce: a.NextNonce}
@@ -226,12 +231,7 @@ func (b *statusBoard) public(ctx context.Context) any {
 	return out
 }
 
-func (b *statusBoard) sources() string {
-	if b.singleSource {
-		return "single-source"
-	}
-	return "quorum"
-}
+func (b *statusBoard) sources() string { return believed(b.single) }
 
 // howFar asks how far each chain is, in the order of the configuration.
 func (b *statusBoard) howFar(ctx context.Context) []PublicChain {

@@ -35,6 +35,7 @@ var layers = map[string]int{
 	"contracts/deploy": 2,
 	"tokens":           2,
 
+	"chains/agree":          3,
 	"chains/axelar/gmpapi":  3,
 	"chains/devchain":       3,
 	"chains/devchain/lotus": 4,

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/trie"
@@ -22,14 +23,36 @@ type proven struct {
 	receipts types.Receipts
 }
 
-// block reads a block whole and recomputes its three hashes. Whatever does not
-// fit is ErrForged, which is chains.ErrUnavailable: nothing is known.
-func (s *Source) block(ctx context.Context, number uint64, hash common.Hash) (*proven, error) {
+// several is a reader of more than one endpoint. What hashes to the block's hash may
+// come from any of them.
+type several interface{ Endpoints() []evm.Reader }
+
+// block reads a block whole, from the first endpoint that gives what can be proven.
+func (s *Source) block(ctx context.Context, number uint64, hash common.Hash) (p *proven, err error) {
+	from := []evm.Reader{s.data}
+	if many, ok := s.data.(several); ok {
+		from = many.Endpoints()
+	}
+	for _, r := range from {
+		var failed error
+		if p, failed = s.blockOf(ctx, r, number, hash); failed == nil {
+			return p, nil
+		}
+		if err == nil {
+			err = failed
+		}
+	}
+	return nil, err
+}
+
+// blockOf recomputes a block's three hashes. Whatever does not fit is ErrForged,
+// which is chains.ErrUnavailable: nothing is known.
+func (s *Source) blockOf(ctx context.Context, r evm.Reader, number uint64, hash common.Hash) (*proven, error) {
 	forged := func(format string, args ...any) error {
 		return fmt.Errorf("%s: block %d: %s: %w: %w", s.data.Name(), number, fmt.Sprintf(format, args...), ErrForged, chains.ErrUnavailable)
 	}
 	var raw json.RawMessage
-	if err := s.data.RPC(ctx, &raw, "eth_getBlockByHash", hash, true); err != nil {
+	if err := r.RPC(ctx, &raw, "eth_getBlockByHash", hash, true); err != nil {
 		return nil, err
 	}
 	if len(raw) == 0 || string(raw) == "null" {
@@ -55,7 +78,7 @@ func (s *Source) block(ctx context.Context, number uint64, hash common.Hash) (*p
 	for _, tx := range body.Txs {
 		p.txs = append(p.txs, tx.Hash())
 	}
-	if err := s.data.RPC(ctx, &raw, "eth_getBlockReceipts", map[string]common.Hash{"blockHash": hash}); err != nil {
+	if err := r.RPC(ctx, &raw, "eth_getBlockReceipts", map[string]common.Hash{"blockHash": hash}); err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(raw, &p.receipts); err != nil || slices.Contains(p.receipts, nil) {

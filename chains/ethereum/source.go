@@ -1,5 +1,6 @@
-// Package ethereum is Ethereum as the bridge sees it: a chains.Source over one
-// endpoint that is asked for data and others that are asked for headers only.
+// Package ethereum is Ethereum as the bridge sees it: a chains.Source over a reader
+// that is asked for data (one endpoint, or several that agree) and endpoints that are
+// asked for headers only.
 //
 // What it promises. A block is final when every endpoint's finalized tag has
 // passed it and all of them give it the same hash. An event is one that a
@@ -27,8 +28,9 @@ type Source struct {
 	data      evm.Reader
 	witnesses []evm.Reader
 
-	mu   sync.Mutex
-	head chains.Block // the newest block that all agreed on
+	mu      sync.Mutex
+	head    chains.Block // the newest block that all agreed on
+	trouble error        // a *DisagreementError since then
 }
 
 // New makes a source of the endpoint that is asked for events, and of those that
@@ -92,7 +94,7 @@ func (s *Source) Head(ctx context.Context) (chains.Block, error) {
 	if b.Number < s.head.Number {
 		return chains.Block{}, fmt.Errorf("%s: final block went back from %d to %d: %w", s.data.Name(), s.head.Number, b.Number, chains.ErrUnavailable)
 	}
-	s.head = b
+	s.head, s.trouble = b, nil
 	return b, nil
 }
 
@@ -104,10 +106,22 @@ func (s *Source) agreed(ctx context.Context, b chains.Block) error {
 			return fmt.Errorf("witness %d: %w", i+1, err)
 		}
 		if theirs.Hash != b.Hash {
-			return &DisagreementError{Chain: s.data.Name(), Height: b.Number, Data: b.Hash, Witness: theirs.Hash, Which: i + 1}
+			err := &DisagreementError{Chain: s.data.Name(), Height: b.Number, Data: b.Hash, Witness: theirs.Hash, Which: i + 1}
+			s.mu.Lock()
+			s.trouble = err
+			s.mu.Unlock()
+			return err
 		}
 	}
 	return nil
+}
+
+// Trouble is a *DisagreementError from when two endpoints differed about a final
+// block until all agree about a newer head: no new transaction is to be sent then.
+func (s *Source) Trouble() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trouble
 }
 
 // At is the block at a height or, where there is none, the next below; all agree

@@ -325,6 +325,7 @@ func TestTwoEndpointsMustAgreeOnABlock(t *testing.T) {
 	require.Equal(t, other.Hash(), split.Witness)
 	require.NotEqual(t, split.Data, split.Witness)
 	require.Contains(t, split.Error(), "witness 1")
+	require.ErrorAs(t, s.Trouble(), &split)
 	_, _, err = s.Events(t.Context(), l.from(1))
 	require.ErrorAs(t, err, &split)
 
@@ -333,6 +334,7 @@ func TestTwoEndpointsMustAgreeOnABlock(t *testing.T) {
 	_, events, err := s.Events(t.Context(), l.from(1))
 	require.NoError(t, err)
 	require.Len(t, events, 2)
+	require.NoError(t, s.Trouble())
 }
 
 // TestTheHeadIsWhatAllHaveFinal: a witness that lags holds the head back, and
@@ -431,4 +433,34 @@ func TestTheFeePolicyHasCeilings(t *testing.T) {
 	require.Equal(t, "200000000000", c.MaxFeeCapWei.String())
 	require.Equal(t, "5000000000", c.MaxTipWei.String())
 	require.GreaterOrEqual(t, c.BumpPermille, 125)
+}
+
+// pair is a reader of two endpoints.
+type pair struct {
+	evm.Reader
+	both []evm.Reader
+}
+
+func (p pair) Endpoints() []evm.Reader { return p.both }
+
+// TestWhatProvesABlockMayComeFromAnyEndpoint: one that cannot prove what it says
+// keeps nobody from reading, and one alone that lies gives no answer.
+func TestWhatProvesABlockMayComeFromAnyEndpoint(t *testing.T) {
+	l := newL1(t, 3)
+	l.send(&l.contract, []byte("pay"))
+	l.mine(5)
+	teller := &liar{}
+	forger := l.dial(teller)
+	teller.set(func(m string, r json.RawMessage) json.RawMessage {
+		return when(m == "eth_getBlockReceipts", "[]", r)
+	})
+	s, err := New(pair{l.client, []evm.Reader{forger, l.client}})
+	require.NoError(t, err)
+	_, events, err := s.Events(t.Context(), l.from(1))
+	require.NoError(t, err)
+	require.Len(t, events, 2)
+	s, err = New(pair{l.client, []evm.Reader{forger, forger}})
+	require.NoError(t, err)
+	_, _, err = s.Events(t.Context(), l.from(1))
+	require.ErrorIs(t, err, ErrForged)
 }

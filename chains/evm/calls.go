@@ -32,6 +32,21 @@ func AtHash(h common.Hash) BlockRef { return BlockRef{hash: h} }
 // AtNumber names a block by its height.
 func AtNumber(n uint64) BlockRef { return BlockRef{number: n} }
 
+// Pinned says whether the block is the same whoever is asked, and its height where it
+// is named by that.
+func (r BlockRef) Pinned() (height uint64, ok bool) { return r.number, r.tag == "" }
+
+// String names the block.
+func (r BlockRef) String() string {
+	switch {
+	case r.tag != "":
+		return r.tag
+	case r.hash != (common.Hash{}):
+		return r.hash.Hex()
+	}
+	return fmt.Sprintf("%d", r.number)
+}
+
 // MarshalJSON implements json.Marshaler.
 func (r BlockRef) MarshalJSON() ([]byte, error) {
 	switch {

@@ -280,7 +280,13 @@ func (m *TxManager) applied(ctx context.Context, a *account, in chains.Intent, a
 func (m *TxManager) apply(ctx context.Context, a *account, in chains.Intent, act action) error {
 	m.warn(ctx, a, in, act.why)
 	switch act.verb {
-	case doSign, doNoOp, doBump:
+	case doSign:
+		// Nothing of it was sent yet: it is as new as any.
+		if err := m.closed(); err != nil {
+			return err
+		}
+		return m.signAgain(ctx, a, in, act)
+	case doNoOp, doBump:
 		return m.signAgain(ctx, a, in, act)
 	case doRebroadcast:
 		whole, ok, err := m.journal.Intent(ctx, in.Chain, in.Account, in.Nonce)

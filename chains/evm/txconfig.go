@@ -38,6 +38,10 @@ type TxConfig struct {
 	// the same lane was sent says nothing yet.
 	PendingLag time.Duration
 
+	// Gate says why no new transaction may be sent now; nil: one may. What was
+	// signed is sent again all the same.
+	Gate func() error
+
 	IntentsFile string                          // local, append-only, synced copy of what was signed; "" = none
 	OpenDisk    func(path string) (Disk, error) // where IntentsFile is; nil: a local file, locked by this process
 	MaxDataSize int                             // bytes of call data

@@ -174,11 +174,25 @@ func (m *TxManager) Send(ctx context.Context, tx chains.Tx) error {
 		return chains.ErrBusy
 	}
 
+	if err := m.closed(); err != nil {
+		return err
+	}
 	fees, nonce, err := m.prepare(ctx, a, &tx, live)
 	if err != nil {
 		return err
 	}
 	return m.commit(ctx, a, tx, fees, nonce)
+}
+
+// closed is chains.ErrUnavailable, and why, while nothing new may be sent.
+func (m *TxManager) closed() error {
+	if m.cfg.Gate == nil {
+		return nil
+	}
+	if err := m.cfg.Gate(); err != nil {
+		return fmt.Errorf("no new transaction on %s: %w: %w", m.client.Name(), err, chains.ErrUnavailable)
+	}
+	return nil
 }
 
 func (m *TxManager) check(tx chains.Tx) error {

@@ -1014,3 +1014,37 @@ func TestAReceiptIsReadTwice(t *testing.T) {
 	require.Equal(t, chains.IntentSucceeded, r.state(0))
 	require.Equal(t, 5, asked)
 }
+
+// TestBehindAClosedGateNothingNewIsSent and what was signed before goes on.
+func TestBehindAClosedGateNothingNewIsSent(t *testing.T) {
+	r := newRig(t)
+	var shut error
+	r.cfg.Gate = func() error { return shut }
+	r.restart()
+	r.send("a")
+	shut = errors.New("two endpoints differ")
+	err := r.m.Send(t.Context(), payload("b"))
+	require.ErrorIs(t, err, chains.ErrUnavailable)
+	require.ErrorIs(t, err, shut)
+	require.NoError(t, r.m.Send(t.Context(), payload("a")), "it is on its way")
+	r.node.DropPool()
+	r.clock.advance(time.Minute)
+	r.look()
+	require.Len(t, r.node.Pending(r.from), 1, "sent again")
+	live, err := r.journal.Live(t.Context(), testChain, r.from)
+	require.NoError(t, err)
+	require.Len(t, live, 1)
+
+	// What was reserved and never signed waits as well.
+	_, _, err = r.journal.Reserve(t.Context(), testChain, r.from, payload("c"), 0, 16)
+	require.NoError(t, err)
+	r.clock.advance(time.Hour)
+	r.looks(3)
+	require.Equal(t, chains.IntentReserved, r.state(1))
+	shut = nil
+	r.looks(3)
+	require.Equal(t, chains.IntentSigned, r.state(1))
+	r.send("b")
+	r.finish()
+	require.Equal(t, chains.IntentSucceeded, r.state(2))
+}

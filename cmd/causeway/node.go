@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/subnet/node"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
@@ -159,20 +159,23 @@ func retry(ctx context.Context, do func() error, failed func(error)) error {
 	return backoff.RetryNotify(do, backoff.WithContext(b, ctx), func(err error, _ time.Duration) { failed(err) })
 }
 
-// dialParent waits for a root that is down; a root that is another chain ends
-// the start.
+// dialParent waits until as many endpoints of the root answer as must agree; one
+// that is another chain ends the start.
 func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (evm.Reader, error) {
-	url := p.URL
-	if p.URLFile != "" {
-		raw, err := os.ReadFile(p.URLFile)
-		if err != nil {
-			return nil, fmt.Errorf("read parent URL: %w", err)
-		}
-		url = strings.TrimSpace(string(raw))
+	sources, err := relayer.Sources(p.URL, p.URLFile, p.Also)
+	if err != nil {
+		return nil, fmt.Errorf("read parent URL: %w", err)
 	}
-	var client evm.Reader
-	err := retry(ctx, func() (err error) {
-		client, err = evm.Dial(ctx, evm.Config{Name: "root", URL: url, ChainID: p.ChainID, GenesisHash: p.GenesisHash, Finality: p.Finality}, log)
+	var endpoints []agree.Endpoint
+	for _, s := range sources {
+		cfg := evm.Config{Name: "root", URL: s.URL, ChainID: p.ChainID, GenesisHash: p.GenesisHash, Finality: p.Finality}
+		endpoints = append(endpoints, agree.Endpoint{Name: s.Name, Dial: func(ctx context.Context) (evm.Reader, error) {
+			return evm.DialReader(ctx, cfg, log)
+		}})
+	}
+	var client *agree.Client
+	err = retry(ctx, func() (err error) {
+		client, err = agree.Dial(ctx, agree.Config{Name: "root", ChainID: p.ChainID, K: relayer.MustAgree(p.Agree, len(endpoints))}, endpoints, log)
 		if err != nil && !errors.Is(err, chains.ErrUnavailable) {
 			return backoff.Permanent(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/tokens"
@@ -127,6 +128,7 @@ func statusText(s relayer.Status) string {
 	}
 	for _, c := range s.Chains {
 		fmt.Fprintf(&b, "chain %-10s id %d, final %d, read up to %d\n", c.Name, c.ChainID, c.Height, c.Cursor)
+		b.WriteString(sourcesText(c.Sources))
 		for _, a := range c.Accounts {
 			fmt.Fprintf(&b, "  account %s: %s wei, %d transactions undecided\n", a.Address, a.BalanceWei, a.Pending)
 		}
@@ -148,6 +150,29 @@ func statusText(s relayer.Status) string {
 	}
 	for _, a := range s.Alerts {
 		fmt.Fprintf(&b, "ALERT %s (%s): %s\n", a.Name, a.Severity, a.Summary)
+	}
+	return b.String()
+}
+
+// sourcesText is how the endpoints of a chain do, a line each, and what one says
+// otherwise than the others.
+func sourcesText(s *agree.Status) string {
+	if s == nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, e := range s.Endpoints {
+		fmt.Fprintf(&b, "  endpoint %s: final %d", e.Name, e.Height)
+		if len(s.Endpoints) > 1 {
+			fmt.Fprintf(&b, ", %d of %d must agree", s.K, len(s.Endpoints))
+		}
+		if e.Out != "" {
+			fmt.Fprintf(&b, ", OUT since %s: %s", e.Since.Format(time.RFC3339), e.Out)
+		}
+		b.WriteString("\n")
+		for _, d := range e.Differs {
+			fmt.Fprintf(&b, "    DIFFERS about %s: says %s; others say %s\n", d.What, d.Said, d.Others)
+		}
 	}
 	return b.String()
 }

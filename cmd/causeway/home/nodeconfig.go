@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -66,6 +67,8 @@ func (s Signer) check() error {
 type Parent struct {
 	URL         string           `yaml:"url"`
 	URLFile     string           `yaml:"url_file"`
+	Also        []string         `yaml:"also,omitempty"`  // further endpoints: URLs, or files with one each
+	Agree       int              `yaml:"agree,omitempty"` // endpoints that must agree; 0: two where there are as many
 	ChainID     chains.ID        `yaml:"chain_id"`
 	GenesisHash common.Hash      `yaml:"genesis_hash"`
 	Finality    string           `yaml:"finality"`
@@ -97,6 +100,11 @@ func ReadNode(path string) (NodeConfig, error) {
 			*p = filepath.Join(filepath.Dir(path), *p)
 		}
 	}
+	for i, also := range cfg.Parent.Also {
+		if !strings.Contains(also, "://") && !filepath.IsAbs(also) {
+			cfg.Parent.Also[i] = filepath.Join(filepath.Dir(path), also)
+		}
+	}
 	return cfg, cfg.Check()
 }
 
@@ -116,6 +124,9 @@ func (c NodeConfig) Check() error {
 	}
 	if (c.Parent.URL == "") == (c.Parent.URLFile == "") {
 		errs = append(errs, errors.New("parent: give either url or url_file"))
+	}
+	if c.Parent.Agree < 0 || c.Parent.Agree > 1+len(c.Parent.Also) {
+		errs = append(errs, errors.New("parent.agree: how many of the endpoints (url and also) must agree, at most as many as there are"))
 	}
 	if c.Parent.ChainID == 0 {
 		errs = append(errs, errors.New("parent.chain_id: the root's chain id"))

@@ -1,0 +1,185 @@
+package relayer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"slices"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/relayer/flow"
+	"github.com/causeway-bridge/causeway/tokens"
+)
+
+// Lotus says that a chain's endpoints are Lotus nodes, and how deep a block must be.
+type Lotus struct {
+	Depth  uint64  `yaml:"depth"`  // epochs behind the head after which a block is final by itself
+	Behind uint64  `yaml:"behind"` // epochs that are never read, whatever is final
+	Floors []Floor `yaml:"floors"` // what large amounts wait for besides
+}
+
+// Floor is a depth for deposits of an amount or more.
+type Floor struct {
+	USDC  string `yaml:"usdc,omitempty"` // as people write it: "250000.5"
+	FLT   string `yaml:"flt,omitempty"`  // one of the two
+	Depth uint64 `yaml:"depth"`          // epochs
+}
+
+// maxLotusDepth bounds the depths: ten times that after which no chain of Filecoin's
+// was ever replaced.
+const maxLotusDepth = 9000
+
+// amount is the asset of a floor, and how much of it.
+func (f Floor) amount() (tokens.Asset, tokens.Amount, error) {
+	asset, text := tokens.USDC, f.USDC
+	if f.USDC == "" {
+		asset, text = tokens.FLT, f.FLT
+	}
+	if (f.USDC == "") == (f.FLT == "") {
+		return asset, tokens.Amount{}, fmt.Errorf("give either usdc or flt")
+	}
+	n, err := tokens.ParseDecimal(text, asset.Decimals)
+	return asset, n, err
+}
+
+func (l Lotus) check(at string, bad func(string, ...any)) {
+	if l.Depth < 1 || l.Depth > maxLotusDepth || l.Behind > l.Depth {
+		bad("%s.lotus: depth 1–%d epochs, behind at most as many", at, maxLotusDepth)
+	}
+	for i, f := range l.Floors {
+		if _, _, err := f.amount(); err != nil {
+			bad("%s.lotus.floors[%d]: %v", at, i, err)
+		}
+		if f.Depth < 1 || f.Depth > maxLotusDepth {
+			bad("%s.lotus.floors[%d].depth: 1–%d epochs", at, i, maxLotusDepth)
+		}
+	}
+}
+
+// Endpoint is one endpoint of a chain, for a dialer. Lotus is nil where it speaks
+// only eth_*. Deep is how deep the block of an event must be; nil or 0: as deep as
+// any.
+type Endpoint struct {
+	evm.Config
+	Lotus *Lotus
+	Deep  func(chains.Event) uint64
+}
+
+// Dialer connects to one endpoint, as evm.Dial does.
+type Dialer func(context.Context, Endpoint, *slog.Logger) (evm.Reader, error)
+
+// deep is the floor of a transfer that an event begins.
+func (l Lotus) deep(flows []flow.Flow, e chains.Event) (depth uint64) {
+	for _, f := range flows {
+		if f.Chain != flow.Root {
+			continue
+		}
+		t, mine, err := f.Decode(e)
+		if err != nil || !mine {
+			continue
+		}
+		route, known := tokens.RouteByName(t.Route)
+		for _, floor := range l.Floors {
+			asset, least, err := floor.amount()
+			if err == nil && known && route.Asset == asset && t.Amount.Cmp(least) >= 0 {
+				depth = max(depth, floor.Depth)
+			}
+		}
+	}
+	return depth
+}
+
+// Source is an endpoint with the name that logs, alerts and status call it by.
+type Source struct {
+	Name, URL string
+}
+
+// Sources lists the endpoints of a chain. They are named after their hosts, or
+// their files: a URL may carry a key.
+func Sources(first, file string, also []string) ([]Source, error) {
+	var out []Source
+	add := func(raw, file string) error {
+		value, err := secretOf(raw, file)
+		if err != nil {
+			return err
+		}
+		name := filepath.Base(file)
+		if file == "" {
+			name = "?"
+			if u, err := url.Parse(value); err == nil {
+				name = u.Host
+			}
+		}
+		for base, n := name, 2; slices.ContainsFunc(out, func(s Source) bool { return s.Name == name }); n++ {
+			name = fmt.Sprintf("%s#%d", base, n)
+		}
+		out = append(out, Source{name, value})
+		return nil
+	}
+	if err := add(first, file); err != nil {
+		return nil, err
+	}
+	for _, a := range also {
+		var err error
+		if isEndpoint(a) {
+			err = add(a, "")
+		} else {
+			err = add("", a)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// MustAgree is how many of n endpoints must agree where k is configured.
+func MustAgree(k, n int) int {
+	if k == 0 {
+		return min(2, n)
+	}
+	return k
+}
+
+func (c Chain) sources() ([]Source, error) { return Sources(c.URL, c.URLFile, c.Also) }
+
+// agree is how many of the chain's endpoints must agree.
+func (c Chain) agree() int { return MustAgree(c.Agree, 1+len(c.Also)) }
+
+// Single lists the chains of which one endpoint alone is believed.
+func (c Config) Single() (names []string) {
+	if c.Root.agree() < 2 {
+		names = append(names, flow.Root)
+	}
+	if c.Ethereum != nil && c.Ethereum.agree() < 2 && len(c.Ethereum.Witnesses) == 0 {
+		names = append(names, flow.Ethereum)
+	}
+	for _, s := range c.Subnets {
+		if s.agree() < 2 {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+func (c Chain) checkSources(at string, bad func(string, ...any)) {
+	if c.Agree < 0 || c.Agree > 1+len(c.Also) {
+		bad("%s.agree: how many of the endpoints (url and also) must agree, at most as many as there are", at)
+	}
+	if len(c.Also) > 15 {
+		bad("%s.also: at most 15 further endpoints", at)
+	}
+	seen := map[string]bool{c.URL: c.URL != "", c.URLFile: c.URLFile != ""}
+	for i, a := range c.Also {
+		if a == "" || seen[a] {
+			bad("%s.also[%d]: another endpoint, an http, https, ws or wss URL or a file with one", at, i)
+		}
+		seen[a] = true
+	}
+	if c.Lotus != nil {
+		c.Lotus.check(at, bad)
+	}
+}
