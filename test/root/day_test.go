@@ -117,6 +117,7 @@ func (w *world) reorg(top, depth uint64) {
 // are at fault it need not be able to: then it has at least looked.
 func (w *world) keepUp(f *faults) {
 	w.t.Helper()
+	w.tend()
 	if f.active() < mustAgree {
 		w.catchUp(lag)
 		return
@@ -146,7 +147,7 @@ func (w *world) quiet(top *uint64) {
 		n := min(20, end-*top)
 		require.NoError(w.t, w.root.Mine(w.t.Context(), int(n)))
 		*top += n
-		w.sources.Tend(w.t.Context())
+		w.tend()
 		w.catchUp(lag)
 	}
 	number, _ := w.final()

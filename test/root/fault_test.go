@@ -29,10 +29,10 @@ type fault struct {
 	until uint64
 	// healed: the endpoint is honest again, but until then it cannot know.
 	healed bool
-	// of what was seen when it began
-	next     uint64
-	reported int
-	told     bool // asked throughout
+	// When it began:
+	final    uint64 // no block above it was final
+	reported int    // how often it was said to differ
+	told     bool   // it was asked
 }
 
 // lies says that the others must see it.
@@ -95,8 +95,7 @@ func (f *faults) begin(rng *rand.Rand) {
 		return
 	}
 	i := free[rng.IntN(len(free))]
-	next, _ := w.read()
-	x := &fault{kind: k, until: w.root.Head() + length, next: next, reported: w.reported(i), told: true}
+	x := &fault{kind: k, until: w.root.Head() + length, final: w.root.Head() - w.depth, reported: w.reported(i), told: true}
 	for _, s := range w.sources.Status().Endpoints {
 		if s.Name == nameOf(i) && s.Out != "" {
 			x.told = false
@@ -177,7 +176,7 @@ func (f *faults) end(i int) {
 	n.Reset()
 	f.now[i] = nil
 	// A forged log is in every answer: who read on has seen it.
-	if next, _ := f.w.read(); x.lies() && x.told && next > x.next && f.w.reported(i) == x.reported {
+	if next, _ := f.w.read(); x.lies() && x.told && next > x.final+1 && f.w.reported(i) == x.reported {
 		f.unseen = append(f.unseen, nameOf(i)+" "+string(x.kind))
 	}
 }

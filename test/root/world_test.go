@@ -41,7 +41,7 @@ const (
 	mustAgree = 2
 	witness   = endpoints
 	// patience bounds every wait for something that must come.
-	patience = 2 * time.Minute
+	patience = time.Minute
 )
 
 func ether(n int64) *big.Int { return new(big.Int).Mul(big.NewInt(n), big.NewInt(1e18)) }
@@ -233,14 +233,14 @@ func (w *world) read() (next uint64, failures int) {
 }
 
 // until waits for something that the watcher brings about. Endpoints that are out
-// and answers in doubt are looked at again after each failure, as every few
-// seconds in a relayer.
+// and answers in doubt are looked at again after each failure and every few looks,
+// as every few seconds in a relayer.
 func (w *world) until(what string, done func() bool) {
 	w.t.Helper()
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	_, failed := w.read()
-	for !done() {
+	for looks := 1; !done(); looks++ {
 		select {
 		case <-w.moved:
 		case <-w.t.Context().Done():
@@ -251,9 +251,9 @@ func (w *world) until(what string, done func() bool) {
 			require.FailNow(w.t, what, "next %d, head %d, depth %d, %d failures, the last: %v, status %+v",
 				w.next, w.root.Head(), w.depth, w.failures, w.last, w.sources.Status())
 		}
-		if _, now := w.read(); now > failed {
+		if _, now := w.read(); now > failed || looks%5 == 0 {
 			failed = now
-			w.sources.Tend(w.t.Context())
+			w.tend()
 		}
 	}
 }
@@ -278,6 +278,16 @@ func (h *hearer) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	return nil
+}
+
+// tend looks after the endpoints where one of them needs it.
+func (w *world) tend() {
+	for _, s := range w.sources.Status().Endpoints {
+		if s.Out != "" || len(s.Differs) > 0 {
+			w.sources.Tend(w.t.Context())
+			return
+		}
+	}
 }
 
 func (w *world) reported(i int) int {
