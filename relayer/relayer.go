@@ -391,8 +391,11 @@ func (s *shared) accounts(name string, c Chain, client evm.Reader) (*evm.TxManag
 		signers = append(signers, s.Signers[a])
 	}
 	how := evm.TxConfig{RebroadcastAfter: 5 * time.Second}
-	if name == flow.Ethereum {
+	switch {
+	case name == flow.Ethereum:
 		how = ethereum.Tx()
+	case c.Lotus != nil:
+		how = c.Lotus.tx()
 	}
 	how.MaxInFlight, how.Tick, how.Idle = c.Fees.MaxPending, time.Duration(c.Tick), 5*time.Second
 	how.BumpAfter, how.MaxFeeCapWei, how.MaxTipWei = time.Duration(c.Fees.BumpAfter), c.Fees.MaxFeeWei.Int, c.Fees.MaxTipWei.Int

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -19,6 +20,15 @@ type Lotus struct {
 	Depth  uint64  `yaml:"depth"`  // epochs behind the head after which a block is final by itself
 	Behind uint64  `yaml:"behind"` // epochs that are never read, whatever is final
 	Floors []Floor `yaml:"floors"` // what large amounts wait for besides
+}
+
+// tx is how transactions are sent to a Filecoin: what replaces another must pay a
+// quarter more premium, the base fee may rise by an eighth an epoch, and a block holds
+// ten billion of its finer gas.
+func (l Lotus) tx() evm.TxConfig {
+	return evm.TxConfig{
+		RebroadcastAfter: 5 * time.Second, BumpPermille: 250, BaseFeeFactor: 300, GasMargin: 25, MaxGas: 10_000_000_000,
+	}
 }
 
 // Floor is a depth for deposits of an amount or more.
@@ -45,7 +55,8 @@ func (f Floor) amount() (tokens.Asset, tokens.Amount, error) {
 	return asset, n, err
 }
 
-func (l Lotus) check(at string, bad func(string, ...any)) {
+// Check lists everything that is wrong, at a place in a configuration.
+func (l Lotus) Check(at string, bad func(string, ...any)) {
 	if l.Depth < 1 || l.Depth > maxLotusDepth || l.Behind > l.Depth {
 		bad("%s.lotus: depth 1–%d epochs, behind at most as many", at, maxLotusDepth)
 	}
@@ -98,7 +109,7 @@ type Source struct {
 }
 
 // Sources lists the endpoints of a chain. They are named after their hosts, or
-// their files: a URL may carry a key.
+// their files: a URL may carry a key. The second of a name is name#2.
 func Sources(first, file string, also []string) ([]Source, error) {
 	var out []Source
 	add := func(raw, file string) error {
@@ -110,7 +121,7 @@ func Sources(first, file string, also []string) ([]Source, error) {
 		if file == "" {
 			name = "?"
 			if u, err := url.Parse(value); err == nil {
-				name = u.Host
+				name = u.Hostname()
 			}
 		}
 		for base, n := name, 2; slices.ContainsFunc(out, func(s Source) bool { return s.Name == name }); n++ {
@@ -180,6 +191,6 @@ func (c Chain) checkSources(at string, bad func(string, ...any)) {
 		seen[a] = true
 	}
 	if c.Lotus != nil {
-		c.Lotus.check(at, bad)
+		c.Lotus.Check(at, bad)
 	}
 }

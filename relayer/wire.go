@@ -292,6 +292,7 @@ func (l *link) checkpoint() flow.CheckpointDeps {
 		},
 		SendRoot: l.toRoot.Send, SendSubnet: l.toChild.Send,
 		MaxBytes: l.up.MaxBytes, MaxCount: min(l.up.MaxCount, 50), MaxSend: max(1, l.up.Fees.MaxPending*3/4),
+		Learns: l.up.Lotus != nil,
 	}
 	if l.caps.Configures {
 		d.Configuration = func(ctx context.Context) (uint64, error) { return l.client.Configuration(ctx, evm.AtLatest) }

@@ -16,7 +16,12 @@ import (
 // Head is the highest block that K endpoints have passed and give one hash. It
 // never goes backwards.
 func (c *Client) Head(ctx context.Context) (chains.Block, error) {
-	said := gather(ctx, c, c.asked(), c.look, func(said []answer[chains.Block]) bool { return len(told(said)) >= c.cfg.K })
+	known := c.final().Number
+	said := gather(ctx, c, c.asked(), c.look, func(said []answer[chains.Block]) bool {
+		// One that stands still below what was agreed is not of those that suffice.
+		heights := told(said)
+		return len(heights) >= c.cfg.K && heights[c.cfg.K-1] >= known
+	})
 	if ctx.Err() != nil {
 		return chains.Block{}, fmt.Errorf("%s: final head: %w", c.cfg.Name, ctx.Err())
 	}

@@ -37,6 +37,7 @@ func newDevnet(g *globals) *cobra.Command {
 	c.Flags().BoolVar(&f.once, "once", false, "end after the tour")
 	c.Flags().StringVar(&f.redis, "redis", "", "URL of a Redis to use (default: a private redis-server)")
 	c.Flags().BoolVar(&f.volatile, "allow-volatile-redis", false, "use a Redis in memory, which forgets everything when it stops")
+	c.Flags().StringVar(&f.root, "root", devnet.RootLotus, "what the root is: lotus, two Lotus nodes with null rounds, or evm, a plain chain of one endpoint")
 	c.Flags().StringVar(&f.axelar, "axelar", deploy.GatewayLegacy, "generation of the Axelar gateways between Ethereum and the root: legacy or amplifier; none leaves Ethereum out")
 	c.Flags().StringVar(&f.artifacts, "axelar-artifacts", "", "folder of the published Axelar contracts (default: contracts/node_modules/@axelar-network of the repository)")
 	c.Flags().StringVar(&f.report, "report", "", "write the report as JSON to this file")
@@ -53,6 +54,7 @@ const noAxelar = "none"
 type devnetFlags struct {
 	once, volatile bool
 	redis, report  string
+	root           string
 	// axelar is the generation of the gateways, or none.
 	axelar, artifacts string
 	plant             devnet.Plant
@@ -71,6 +73,9 @@ func (f devnetFlags) check(ctx context.Context, dir string) error {
 	case noAxelar:
 	default:
 		return usage("--axelar: legacy, amplifier or none, not %q", f.axelar)
+	}
+	if f.root != devnet.RootLotus && f.root != devnet.RootEVM {
+		return usage("--root: lotus or evm, not %q", f.root)
 	}
 	if f.report != "" {
 		if err := writable(f.report, dir); err != nil {
@@ -177,7 +182,7 @@ func runDevnet(c *cobra.Command, g *globals, f devnetFlags) (err error) {
 		generation = ""
 	}
 	net, err := devnet.Start(ctx, devnet.Options{
-		Axelar: generation, Artifacts: f.artifacts,
+		Root: f.root, Axelar: generation, Artifacts: f.artifacts,
 		Home: dir, Program: program, Redis: f.redis, Volatile: f.volatile, Settings: devnet.Settings(), LogLevel: g.logLevel, Plant: f.plant, Say: say, Log: log,
 	})
 	if err != nil {

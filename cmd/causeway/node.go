@@ -29,6 +29,8 @@ type nodeReady struct {
 	HTTP    string `json:"http"`
 	WS      string `json:"ws"`
 	Metrics string `json:"metrics,omitempty"` // host:port
+	// Nodes are host:port of each endpoint of a chain with several.
+	Nodes []string `json:"nodes,omitempty"`
 }
 
 func newNode(g *globals) *cobra.Command {
@@ -170,6 +172,9 @@ func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (evm.Reade
 	for _, s := range sources {
 		cfg := evm.Config{Name: "root", URL: s.URL, ChainID: p.ChainID, GenesisHash: p.GenesisHash, Finality: p.Finality}
 		endpoints = append(endpoints, agree.Endpoint{Name: s.Name, Dial: func(ctx context.Context) (evm.Reader, error) {
+			if p.Lotus != nil {
+				return dialLotus(ctx, relayer.Endpoint{Config: cfg, Lotus: p.Lotus}, log)
+			}
 			return evm.DialReader(ctx, cfg, log)
 		}})
 	}

@@ -185,6 +185,7 @@ func (g *globals) config(path string) (relayer.Config, error) {
 		path = g.dir().Config()
 	}
 	cfg, err := relayer.Read(path)
+	cfg.DialLotus = dialLotus
 	if errors.Is(err, fs.ErrNotExist) {
 		return cfg, usage("%w: give --config or --home; `causeway deploy` writes one", err)
 	}

@@ -137,6 +137,7 @@ func TestAxelarItselfApproves(t *testing.T) {
 func startFor(t *testing.T, o devnet.Options) *rig {
 	t.Helper()
 	dir := home.Dir(t.TempDir())
+	o.Root = devnet.RootLotus
 	o.Home, o.Program, o.Settings, o.LogLevel, o.Log = dir, binary, devnet.Settings(), "info", slog.New(slog.DiscardHandler)
 	o.Say = func(format string, args ...any) { t.Logf(format, args...) }
 	net, err := devnet.Start(t.Context(), o)

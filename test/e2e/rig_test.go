@@ -64,7 +64,7 @@ func startWith(t *testing.T, axelar string) *rig {
 	t.Helper()
 	dir := home.Dir(t.TempDir())
 	net, err := devnet.Start(t.Context(), devnet.Options{
-		Home: dir, Program: binary, Settings: devnet.Settings(), LogLevel: "info", Log: slog.New(slog.DiscardHandler), Axelar: axelar,
+		Home: dir, Program: binary, Settings: devnet.Settings(), LogLevel: "info", Log: slog.New(slog.DiscardHandler), Axelar: axelar, Root: devnet.RootLotus,
 		Say: func(format string, args ...any) { t.Logf(format, args...) },
 	})
 	require.NoError(t, err)

@@ -49,7 +49,7 @@ func TestADevnetWithoutRedisServerUsesOneThatForgetsAndSaysSo(t *testing.T) {
 	require.NotZero(t, drifts)
 
 	net, err := devnet.Start(t.Context(), devnet.Options{
-		Home: dir, Program: binary, Volatile: true, Settings: devnet.Settings(), LogLevel: "info", Log: slog.New(slog.DiscardHandler),
+		Home: dir, Program: binary, Root: devnet.RootLotus, Volatile: true, Settings: devnet.Settings(), LogLevel: "info", Log: slog.New(slog.DiscardHandler),
 		Say: func(format string, args ...any) { t.Logf(format, args...) },
 	})
 	require.NoError(t, err)

@@ -25,6 +25,10 @@ type Config struct {
 	// GenesisTime of a new chain in Unix seconds; 0 is now. A chain that is to
 	// be mined by hand wants one in the past, lest it run ahead of the clock.
 	GenesisTime uint64
+	// Lead puts the genesis of a new chain so far into the past; its epochs come
+	// four a second until its clock has caught up with the wall's. What is deployed
+	// on it need not wait for each epoch.
+	Lead time.Duration
 	// Addrs is host:port of each node; port 0 picks a free one, an empty host
 	// is the loopback, "" is both. None is one node.
 	Addrs []string
@@ -51,6 +55,7 @@ const (
 	defaultBehind   = 5
 	blockGas        = 10_000_000_000 // of a Filecoin block
 	minBaseFee      = 100            // attoFIL
+	youngPeriod     = 250 * time.Millisecond
 	maxNodes        = 16
 )
 
@@ -60,6 +65,8 @@ func (cfg Config) withDefaults() (Config, error) {
 		return cfg, errors.New("chain id is 0")
 	case cfg.Period < 0:
 		return cfg, errors.New("period is negative")
+	case cfg.Lead < 0 || cfg.Lead > 0 && cfg.GenesisTime > 0:
+		return cfg, errors.New("lead is negative, or given beside a genesis time")
 	case cfg.NullRate < 0 || cfg.NullRate >= 1:
 		return cfg, errors.New("null rate is not in [0, 1)")
 	case len(cfg.Addrs) > maxNodes:
@@ -67,6 +74,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Period == 0 {
 		cfg.Period = defaultPeriod
+	}
+	if cfg.Lead > 0 {
+		cfg.GenesisTime = uint64(time.Now().Add(-cfg.Lead).Unix())
 	}
 	if len(cfg.Addrs) == 0 {
 		cfg.Addrs = []string{""}

@@ -17,26 +17,49 @@ import (
 func (r *Root) produce(ctx context.Context) {
 	ticker := time.NewTicker(r.cfg.Period)
 	defer ticker.Stop()
-	for {
+	for young := r.young(); ; {
+		if young {
+			ticker.Reset(min(youngPeriod, r.cfg.Period))
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		if err := r.step(ctx); err != nil && ctx.Err() == nil {
+		if young && !r.behind() {
+			young = false
+			ticker.Reset(r.cfg.Period)
+			continue
+		}
+		if err := r.step(ctx, young); err != nil && ctx.Err() == nil {
 			r.log.Warn("make epoch, will retry", "err", err)
 		}
 	}
 }
 
-func (r *Root) step(ctx context.Context) error {
+// young says whether a new chain has a lead to make up for. One that was restarted
+// has null rounds where it stood still.
+func (r *Root) young() bool {
+	r.grow.Lock()
+	defer r.grow.Unlock()
+	return r.cfg.Lead > 0 && r.tried == 0
+}
+
+// behind says whether the next epoch is due already.
+func (r *Root) behind() bool {
+	r.grow.Lock()
+	defer r.grow.Unlock()
+	return r.timeOf(r.tried+1) < uint64(time.Now().Unix())
+}
+
+func (r *Root) step(ctx context.Context, young bool) error {
 	r.grow.Lock()
 	defer r.grow.Unlock()
 	if r.stuck {
 		return nil
 	}
 	next := r.tried + 1
-	if now := uint64(time.Now().Unix()); r.cfg.paced() && now > r.began {
+	if now := uint64(time.Now().Unix()); !young && r.cfg.paced() && now > r.began {
 		next = max(next, (now-r.began)/r.cfg.delay())
 	}
 	return r.epoch(ctx, next)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains/devchain/lotus"
+	"github.com/filecoin-project/go-state-types/abi"
 	"github.com/filecoin-project/lotus/chain/types"
 	"github.com/stretchr/testify/require"
 )
@@ -22,6 +23,22 @@ func TestEpochsThatPassedWhileTheRootWasDownAreNullRounds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(r.TimeOf(uint64(head.Height())).Unix()), head.MinTimestamp())
 	require.LessOrEqual(t, head.MinTimestamp(), uint64(time.Now().Unix()))
+}
+
+func TestANewRootMakesUpForItsLead(t *testing.T) {
+	const lead = 40
+	r, err := lotus.Start(t.Context(), lotus.Config{ChainID: chainID, Period: time.Second, Lead: lead * time.Second})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	began := time.Now()
+	require.Eventually(t, func() bool { return r.TimeOf(r.Head()).After(began) }, 60*time.Second, 10*time.Millisecond)
+	full := lotusClient(t, r.Node(0).HTTP())
+	for h := range uint64(lead) {
+		ts, err := full.ChainGetTipSetByHeight(t.Context(), abi.ChainEpoch(h), types.EmptyTSK)
+		require.NoError(t, err)
+		require.EqualValues(t, h, ts.Height(), "none of them is a null round")
+	}
+	require.False(t, r.TimeOf(r.Head()).After(time.Now()), "and it does not run ahead")
 }
 
 func TestAPausedRootMakesNoEpochs(t *testing.T) {

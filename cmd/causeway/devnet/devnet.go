@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,6 +36,9 @@ type Options struct {
 	// where FLT then comes: deploy.GatewayLegacy or GatewayAmplifier; "" leaves
 	// Ethereum out, and the root has an FLT of its own.
 	Axelar string
+	// Root is what the root is: RootLotus, or RootEVM for a plain chain of one
+	// endpoint.
+	Root string
 	// Artifacts is the folder of the published Axelar contracts; "" looks for it.
 	Artifacts string
 	LogLevel  string
@@ -49,6 +53,23 @@ type Options struct {
 	Log *slog.Logger
 }
 
+// What the root of a devnet is.
+const (
+	RootLotus = "lotus" // a Filecoin: two Lotus nodes, tipsets, null rounds
+	RootEVM   = "evm"
+)
+
+// On the root that speaks Lotus a block is final so many epochs below the head: the
+// tour's reorganization stays above that. A tenth of the epochs are null rounds.
+const (
+	lotusFinality = 6
+	lotusNodes    = 2
+	nullRounds    = 0.1
+	reorgDepth    = 5
+	// lotusLead is what a new chain makes up for while the contracts are deployed.
+	lotusLead = 2 * time.Minute
+)
+
 // RootChainID is the chain id of the dev root, EthereumChainID of the dev L1.
 const (
 	RootChainID     = 31415926
@@ -58,6 +79,7 @@ const (
 // Info says where a running devnet is; devnet.json in its home.
 type Info struct {
 	RootURL       string         `json:"root_url"`
+	RootAlso      []string       `json:"root_also,omitempty"` // its other endpoints
 	RootChainID   uint64         `json:"root_chain_id"`
 	EthereumURL   string         `json:"ethereum_url,omitempty"`
 	SubnetURL     string         `json:"subnet_url"`
@@ -85,13 +107,14 @@ type Net struct {
 	family   family
 	keys     keys
 	dropped  common.Hash // a message that the audit is not shown
-	rootAddr string
-	l1Addr   string
+	rootAddr []string
+	l1Addr   []string
 	signerAt [home.Signers]string // admin listeners of the approvers
 	nodeHTTP string
 	nodeWS   string
 	nodeInfo string
 	redisAt  int
+	reorgs   int // of the root, in the tour
 }
 
 // keys of the people of a devnet.
@@ -149,7 +172,7 @@ func Start(ctx context.Context, o Options) (_ *Net, err error) {
 	}
 	if o.Axelar != "" {
 		for i := range home.Signers {
-			if err := o.Home.WriteSigner(i+1, n.Dep, n.redis(), n.Info.EthereumURL, n.Info.RootURL); err != nil {
+			if err := o.Home.WriteSigner(i+1, n.Dep, n.redis(), n.Info.EthereumURL, append([]string{n.Info.RootURL}, n.Info.RootAlso...)...); err != nil {
 				return nil, err
 			}
 			if err := n.StartSigner(ctx, i+1); err != nil {
@@ -228,6 +251,8 @@ type listeners struct {
 	Admin   string `json:"Admin"`
 	Redis   string `json:"redis"`
 	Port    int    `json:"port"` // of Redis
+	// Nodes are host:port of each endpoint of a chain with several.
+	Nodes []string `json:"nodes"`
 }
 
 // child starts this program with a verb and waits until it listens.
@@ -253,21 +278,37 @@ func (n *Net) child(ctx context.Context, name string, args ...string) (listeners
 // StartRoot starts the root chain, again on the same port after a Kill.
 func (n *Net) StartRoot(ctx context.Context) error {
 	n.opt.Say("starting the root chain")
-	err := n.chain(ctx, "root", RootChainID, &n.rootAddr, n.keys.deployer, n.keys.relayer, n.keys.validator, n.keys.user)
-	n.Info.RootURL, n.Info.RootChainID = "http://"+n.rootAddr, RootChainID
-	return err
+	var how []string
+	if n.opt.Root == RootLotus {
+		how = []string{"--lotus", "--null-rounds", fmt.Sprint(nullRounds), "--finality", fmt.Sprint(lotusFinality), "--lead", lotusLead.String()}
+		for len(n.rootAddr) < lotusNodes {
+			n.rootAddr = append(n.rootAddr, anyPort)
+		}
+	}
+	if err := n.chain(ctx, "root", RootChainID, &n.rootAddr, how, n.keys.deployer, n.keys.relayer, n.keys.validator, n.keys.user); err != nil {
+		return err
+	}
+	n.Info.RootURL, n.Info.RootAlso, n.Info.RootChainID = "http://"+n.rootAddr[0], nil, RootChainID
+	for _, at := range n.rootAddr[1:] {
+		n.Info.RootAlso = append(n.Info.RootAlso, "http://"+at)
+	}
+	return nil
 }
 
 // StartEthereum starts the L1, again on the same port after a Kill.
 func (n *Net) StartEthereum(ctx context.Context) error {
 	n.opt.Say("starting Ethereum")
-	err := n.chain(ctx, "ethereum", EthereumChainID, &n.l1Addr, n.keys.l1, n.keys.relayer, n.keys.user)
-	n.Info.EthereumURL = "http://" + n.l1Addr
-	return err
+	if err := n.chain(ctx, "ethereum", EthereumChainID, &n.l1Addr, nil, n.keys.l1, n.keys.relayer, n.keys.user); err != nil {
+		return err
+	}
+	n.Info.EthereumURL = "http://" + n.l1Addr[0]
+	return nil
 }
 
+const anyPort = "127.0.0.1:0"
+
 // chain starts a dev chain whose coins some keys have; at is where it listens.
-func (n *Net) chain(ctx context.Context, name string, id uint64, at *string, rich ...*ecdsa.PrivateKey) error {
+func (n *Net) chain(ctx context.Context, name string, id uint64, at *[]string, how []string, rich ...*ecdsa.PrivateKey) error {
 	alloc := map[common.Address]string{}
 	for _, k := range rich {
 		alloc[addr(k)] = home.Ether(1_000_000).String()
@@ -280,14 +321,17 @@ func (n *Net) chain(ctx context.Context, name string, id uint64, at *string, ric
 	if err := home.WriteFile(path, raw); err != nil {
 		return err
 	}
-	if *at == "" {
-		*at = "127.0.0.1:0"
+	if len(*at) == 0 {
+		*at = []string{anyPort}
 	}
-	l, err := n.child(ctx, name, "devroot", "--data", n.opt.Home.Sub(name), "--alloc", path, "--http", *at, "--chain-id", fmt.Sprint(id))
+	args := append([]string{"devroot", "--data", n.opt.Home.Sub(name), "--alloc", path, "--http", strings.Join(*at, ","), "--chain-id", fmt.Sprint(id)}, how...)
+	l, err := n.child(ctx, name, args...)
 	if err != nil {
 		return err
 	}
-	*at = hostPort(l.HTTP)
+	if *at = l.Nodes; len(*at) == 0 {
+		*at = []string{hostPort(l.HTTP)}
+	}
 	return nil
 }
 
@@ -301,6 +345,14 @@ func (n *Net) StartSigner(ctx context.Context, i int) error {
 	}
 	n.signerAt[i-1] = at.Admin
 	return nil
+}
+
+// lotus is how the root's nodes are read; nil where it has none.
+func (n *Net) lotus() *relayer.Lotus {
+	if n.opt.Root != RootLotus {
+		return nil
+	}
+	return &relayer.Lotus{Depth: lotusFinality, Behind: 1}
 }
 
 func (n *Net) deploy(ctx context.Context) (deploy.Deployment, error) {
@@ -319,7 +371,7 @@ func (n *Net) deploy(ctx context.Context) (deploy.Deployment, error) {
 	}
 	return home.Deploy(ctx, n.opt.Home, home.DeployOptions{
 		Crossing: x,
-		RootURL:  n.Info.RootURL, Deployer: deploy.KeySigner(n.keys.deployer), Settings: s, PreFund: preFund,
+		RootURL:  n.Info.RootURL, RootAlso: n.Info.RootAlso, Lotus: n.lotus(), Deployer: deploy.KeySigner(n.keys.deployer), Settings: s, PreFund: preFund,
 		Grants: func(set deploy.RootSet) []deploy.Grant {
 			usdc := deploy.Grant{Token: set.Usdc, To: addr(n.keys.user), Amount: big.NewInt(10_000_000_000_000)}
 			if x != nil {
@@ -346,6 +398,7 @@ func (n *Net) StartNode(ctx context.Context) error {
 		return err
 	}
 	cfg.Home, cfg.P2P, cfg.Parent.URL = n.opt.Home.Node(), "127.0.0.1:0", n.Info.RootURL
+	cfg.Parent.Also, cfg.Parent.SingleSource = n.Info.RootAlso, len(n.Info.RootAlso) == 0
 	cfg.Parent.Poll = relayer.Duration(300 * time.Millisecond)
 	if err := home.WriteYAML(n.opt.Home.NodeConfig(), cfg); err != nil {
 		return err
@@ -368,6 +421,7 @@ func (n *Net) configure() error {
 	}
 	cfg.Redis = n.redis()
 	cfg.Root.URL, cfg.Subnets[0].URL = n.Info.RootURL, n.Info.SubnetURL
+	cfg.Root.Also = append([]string{}, n.Info.RootAlso...)
 	cfg.API = relayer.API{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
 	cfg.Work.Lease = relayer.Duration(10 * time.Second) // a killed relayer holds its lanes that long
 	cfg.Root.Tick, cfg.Subnets[0].Tick = relayer.Duration(250*time.Millisecond), relayer.Duration(250*time.Millisecond)

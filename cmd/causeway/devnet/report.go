@@ -3,6 +3,7 @@ package devnet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -26,12 +27,20 @@ type Report struct {
 	OK         bool              `json:"ok"`
 	Version    string            `json:"version"`
 	Seconds    float64           `json:"seconds"`
-	Sources    string            `json:"sources"` // "single-source": one endpoint per chain
-	Redis      string            `json:"redis"`   // "redis-server 7.0.15", "volatile" (in memory) or "external" (--redis)
+	Sources    string            `json:"sources"` // how chains are read, as the relayer's status says it
+	Root       RootReport        `json:"root"`
+	Redis      string            `json:"redis"` // "redis-server 7.0.15", "volatile" (in memory) or "external" (--redis)
 	Chains     []ChainReport     `json:"chains"`
 	Transfers  []TransferReport  `json:"transfers"`
 	Invariants []audit.Invariant `json:"invariants"`
 	Error      string            `json:"error,omitempty"`
+}
+
+// RootReport is what the tour's root went through.
+type RootReport struct {
+	Kind       string `json:"kind"` // RootLotus or RootEVM
+	Reorgs     int    `json:"reorgs"`
+	NullRounds uint64 `json:"null_rounds"`
 }
 
 // ChainReport is a chain at the block the invariants were read at.
@@ -61,7 +70,7 @@ type StepReport struct {
 // Failed is the report of a devnet that did not get as far as its end.
 func Failed(version string, began time.Time, err error) Report {
 	return Report{
-		Version: version, Seconds: time.Since(began).Seconds(), Sources: "single-source",
+		Version: version, Seconds: time.Since(began).Seconds(),
 		Chains: []ChainReport{}, Transfers: []TransferReport{}, Invariants: []audit.Invariant{}, Error: err.Error(),
 	}
 }
@@ -69,7 +78,11 @@ func Failed(version string, began time.Time, err error) Report {
 // Report checks the invariants from the chains alone and joins them with the
 // transfers.
 func (n *Net) Report(ctx context.Context, version string, began time.Time, transfers []api.Transfer) (Report, error) {
-	r := Report{Version: version, Sources: "single-source", Redis: n.Info.Redis, Chains: []ChainReport{}, Transfers: []TransferReport{}}
+	var status relayer.PublicStatus
+	if err := getJSON(ctx, n.Info.API+"/v1/status", &status); err != nil {
+		return Report{}, err
+	}
+	r := Report{Version: version, Sources: status.Sources, Root: RootReport{Kind: n.opt.Root, Reorgs: n.reorgs}, Redis: n.Info.Redis, Chains: []ChainReport{}, Transfers: []TransferReport{}}
 	for _, t := range transfers {
 		tr := TransferReport{ID: t.ID, Route: t.Route, Amount: t.Amount, Status: t.Status, Seconds: t.Seconds, Steps: []StepReport{}}
 		for _, s := range t.Steps {
@@ -88,6 +101,11 @@ func (n *Net) Report(ctx context.Context, version string, began time.Time, trans
 		{flow.Root, n.Dep.Root.ChainID, found.RootBlock.Number},
 		{"subnet", n.Dep.Subnet.ChainID, found.SubnetBlock.Number},
 	}
+	if n.opt.Root == RootLotus {
+		if r.Root.NullRounds, err = n.nullRounds(ctx, found.RootBlock.Number); err != nil {
+			return r, err
+		}
+	}
 	if l := found.EthereumBlock; l != nil {
 		r.Chains = append([]ChainReport{{flow.Ethereum, n.Dep.Crossing.L1.ChainID, l.Number}}, r.Chains...)
 	}
@@ -98,12 +116,43 @@ func (n *Net) Report(ctx context.Context, version string, began time.Time, trans
 	return r, nil
 }
 
+// nullRounds counts the root's epochs without a block, up to a height.
+func (n *Net) nullRounds(ctx context.Context, height uint64) (count uint64, err error) {
+	root, err := n.auditRoot(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	for h := range height {
+		switch _, err := root.BlockByNumber(ctx, h); {
+		case errors.Is(err, evm.ErrNullRound):
+			count++
+		case err != nil:
+			return 0, fmt.Errorf("count null rounds: %w", err)
+		}
+	}
+	return count, nil
+}
+
+// auditRoot is the root through an endpoint that the relayer does not ask first.
+func (n *Net) auditRoot(ctx context.Context) (*evm.Client, error) {
+	url := n.Info.RootURL
+	if len(n.Info.RootAlso) > 0 {
+		url = n.Info.RootAlso[0]
+	}
+	c, err := evm.Dial(ctx, evm.Config{Name: flow.Root, URL: url, ChainID: n.Dep.Root.ChainID, GenesisHash: n.Dep.Root.GenesisHash, StartBlock: n.Dep.Root.StartBlock}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	return c, nil
+}
+
 // Audit reads the invariants through endpoints of its own.
 func (n *Net) Audit(ctx context.Context) (audit.Report, error) {
 	quiet := slog.New(slog.DiscardHandler)
-	root, err := evm.Dial(ctx, evm.Config{Name: flow.Root, URL: n.Info.RootURL, ChainID: n.Dep.Root.ChainID, GenesisHash: n.Dep.Root.GenesisHash, StartBlock: n.Dep.Root.StartBlock}, quiet)
+	root, err := n.auditRoot(ctx)
 	if err != nil {
-		return audit.Report{}, fmt.Errorf("audit: %w", err)
+		return audit.Report{}, err
 	}
 	defer root.Close()
 	child, err := evm.Dial(ctx, evm.Config{Name: "subnet", URL: n.Info.SubnetURL, ChainID: n.Dep.Subnet.ChainID, GenesisHash: n.Dep.Subnet.GenesisHash}, quiet)
@@ -183,6 +232,9 @@ func (r Report) Text() string {
 	}
 	for _, c := range r.Chains {
 		s += fmt.Sprintf("chain %-8s id %d at height %d (%s)\n", c.Name, c.ChainID, c.Height, r.Sources)
+	}
+	if r.Root.Kind == RootLotus {
+		s += fmt.Sprintf("the root had %d null rounds and %d reorganizations\n", r.Root.NullRounds, r.Root.Reorgs)
 	}
 	if r.Redis != "" {
 		s += "redis " + r.Redis + "\n"

@@ -16,6 +16,7 @@ import (
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/tokens"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/rpc"
 )
@@ -74,6 +75,13 @@ func (n *Net) Tour(ctx context.Context) ([]api.Transfer, error) {
 			}
 			sent[tx] = "flt_l1_deposit"
 		}
+	}
+	if n.opt.Root == RootLotus {
+		say("tour: the root drops its newest %d epochs and goes on with others", reorgDepth)
+		if err := b.Root.Client().Client().CallContext(ctx, nil, "dev_reorg", hexutil.Uint64(reorgDepth)); err != nil {
+			return nil, fmt.Errorf("reorganize the root: %w", err)
+		}
+		n.reorgs++
 	}
 	if _, err := n.await(ctx, sent, "deposits"); err != nil {
 		return nil, err

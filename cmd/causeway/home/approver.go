@@ -12,8 +12,9 @@ import (
 func (d Dir) SignerConfig(n int) string { return d.path(SignerName(n) + ".yaml") }
 
 // WriteSigner writes the configuration of an approver that reads both chains
-// through one endpoint each.
-func (d Dir) WriteSigner(n int, dep deploy.Deployment, redis relayer.Redis, l1URL, rootURL string) error {
+// through one endpoint each, or the root through several that must all agree, as
+// those of a Filecoin must, whose headers prove nothing.
+func (d Dir) WriteSigner(n int, dep deploy.Deployment, redis relayer.Redis, l1URL string, rootURLs ...string) error {
 	x := dep.Crossing
 	c := relayer.DefaultApprover()
 	name := SignerName(n)
@@ -26,7 +27,11 @@ func (d Dir) WriteSigner(n int, dep deploy.Deployment, redis relayer.Redis, l1UR
 			Finality: "finalized", Tick: relayer.Duration(250 * time.Millisecond), MaxRange: relayer.DefaultChain().MaxRange,
 		}
 	}
-	c.Chains = []relayer.ApproverChain{chain(x.L1, l1URL), chain(x.Root, rootURL)}
+	root := chain(x.Root, rootURLs[0])
+	if root.Witnesses = rootURLs[1:]; len(root.Witnesses) > 0 {
+		root.Proofs = relayer.ProofsEndpoints
+	}
+	c.Chains = []relayer.ApproverChain{chain(x.L1, l1URL), root}
 	c.Tokens = []relayer.ApproverToken{{ID: x.TokenID, Home: x.L1.Chain, Decimals: tokens.FLT.Decimals}}
 	if x.HasGmp() {
 		c.Direct = []relayer.ApproverDirect{

@@ -17,7 +17,11 @@ import (
 
 // DeployOptions of a bridge.
 type DeployOptions struct {
-	RootURL  string
+	RootURL string
+	// RootAlso are further endpoints of the root, for the configurations.
+	RootAlso []string
+	// Lotus says that the root's endpoints are Lotus nodes.
+	Lotus    *relayer.Lotus
 	Deployer deploy.Signer
 	// FLT and USDC on the root; zero: dev tokens are deployed and minted.
 	FLT, USDC common.Address
@@ -207,6 +211,7 @@ func NodeGenesis(dep deploy.Deployment) (node.Genesis, error) {
 // an operator's changes stay.
 func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions, x *crossing) error {
 	n := DefaultNode()
+	n.Parent.Also, n.Parent.SingleSource = o.RootAlso, len(o.RootAlso) == 0
 	n.Parent.URL, n.Parent.ChainID, n.Parent.GenesisHash = o.RootURL, dep.Root.ChainID, dep.Root.GenesisHash
 	if o.Finality != "" {
 		n.Parent.Finality = o.Finality
@@ -215,6 +220,8 @@ func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions, x *crossing) e
 	c.SingleSource, c.Redis = true, o.Redis
 	account := relayer.Account{Keystore: "keys/relayer.json", PasswordFile: "keys/relayer.password"}
 	c.Root.URL, c.Root.ChainID, c.Root.StartBlock = o.RootURL, dep.Root.ChainID, dep.Root.StartBlock
+	c.Root.Also = append(c.Root.Also, o.RootAlso...)
+	n.Parent.Lotus, c.Root.Lotus = o.Lotus, o.Lotus
 	c.Root.Accounts = []relayer.Account{account}
 	if o.Finality != "" {
 		c.Root.Finality = o.Finality

@@ -65,14 +65,17 @@ func (s Signer) check() error {
 
 // Parent is the root as the node reads it.
 type Parent struct {
-	URL         string           `yaml:"url"`
-	URLFile     string           `yaml:"url_file"`
-	Also        []string         `yaml:"also,omitempty"`  // further endpoints: URLs, or files with one each
-	Agree       int              `yaml:"agree,omitempty"` // endpoints that must agree; 0: two where there are as many
-	ChainID     chains.ID        `yaml:"chain_id"`
-	GenesisHash common.Hash      `yaml:"genesis_hash"`
-	Finality    string           `yaml:"finality"`
-	Poll        relayer.Duration `yaml:"poll"`
+	URL     string         `yaml:"url"`
+	URLFile string         `yaml:"url_file"`
+	Also    []string       `yaml:"also,omitempty"`  // further endpoints: URLs, or files with one each
+	Agree   int            `yaml:"agree,omitempty"` // endpoints that must agree; 0: two where there are as many
+	Lotus   *relayer.Lotus `yaml:"lotus,omitempty"` // the endpoints are Lotus nodes
+	// SingleSource admits that this validator signs on the word of one endpoint.
+	SingleSource bool             `yaml:"single_source,omitempty"`
+	ChainID      chains.ID        `yaml:"chain_id"`
+	GenesisHash  common.Hash      `yaml:"genesis_hash"`
+	Finality     string           `yaml:"finality"`
+	Poll         relayer.Duration `yaml:"poll"`
 }
 
 // DefaultNode listens on the usual ports of loopback.
@@ -127,6 +130,15 @@ func (c NodeConfig) Check() error {
 	}
 	if c.Parent.Agree < 0 || c.Parent.Agree > 1+len(c.Parent.Also) {
 		errs = append(errs, errors.New("parent.agree: how many of the endpoints (url and also) must agree, at most as many as there are"))
+	}
+	if relayer.MustAgree(c.Parent.Agree, 1+len(c.Parent.Also)) < 2 && !c.Parent.SingleSource {
+		errs = append(errs, errors.New("parent.single_source: this validator would sign on the word of one endpoint: name others under also, or say true to accept that"))
+	}
+	if c.Parent.Lotus != nil {
+		c.Parent.Lotus.Check("parent", func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) })
+		if len(c.Parent.Lotus.Floors) > 0 {
+			errs = append(errs, errors.New("parent.lotus.floors: the relayer keeps them; a node signs by depth alone"))
+		}
 	}
 	if c.Parent.ChainID == 0 {
 		errs = append(errs, errors.New("parent.chain_id: the root's chain id"))

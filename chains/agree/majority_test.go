@@ -1,0 +1,174 @@
+package agree
+
+import (
+	"context"
+	"encoding/json"
+	"math/big"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/stretchr/testify/require"
+)
+
+// stops reads no further than below a height, as one that waits for a block to be
+// deeper.
+type stops struct {
+	evm.Reader
+	at uint64
+}
+
+func (s stops) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
+	if q.From.Next >= s.at {
+		return chains.Block{}, nil, chains.ErrUnavailable
+	}
+	q.To = min(q.To, s.at-1)
+	return s.Reader.Events(ctx, q)
+}
+
+func TestARangeEndsWhereEnoughEndpointsStop(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.send(&r.contract, []byte{1})
+	r.mine(8)
+	for _, i := range []int{0, 1} {
+		r.readers[i].Reader = stops{r.readers[i].Reader, 5}
+	}
+	last, events, err := r.client.Events(t.Context(), r.query())
+	require.NoError(t, err)
+	require.EqualValues(t, 4, last.Number)
+	require.Len(t, events, 1)
+	q := r.query()
+	q.From.Next, q.From.Parent = last.Number+1, last.Hash
+	_, _, err = r.client.Events(t.Context(), q)
+	require.ErrorIs(t, err, chains.ErrUnavailable)
+	require.NoError(t, r.client.Trouble())
+}
+
+func TestATroubleAboutAStateThatIsForgottenEndsWithTheNewestState(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.mine(4)
+	head, err := r.client.Head(t.Context())
+	require.NoError(t, err)
+	r.proxies[0].lie(func(m string, raw json.RawMessage) json.RawMessage {
+		if m == "eth_getBalance" {
+			return json.RawMessage(`"0xffff"`)
+		}
+		return raw
+	})
+	_, err = r.client.Balance(t.Context(), r.contract, evm.AtHash(head.Hash))
+	require.NoError(t, err)
+	require.Error(t, r.client.Trouble())
+	r.mine(3)
+	_, err = r.client.Head(t.Context())
+	require.NoError(t, err)
+	for _, l := range r.readers {
+		l.Reader = forgets{l.Reader, head}
+	}
+	r.client.Tend(t.Context())
+	require.Error(t, r.client.Trouble(), "it lies about the newest one too")
+	r.proxies[0].lie(nil)
+	r.client.Tend(t.Context())
+	require.NoError(t, r.client.Trouble())
+}
+
+// forgets has no state of a block any more.
+type forgets struct {
+	evm.Reader
+	of chains.Block
+}
+
+func (f forgets) Balance(ctx context.Context, account common.Address, at evm.BlockRef) (*big.Int, error) {
+	if at == evm.AtHash(f.of.Hash) {
+		return nil, chains.ErrUnavailable
+	}
+	return f.Reader.Balance(ctx, account, at)
+}
+
+func TestWhereAllMustAgreeTwoAgainstOneIsNoAnswer(t *testing.T) {
+	r := newRig(t, 3, 3)
+	r.send(&r.contract, []byte{1})
+	r.mine(4)
+	r.proxies[2].lie(logLies["no logs at all"])
+	_, events, err := r.client.Events(t.Context(), r.query())
+	var split *DisagreementError
+	require.ErrorAs(t, err, &split)
+	require.Empty(t, events)
+}
+
+func TestWhereOneIsEnoughTwoThatDifferAreNoAnswer(t *testing.T) {
+	r := newRig(t, 2, 1)
+	r.send(&r.contract, []byte{1})
+	r.mine(4)
+	r.proxies[0].lie(logLies["other data"])
+	_, _, err := r.client.Events(t.Context(), r.query())
+	var split *DisagreementError
+	require.ErrorAs(t, err, &split)
+	require.Len(t, split.Said, 2)
+	r.proxies[0].instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	_, events, err := r.client.Events(t.Context(), r.query())
+	require.NoError(t, err, "one that is silent is no contradiction")
+	require.Len(t, events, 1)
+}
+
+func TestTooFewThatDoWellAreNotWaitedFor(t *testing.T) {
+	r := newRig(t, 2, 2)
+	r.mine(4)
+	r.proxies[0].instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	_, err := r.client.Head(t.Context())
+	require.ErrorIs(t, err, chains.ErrUnavailable)
+	require.NotEmpty(t, r.status("a").Out)
+	r.proxies[0].instead(nil)
+	_, err = r.client.Head(t.Context())
+	require.NoError(t, err, "it is asked all the same, since it is needed")
+	require.Empty(t, r.status("a").Out)
+}
+
+func TestWhoHasNotPassedABlockMayStillChangeItsMind(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.mine(4)
+	old := r.chain.Finalized()
+	r.readers[0].tell(func(chains.Block) chains.Block { return old })
+	r.mine(3)
+	head, err := r.client.Head(t.Context())
+	require.NoError(t, err)
+	r.proxies[0].lie(object("eth_getBlockByNumber", func(b map[string]any) { b["hash"] = common.BigToHash(common.Big2).Hex() }))
+	b, err := r.client.BlockByNumber(t.Context(), head.Number)
+	require.NoError(t, err)
+	require.Equal(t, head, b)
+	require.NoError(t, r.client.Trouble())
+}
+
+func TestTheEndOfARangeIsTheBlockThatEnoughSay(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.mine(4)
+	r.proxies[0].lie(object("eth_getBlockByNumber", func(b map[string]any) {
+		if b["number"] != "0x1" {
+			b["hash"] = common.BigToHash(common.Big2).Hex()
+		}
+	}))
+	q := r.query()
+	q.From.Next, q.From.Parent = 3, common.Hash{}
+	last, _, err := r.client.Events(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, r.chain.Finalized(), last)
+	require.True(t, slices.ContainsFunc(r.status("a").Differs, func(d Difference) bool { return strings.HasPrefix(d.What, "events of") }))
+}
+
+func TestAHeadThatBecomesAnotherBlockIsAReorg(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.mine(4)
+	for _, l := range r.readers {
+		l.tell(func(b chains.Block) chains.Block { b.Hash = common.BigToHash(common.Big2); return b })
+	}
+	_, err := r.client.Head(t.Context())
+	require.NoError(t, err)
+	for _, l := range r.readers {
+		l.tell(nil)
+	}
+	_, err = r.client.Head(t.Context())
+	require.ErrorIs(t, err, chains.ErrReorg)
+}

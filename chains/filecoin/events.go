@@ -1,0 +1,215 @@
+package filecoin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+)
+
+// Events implements chains.Source, over the tipsets of a range. What the node's log
+// index says is held against its receipts: each event must be in the receipt of its
+// transaction, and in a range that follows the head every block's receipts are read,
+// so that one that the index has lost or made up is found. What does not add up is
+// chains.ErrUnavailable.
+func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
+	fail := func(err error) (chains.Block, []chains.Event, error) { return chains.Block{}, nil, err }
+	final, err := c.finalFor(ctx, q)
+	if err != nil {
+		return fail(err)
+	}
+	q.To = min(q.To, final)
+	asked := q
+	asked.Filter.Placed = q.Filter.Addresses // each event is looked up in its receipt
+	last, events, err := c.Client.Events(ctx, asked)
+	if err != nil {
+		return fail(err)
+	}
+	if err := c.proven(ctx, last, events); err != nil {
+		return fail(err)
+	}
+	if span := last.Number - min(last.Number, q.From.Next); span < c.fullRange() && !q.Counted {
+		if err := c.whole(ctx, q, last, events); err != nil {
+			return fail(err)
+		}
+	}
+	for i := range events {
+		if !slices.Contains(q.Filter.Placed, events[i].Address) {
+			events[i].Position = 0
+		}
+	}
+	return c.deepEnough(ctx, q, last, events)
+}
+
+// finalFor is the newest final epoch, asked for where the query goes beyond the one
+// that is known.
+func (c *Client) finalFor(ctx context.Context, q chains.Query) (uint64, error) {
+	c.mu.Lock()
+	head := c.head.Number
+	c.mu.Unlock()
+	if q.To > head {
+		b, err := c.Head(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("final head: %w", err)
+		}
+		head = b.Number
+	}
+	if head < q.From.Next {
+		return 0, c.unavailable("final epoch %d is behind %d", head, q.From.Next)
+	}
+	return head, nil
+}
+
+func (c *Client) fullRange() uint64 {
+	if c.cfg.FullRange == 0 {
+		return evm.Default().FullRange
+	}
+	return c.cfg.FullRange
+}
+
+// proven checks that the last block of a range and each block with an event are the
+// tipsets that hash to what eth_* calls them.
+func (c *Client) proven(ctx context.Context, last chains.Block, events []chains.Event) error {
+	said := map[uint64]chains.Block{last.Number: last}
+	for _, e := range events {
+		b := chains.Block{Number: e.Block, Hash: e.BlockHash, Time: e.BlockTime}
+		if old, ok := said[e.Block]; ok && old.Hash != b.Hash {
+			return c.unavailable("epoch %d has two hashes", e.Block)
+		}
+		if e.Block != last.Number {
+			said[e.Block] = b
+		}
+	}
+	heights := make([]uint64, 0, len(said))
+	for h := range said {
+		heights = append(heights, h)
+	}
+	slices.Sort(heights)
+	tipsets, err := c.tipsets(ctx, heights)
+	if err != nil {
+		return err
+	}
+	for i, ts := range tipsets {
+		b := said[heights[i]]
+		if ts.Number != b.Number || ts.Hash != b.Hash || ts.Time != b.Time || (b.Number == last.Number && ts.Parent != b.Parent) {
+			return c.unavailable("block %d is %s by eth_* and %s, of epoch %d, by its headers", b.Number, b.Hash, ts.Hash, ts.Number)
+		}
+	}
+	return nil
+}
+
+// whole reads the receipts of every block of a range, and compares the logs in them
+// with what was said.
+func (c *Client) whole(ctx context.Context, q chains.Query, last chains.Block, events []chains.Event) error {
+	var heights []uint64
+	for h := q.From.Next; h <= last.Number; h++ {
+		heights = append(heights, h)
+	}
+	blocks, err := c.tipsets(ctx, heights)
+	if err != nil {
+		return err
+	}
+	blocks = slices.CompactFunc(blocks, func(a, b chains.Block) bool { return a.Number == b.Number })
+	blocks = slices.DeleteFunc(blocks, func(b chains.Block) bool { return b.Number < q.From.Next })
+	asks := make([]*evm.Ask, len(blocks))
+	for i, b := range blocks {
+		if i > 0 && b.Parent != blocks[i-1].Hash {
+			return c.unavailable("the tipset of epoch %d does not follow that of %d", b.Number, blocks[i-1].Number)
+		}
+		asks[i] = &evm.Ask{Method: "eth_getBlockReceipts", Args: []any{map[string]common.Hash{"blockHash": b.Hash}}}
+	}
+	if err := c.AskAll(ctx, asks); err != nil {
+		return err
+	}
+	var found []chains.Event
+	for i, a := range asks {
+		if a.Err != nil {
+			return a.Err
+		}
+		here, err := receiptEvents(a.Result, blocks[i], q.Filter)
+		if err != nil {
+			return c.unavailable("receipts of epoch %d: %w", blocks[i].Number, err)
+		}
+		found = append(found, here...)
+	}
+	same := func(a, b chains.Event) bool {
+		return a.Block == b.Block && a.Tx == b.Tx && a.Index == b.Index && a.Address == b.Address && slices.Equal(a.Topics, b.Topics) && bytes.Equal(a.Data, b.Data)
+	}
+	if !slices.EqualFunc(found, events, same) {
+		return c.unavailable("the logs of epochs %d to %d are %d, their receipts have %d: the node's index has lost some, or made some up", q.From.Next, last.Number, len(events), len(found))
+	}
+	return nil
+}
+
+// wireReceipt is what is read of one receipt of a block.
+type wireReceipt struct {
+	Tx    *common.Hash `json:"transactionHash"`
+	Block *common.Hash `json:"blockHash"`
+	Logs  *[]struct {
+		Address *common.Address `json:"address"`
+		Topics  []common.Hash   `json:"topics"`
+		Data    *hexutil.Bytes  `json:"data"`
+		Index   *hexutil.Uint   `json:"logIndex"`
+		Removed bool            `json:"removed"`
+	} `json:"logs"`
+}
+
+// maxLogs bounds the logs of one block: Filecoin's gas allows no more.
+const maxLogs = 100_000
+
+// receiptEvents are the events of a filter in the receipts of a block, in order.
+func receiptEvents(raw json.RawMessage, block chains.Block, f chains.Filter) (out []chains.Event, err error) {
+	var receipts []wireReceipt
+	if err := json.Unmarshal(raw, &receipts); err != nil || receipts == nil {
+		return nil, fmt.Errorf("they do not decode")
+	}
+	next := uint(0)
+	for _, r := range receipts {
+		if r.Tx == nil || r.Block == nil || r.Logs == nil || *r.Block != block.Hash {
+			return nil, fmt.Errorf("one is of another block, or lacks a field")
+		}
+		for _, l := range *r.Logs {
+			if l.Address == nil || l.Data == nil || l.Index == nil || uint(*l.Index) < next || *l.Index > maxLogs {
+				return nil, fmt.Errorf("a log lacks a field, or is out of order")
+			}
+			next = uint(*l.Index) + 1
+			if l.Removed || !f.Selects(*l.Address, l.Topics) {
+				continue
+			}
+			out = append(out, chains.Event{Block: block.Number, BlockHash: block.Hash, Tx: *r.Tx, Index: uint(*l.Index), Address: *l.Address, Topics: l.Topics, Data: *l.Data})
+		}
+	}
+	return out, nil
+}
+
+// deepEnough ends a range before the first block with an event that needs to lie
+// deeper than it does.
+func (c *Client) deepEnough(ctx context.Context, q chains.Query, last chains.Block, events []chains.Event) (chains.Block, []chains.Event, error) {
+	if c.cfg.Deep == nil {
+		return last, events, nil
+	}
+	c.mu.Lock()
+	top := c.top
+	c.mu.Unlock()
+	at := slices.IndexFunc(events, func(e chains.Event) bool { return e.Block+c.cfg.Deep(e) > top })
+	if at < 0 {
+		return last, events, nil
+	}
+	shallow := events[at]
+	if shallow.Block > 0 {
+		before, err := c.At(ctx, shallow.Block-1)
+		if err != nil {
+			return chains.Block{}, nil, err
+		}
+		if before.Number >= q.From.Next {
+			return before, slices.DeleteFunc(events[:at], func(e chains.Event) bool { return e.Block >= shallow.Block }), nil
+		}
+	}
+	return chains.Block{}, nil, c.unavailable("an event of epoch %d waits for a depth of %d epochs, %d so far", shallow.Block, c.cfg.Deep(shallow), top-shallow.Block)
+}

@@ -1,0 +1,111 @@
+// Package filecoin is the root chain as Filecoin really is: an evm.Reader over one
+// Lotus node. Calls, logs, receipts and transactions go through the node's eth_*;
+// what a block is comes from Lotus' own tipsets.
+//
+// What it promises. A block is a tipset whose headers hash to its key, and whose key
+// is the block's hash: the node cannot give a height another hash, parent or time
+// than its headers have. A height without a tipset is a null round
+// (evm.ErrNullRound), never an error of the endpoint and never a block. A block is
+// final by depth, which is ours to choose and not the node's to say, since
+// "finalized" means another thing in each version of Lotus. Events are those that
+// the logs, the receipts of their transactions and, in the ranges that follow the
+// head, the receipts of every block tell alike; a removed log is none. An event that
+// needs more depth than others (Config.Deep) ends the range before its block.
+//
+// What it cannot promise: that the content of a receipt is what the chain executed;
+// for that, several endpoints must agree (chains/agree) and the contracts' own
+// counters must add up (the auditor, the node's parent watcher).
+package filecoin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+)
+
+// Config is one Lotus node.
+type Config struct {
+	// Config is of the endpoint; its URL may name a websocket, but is asked over
+	// HTTP, since Lotus takes no batches on the other. Finality, bloom and header
+	// checks are set by this package.
+	evm.Config
+	// Depth is how many epochs below the head a tipset is final.
+	Depth uint64
+	// Behind is how many epochs below the head nothing is read, not even what is not
+	// final: logs of the newest epochs come late.
+	Behind uint64
+	// Deep is the depth that an event needs beyond Depth, by what it moves; nil, or 0
+	// from it: none.
+	Deep func(chains.Event) uint64
+}
+
+// MaxDepth bounds depths: the deepest reorganization that Filecoin allows is 900
+// epochs.
+const MaxDepth = 9000
+
+// Check joins every complaint about the configuration.
+func (c Config) Check() error {
+	var errs []error
+	if c.Depth < 1 || c.Depth > MaxDepth {
+		errs = append(errs, fmt.Errorf("chain %q: depth of 1 to %d epochs", c.Name, MaxDepth))
+	}
+	if c.Behind > c.Depth {
+		errs = append(errs, fmt.Errorf("chain %q: behind is deeper than what is final", c.Name))
+	}
+	return errors.Join(errs...)
+}
+
+// Client reads and writes through one node. Its methods may be called from any
+// goroutine.
+type Client struct {
+	*evm.Client
+	cfg Config
+
+	mu   sync.Mutex
+	head chains.Block // the newest final tipset seen
+	top  uint64       // the newest epoch seen
+}
+
+// Dial connects and checks that the node serves the chain, by its id, by its first
+// block, and that it speaks Lotus' API. It returns chains.ErrWrongChain or
+// chains.ErrUnavailable.
+func Dial(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	cfg.URL = overHTTP(cfg.URL)
+	cfg.Finality = "depth:0" // nothing is asked of it above what is final here
+	// Hashes are the tipsets', checked below; every bloom has all bits.
+	cfg.CheckHeaders, cfg.NoBloom = false, true
+	inner, err := evm.Dial(ctx, cfg.Config, log)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{Client: inner, cfg: cfg}
+	if _, err := c.Latest(ctx); err != nil {
+		inner.Close()
+		return nil, fmt.Errorf("ask for the head as Lotus has it: %w", err)
+	}
+	return c, nil
+}
+
+func overHTTP(url string) string {
+	for from, to := range map[string]string{"ws://": "http://", "wss://": "https://"} {
+		if rest, ok := strings.CutPrefix(url, from); ok {
+			return to + rest
+		}
+	}
+	return url
+}
+
+func (c *Client) unavailable(format string, args ...any) error {
+	return fmt.Errorf("%s: "+format+": %w", append(append([]any{c.cfg.Name}, args...), chains.ErrUnavailable)...)
+}
+
+var _ evm.Reader = (*Client)(nil)

@@ -1,0 +1,102 @@
+package filecoin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+)
+
+// Latest is the newest tipset whose messages are executed, less the epochs that are
+// not read yet: those of the head are executed by the tipset after it.
+func (c *Client) Latest(ctx context.Context) (chains.Block, error) {
+	head, err := c.chainHead(ctx)
+	if err != nil {
+		return head, err
+	}
+	return c.At(ctx, head.Number-min(head.Number, max(1, c.cfg.Behind)))
+}
+
+// chainHead is the node's newest tipset: one that has grown too old, or lies in the
+// future, is that of a node that stands still or lies.
+func (c *Client) chainHead(ctx context.Context) (chains.Block, error) {
+	var raw json.RawMessage
+	if err := c.RPC(ctx, &raw, "Filecoin.ChainHead"); err != nil {
+		return chains.Block{}, err
+	}
+	b, err := decodeTipset(raw)
+	if err != nil {
+		return chains.Block{}, c.unavailable("head: %w", err)
+	}
+	at := time.Unix(int64(b.Time), 0)
+	if max := c.cfg.MaxHeadAge; max > 0 && time.Since(at) > max {
+		return chains.Block{}, c.unavailable("the newest tipset, of epoch %d, is %s old", b.Number, time.Since(at).Truncate(time.Second))
+	}
+	ahead := c.cfg.MaxAhead
+	if ahead == 0 {
+		ahead = evm.Default().MaxAhead
+	}
+	if ahead > 0 && time.Until(at) > ahead {
+		return chains.Block{}, c.unavailable("the newest tipset, of epoch %d, is %s in the future", b.Number, time.Until(at).Truncate(time.Second))
+	}
+	return b, nil
+}
+
+// Head is the newest tipset so deep below the node's head that it is final. It never
+// goes back.
+func (c *Client) Head(ctx context.Context) (chains.Block, error) {
+	top, err := c.chainHead(ctx)
+	if err != nil {
+		return chains.Block{}, err
+	}
+	final, err := c.At(ctx, top.Number-min(top.Number, c.cfg.Depth))
+	if err != nil {
+		return chains.Block{}, fmt.Errorf("final tipset: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if final.Number < c.head.Number {
+		return chains.Block{}, c.unavailable("final epoch went back from %d to %d", c.head.Number, final.Number)
+	}
+	if final.Number == c.head.Number && c.head.Hash != final.Hash && c.head.Hash != (chains.Block{}).Hash {
+		return chains.Block{}, c.unavailable("the final tipset of epoch %d was %s and is %s", final.Number, c.head.Hash, final.Hash)
+	}
+	c.head, c.top = final, top.Number
+	return final, nil
+}
+
+// BlockByNumber is the tipset of an epoch; an epoch without one is evm.ErrNullRound,
+// one that has not come yet chains.ErrUnavailable.
+func (c *Client) BlockByNumber(ctx context.Context, n uint64) (chains.Block, error) {
+	b, err := c.At(ctx, n)
+	if err == nil && b.Number != n {
+		return chains.Block{}, fmt.Errorf("%s: epoch %d: %w", c.cfg.Name, n, evm.ErrNullRound)
+	}
+	return b, err
+}
+
+// BlocksByNumber is BlockByNumber for many.
+func (c *Client) BlocksByNumber(ctx context.Context, numbers []uint64) ([]chains.Block, error) {
+	out, err := c.tipsets(ctx, numbers)
+	if err != nil {
+		return nil, err
+	}
+	for i, b := range out {
+		if b.Number != numbers[i] {
+			return nil, fmt.Errorf("%s: epoch %d: %w", c.cfg.Name, numbers[i], evm.ErrNullRound)
+		}
+	}
+	return out, nil
+}
+
+// At is the tipset of an epoch or, over null rounds, the next below.
+func (c *Client) At(ctx context.Context, epoch uint64) (chains.Block, error) {
+	out, err := c.tipsets(ctx, []uint64{epoch})
+	if err != nil {
+		return chains.Block{}, err
+	}
+	return out[0], nil
+}

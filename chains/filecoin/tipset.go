@@ -1,0 +1,110 @@
+package filecoin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/filecoin-project/lotus/chain/types"
+	"github.com/filecoin-project/lotus/chain/types/ethtypes"
+	"github.com/ipfs/go-cid"
+)
+
+// maxBlocks bounds the blocks of a tipset: five are expected, and more than fifteen
+// have never been elected.
+const maxBlocks = 64
+
+var errTipset = errors.New("no tipset that hashes to its key")
+
+// decodeTipset reads a tipset as Lotus' API gives it and hashes it anew: its key must
+// be that of its headers, which must be of one epoch and have one set of parents.
+func decodeTipset(raw json.RawMessage) (chains.Block, error) {
+	fail := func(why string) (chains.Block, error) { return chains.Block{}, fmt.Errorf("%w: %s", errTipset, why) }
+	var said struct {
+		Cids   []cid.Cid
+		Blocks []*types.BlockHeader
+		Height int64
+	}
+	if err := json.Unmarshal(raw, &said); err != nil {
+		return fail("it does not decode")
+	}
+	if len(said.Blocks) == 0 || len(said.Blocks) > maxBlocks || len(said.Cids) != len(said.Blocks) {
+		return fail(fmt.Sprintf("%d blocks and %d keys", len(said.Blocks), len(said.Cids)))
+	}
+	if slices.ContainsFunc(said.Blocks, func(h *types.BlockHeader) bool { return !whole(h) }) {
+		return fail("a header lacks a field")
+	}
+	ts, err := types.NewTipSet(said.Blocks)
+	if err != nil {
+		return fail("its headers do not belong together")
+	}
+	if !slices.EqualFunc(ts.Cids(), said.Cids, func(a, b cid.Cid) bool { return bytes.Equal(a.Bytes(), b.Bytes()) }) || int64(ts.Height()) != said.Height {
+		return fail("its headers are other ones than its key says")
+	}
+	hash, err := hashOf(ts.Key())
+	if err != nil {
+		return fail(err.Error())
+	}
+	b := chains.Block{Number: uint64(ts.Height()), Hash: hash, Time: ts.MinTimestamp()}
+	if ts.Height() > 0 {
+		if b.Parent, err = hashOf(ts.Parents()); err != nil {
+			return fail(err.Error())
+		}
+	}
+	return b, nil
+}
+
+// whole says whether a header has all that hashing needs.
+func whole(h *types.BlockHeader) bool {
+	return h != nil && h.Height >= 0 && h.Height < 1<<40 && h.Ticket != nil && h.ParentStateRoot.Defined() && h.ParentMessageReceipts.Defined() && h.Messages.Defined() &&
+		len(h.Parents) <= maxBlocks && (h.Height == 0 || len(h.Parents) > 0) && !slices.ContainsFunc(h.Parents, func(c cid.Cid) bool { return !c.Defined() }) &&
+		h.ParentWeight.Int != nil && h.ParentBaseFee.Int != nil
+}
+
+// hashOf is the eth_* hash of a tipset: that of its key as an object of its own.
+func hashOf(key types.TipSetKey) (common.Hash, error) {
+	id, err := key.Cid()
+	if err != nil {
+		return common.Hash{}, errors.New("its key has no CID")
+	}
+	hash, err := ethtypes.EthHashFromCid(id)
+	if err != nil {
+		return common.Hash{}, errors.New("the CID of its key is no hash of 32 bytes")
+	}
+	return common.Hash(hash), nil
+}
+
+// heaviest is the empty key: the chain as the node follows it.
+var heaviest = types.EmptyTSK
+
+// tipsets reads the tipset at each height or, over null rounds, the next below.
+func (c *Client) tipsets(ctx context.Context, heights []uint64) ([]chains.Block, error) {
+	asks := make([]*evm.Ask, len(heights))
+	for i, h := range heights {
+		asks[i] = &evm.Ask{Method: "Filecoin.ChainGetTipSetByHeight", Args: []any{h, heaviest}}
+	}
+	if err := c.AskAll(ctx, asks); err != nil {
+		return nil, err
+	}
+	out := make([]chains.Block, len(heights))
+	for i, a := range asks {
+		if a.Err != nil {
+			return nil, a.Err
+		}
+		b, err := decodeTipset(a.Result)
+		if err != nil {
+			return nil, c.unavailable("tipset at epoch %d: %w", heights[i], err)
+		}
+		if b.Number > heights[i] {
+			return nil, c.unavailable("the tipset at epoch %d is said to be of %d", heights[i], b.Number)
+		}
+		out[i] = b
+	}
+	return out, nil
+}
