@@ -31,12 +31,9 @@ type fault struct {
 	healed bool
 	// When it began:
 	final    uint64 // no block above it was final
-	reported int    // how often it was said to differ
+	reported int    // how often it was seen to be wrong
 	told     bool   // it was asked
 }
-
-// lies says that the others must see it.
-func (f *fault) lies() bool { return f.kind == forgery }
 
 type faults struct {
 	w      *world
@@ -176,7 +173,7 @@ func (f *faults) end(i int) {
 	n.Reset()
 	f.now[i] = nil
 	// A forged log is in every answer: who read on has seen it.
-	if next, _ := f.w.read(); x.lies() && x.told && next > x.final+1 && f.w.reported(i) == x.reported {
+	if next, _ := f.w.read(); x.kind == forgery && x.told && next > x.final+1 && f.w.reported(i) == x.reported {
 		f.unseen = append(f.unseen, nameOf(i)+" "+string(x.kind))
 	}
 }

@@ -41,7 +41,7 @@ const (
 	mustAgree = 2
 	witness   = endpoints
 	// patience bounds every wait for something that must come.
-	patience = time.Minute
+	patience = 30 * time.Second
 )
 
 func ether(n int64) *big.Int { return new(big.Int).Mul(big.NewInt(n), big.NewInt(1e18)) }
@@ -73,7 +73,7 @@ type world struct {
 	next     uint64 // first height that is not in the journal
 	failures int
 	last     error          // of the watcher; nil after a good step
-	reports  map[string]int // endpoints that were said to differ, how often
+	reports  map[string]int // endpoints that were seen to be wrong, how often
 }
 
 // newWorld has the contracts on a root of which nothing is read yet.
@@ -271,9 +271,7 @@ func (h *hearer) Handle(_ context.Context, r slog.Record) error {
 	}
 	r.Attrs(func(a slog.Attr) bool {
 		if a.Key == "endpoint" {
-			h.w.mu.Lock()
-			h.w.reports[a.Value.String()]++
-			h.w.mu.Unlock()
+			h.w.notice(a.Value.String())
 		}
 		return true
 	})
@@ -288,6 +286,14 @@ func (w *world) tend() {
 			return
 		}
 	}
+}
+
+// notice counts that an endpoint was seen to be wrong: by the others, or by its own
+// reader.
+func (w *world) notice(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reports[name]++
 }
 
 func (w *world) reported(i int) int {
