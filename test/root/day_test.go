@@ -160,6 +160,7 @@ func (w *world) quiet(top *uint64) {
 		next, _ := w.read()
 		return next == number+1
 	})
+	w.tends.Wait()
 	for range 20 {
 		w.sources.Tend(w.t.Context())
 		if w.sources.Trouble() == nil {

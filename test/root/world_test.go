@@ -68,6 +68,8 @@ type world struct {
 	db      *store.DB
 	sources *agree.Client
 	moved   chan struct{} // the watcher did something
+	tending sync.Mutex
+	tends   sync.WaitGroup
 
 	mu       sync.Mutex
 	next     uint64 // first height that is not in the journal
@@ -183,6 +185,7 @@ func (w *world) follow() {
 	}, who, log)
 	require.NoError(t, err)
 	t.Cleanup(w.sources.Close)
+	t.Cleanup(w.tends.Wait)
 
 	watcher, err := watch.New(watch.Config{
 		Chain: flow.Root, Source: w.sources, Flows: w.flows(), Journal: w.db,
@@ -279,11 +282,16 @@ func (h *hearer) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// tend looks after the endpoints where one of them needs it.
+// tend looks after the endpoints where one of them needs it, beside the reading as
+// in a relayer, and as there not twice at once.
 func (w *world) tend() {
+	ctx := w.t.Context()
 	for _, s := range w.sources.Status().Endpoints {
-		if s.Out != "" || len(s.Differs) > 0 {
-			w.sources.Tend(w.t.Context())
+		if (s.Out != "" || len(s.Differs) > 0) && w.tending.TryLock() {
+			w.tends.Go(func() {
+				defer w.tending.Unlock()
+				w.sources.Tend(ctx)
+			})
 			return
 		}
 	}
