@@ -58,7 +58,7 @@ func (w *world) act() {
 		w.depositFLT(u, to, n)
 	case 6:
 		v := w.users[len(w.users)-1]
-		stake := new(big.Int).Add(big.NewInt(1e15), big.NewInt(n))
+		stake := new(big.Int).Mul(big.NewInt(1e15), big.NewInt(1+n%5)) // in the steps that power has
 		w.send(v, w.sub.Actor, actorABI.PackStake(stake), stake)
 	default:
 		w.send(u, w.sub.USDC, usdcABI.PackTransfer(to, big.NewInt(1)), nil)

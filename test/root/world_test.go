@@ -68,6 +68,8 @@ type world struct {
 	db      *store.DB
 	sources *agree.Client
 	moved   chan struct{} // the watcher did something
+	tending sync.Mutex
+	tends   sync.WaitGroup
 
 	mu       sync.Mutex
 	next     uint64 // first height that is not in the journal
@@ -133,6 +135,7 @@ func (w *world) deploy() {
 	env := deploy.Env{Backend: eager{w.truth, w.root}, StateFile: filepath.Join(t.TempDir(), "deploy.state"), Poll: time.Millisecond}
 	deployer, validator := deploy.KeySigner(key("deployer")), key("validator")
 	settings := deploy.Default()
+	settings.MaxSilence = 30 * 24 * 3600 // nobody brings checkpoints, and deposits go on
 	set, err := deploy.Root(ctx, env, deployer, deploy.RootParams{Settings: settings})
 	require.NoError(t, err)
 	var grants []deploy.Grant
@@ -182,6 +185,7 @@ func (w *world) follow() {
 	}, who, log)
 	require.NoError(t, err)
 	t.Cleanup(w.sources.Close)
+	t.Cleanup(w.tends.Wait)
 
 	watcher, err := watch.New(watch.Config{
 		Chain: flow.Root, Source: w.sources, Flows: w.flows(), Journal: w.db,
@@ -278,11 +282,16 @@ func (h *hearer) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// tend looks after the endpoints where one of them needs it.
+// tend looks after the endpoints where one of them needs it, beside the reading as
+// in a relayer, and as there not twice at once.
 func (w *world) tend() {
+	ctx := w.t.Context()
 	for _, s := range w.sources.Status().Endpoints {
-		if s.Out != "" || len(s.Differs) > 0 {
-			w.sources.Tend(w.t.Context())
+		if (s.Out != "" || len(s.Differs) > 0) && w.tending.TryLock() {
+			w.tends.Go(func() {
+				defer w.tending.Unlock()
+				w.sources.Tend(ctx)
+			})
 			return
 		}
 	}
