@@ -556,8 +556,22 @@ func joined(f chains.Filter, contracts []common.Address, topics []common.Hash) c
 // watchFailed turns a watcher's state into health and, where a person is
 // needed, into an alert.
 func watchFailed(chain string, h *health, a *alerts.Manager) func(error) {
+	var since time.Time // nothing was read; zero while something is
 	return func(err error) {
 		h.set("watch/"+chain, err)
+		silent := chain + "/all"
+		switch {
+		case err == nil || errors.Is(err, store.ErrCursor):
+			since = time.Time{}
+			a.Resolve(alerts.SourceOut, silent)
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) >= sourceAway:
+			a.Raise(alerts.Alert{
+				Name: alerts.SourceOut, Key: silent, Severity: alerts.Page, Fields: map[string]string{"chain": chain, "what": err.Error(), "since": since.UTC().Format(time.RFC3339)},
+				Summary: fmt.Sprintf("%s has not been read for %s: %v", chain, time.Since(since).Truncate(time.Second), err),
+			})
+		}
 		var fork *watch.ForkError
 		switch {
 		case err == nil:

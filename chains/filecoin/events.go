@@ -24,8 +24,10 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if err != nil {
 		return fail(err)
 	}
-	q.To = min(q.To, final)
-	asked := q
+	asked, err := c.edges(ctx, q, min(q.To, final))
+	if err != nil {
+		return fail(err)
+	}
 	asked.Filter.Placed = q.Filter.Addresses // each event is looked up in its receipt
 	last, events, err := c.Client.Events(ctx, asked)
 	if err != nil {
@@ -34,11 +36,8 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if err := c.proven(ctx, last, events); err != nil {
 		return fail(err)
 	}
-	if err := c.follows(ctx, q.From); err != nil {
-		return fail(err)
-	}
-	if span := last.Number - min(last.Number, q.From.Next); span < c.fullRange() && !q.Counted {
-		if err := c.whole(ctx, q, last, events); err != nil {
+	if span := last.Number - asked.From.Next; span < c.fullRange() && !q.Counted {
+		if err := c.whole(ctx, asked, last, events); err != nil {
 			return fail(err)
 		}
 	}
@@ -107,25 +106,48 @@ func (c *Client) proven(ctx context.Context, last chains.Block, events []chains.
 	return nil
 }
 
-// follows checks that the first tipset from a cursor on has the cursor's for parent,
-// as its headers name it. That eth_* says so is already known: a node of two minds is
-// of no use.
-func (c *Client) follows(ctx context.Context, from chains.Cursor) error {
-	if from.Parent == (common.Hash{}) {
-		return nil
+// edges moves a query to the first and the last tipset of its range, however many
+// null rounds lie before them, and checks that the first has the cursor's tipset for
+// parent, as its headers name it: where it has not, and the cursor's is not on the
+// chain, the chain has changed.
+func (c *Client) edges(ctx context.Context, q chains.Query, to uint64) (chains.Query, error) {
+	asks := []*evm.Ask{
+		{Method: "Filecoin.ChainGetTipSetAfterHeight", Args: []any{q.From.Next, heaviest}},
+		{Method: "Filecoin.ChainGetTipSetByHeight", Args: []any{to, heaviest}},
 	}
-	var raw json.RawMessage
-	if err := c.RPC(ctx, &raw, "Filecoin.ChainGetTipSetAfterHeight", from.Next, heaviest); err != nil {
-		return err
+	if err := c.AskAll(ctx, asks); err != nil {
+		return q, err
 	}
-	first, err := decodeTipset(raw)
-	if err != nil {
-		return c.unavailable("tipset from epoch %d on: %w", from.Next, err)
+	var found [2]chains.Block
+	for i, a := range asks {
+		if a.Err != nil {
+			return q, a.Err
+		}
+		b, err := decodeTipset(a.Result)
+		if err != nil {
+			return q, c.unavailable("tipset at an edge of %d to %d: %w", q.From.Next, to, err)
+		}
+		found[i] = b
 	}
-	if first.Number < from.Next || first.Parent != from.Parent {
-		return c.unavailable("the tipset of epoch %d follows %s by its headers, and %s by eth_*", first.Number, first.Parent, from.Parent)
+	first, last := found[0], found[1]
+	if first.Number < q.From.Next || last.Number > to {
+		return q, c.unavailable("the edges of %d to %d are said to be %d and %d", q.From.Next, to, first.Number, last.Number)
 	}
-	return nil
+	if q.From.Parent != (common.Hash{}) && first.Parent != q.From.Parent {
+		before, err := c.At(ctx, q.From.Next-1)
+		if err != nil {
+			return q, err
+		}
+		if before.Hash != q.From.Parent {
+			return q, fmt.Errorf("%s: epoch %d was %s and is %s: %w", c.cfg.Name, before.Number, q.From.Parent, before.Hash, chains.ErrReorg)
+		}
+		return q, c.unavailable("the tipset of epoch %d does not follow that of %d", first.Number, before.Number)
+	}
+	if last.Number < first.Number {
+		return q, c.unavailable("no tipset from epoch %d to %d", q.From.Next, to)
+	}
+	q.From.Next, q.From.Parent, q.To = first.Number, first.Parent, last.Number
+	return q, nil
 }
 
 // whole reads the receipts of every block of a range, and compares the logs in them
@@ -153,10 +175,11 @@ func (c *Client) whole(ctx context.Context, q chains.Query, last chains.Block, e
 	}
 	var found []chains.Event
 	for i, a := range asks {
-		if a.Err != nil {
-			return a.Err
+		receipts, err := c.receiptsOf(ctx, a, blocks[i])
+		if err != nil {
+			return err
 		}
-		here, err := receiptEvents(a.Result, blocks[i], q.Filter)
+		here, err := receiptEvents(receipts, blocks[i], q.Filter)
 		if err != nil {
 			return c.unavailable("receipts of epoch %d: %w", blocks[i].Number, err)
 		}
@@ -184,15 +207,53 @@ type wireReceipt struct {
 	} `json:"logs"`
 }
 
+// receiptsOf reads the answer to a question for all receipts of a block. Where it is
+// larger than an answer may be, they are asked for by transaction.
+func (c *Client) receiptsOf(ctx context.Context, a *evm.Ask, block chains.Block) (out []wireReceipt, err error) {
+	bad := func(what string) error { return c.unavailable("receipts of epoch %d: %s", block.Number, what) }
+	switch {
+	case evm.ClassOf(a.Err) == evm.ClassOversize:
+	case a.Err != nil:
+		return nil, a.Err
+	case json.Unmarshal(a.Result, &out) != nil || out == nil:
+		return nil, bad("they do not decode")
+	default:
+		return out, nil
+	}
+	var said struct {
+		Hash         common.Hash   `json:"hash"`
+		Transactions []common.Hash `json:"transactions"`
+	}
+	if err := c.RPC(ctx, &said, "eth_getBlockByHash", block.Hash, false); err != nil {
+		return nil, err
+	}
+	if said.Hash != block.Hash || len(said.Transactions) > maxLogs {
+		return nil, bad("their block is another, or has too many")
+	}
+	asks := make([]*evm.Ask, len(said.Transactions))
+	for i, tx := range said.Transactions {
+		asks[i] = &evm.Ask{Method: "eth_getTransactionReceipt", Args: []any{tx}}
+	}
+	if err := c.AskAll(ctx, asks); err != nil {
+		return nil, err
+	}
+	out = make([]wireReceipt, len(asks))
+	for i, a := range asks {
+		if a.Err != nil {
+			return nil, a.Err
+		}
+		if json.Unmarshal(a.Result, &out[i]) != nil || out[i].Tx == nil || *out[i].Tx != said.Transactions[i] {
+			return nil, bad("one does not decode, or is of another transaction")
+		}
+	}
+	return out, nil
+}
+
 // maxLogs bounds the logs of one block: Filecoin's gas allows no more.
 const maxLogs = 100_000
 
 // receiptEvents are the events of a filter in the receipts of a block, in order.
-func receiptEvents(raw json.RawMessage, block chains.Block, f chains.Filter) (out []chains.Event, err error) {
-	var receipts []wireReceipt
-	if err := json.Unmarshal(raw, &receipts); err != nil || receipts == nil {
-		return nil, fmt.Errorf("they do not decode")
-	}
+func receiptEvents(receipts []wireReceipt, block chains.Block, f chains.Filter) (out []chains.Event, err error) {
 	next := uint(0)
 	for _, r := range receipts {
 		if r.Tx == nil || r.Block == nil || r.Logs == nil || *r.Block != block.Hash {

@@ -104,6 +104,47 @@ func TestNullRoundsAtTheEdgesOfARange(t *testing.T) {
 	require.Equal(t, at+8, last.Number)
 }
 
+// The receipts of many blocks together may be larger than an answer may be.
+func TestReceiptsTooLargeForOneAnswerAreAskedInParts(t *testing.T) {
+	w := newWorld(t, 0)
+	for i := range 40 {
+		for range 5 {
+			w.call()
+		}
+		if i == 20 {
+			for range 60 { // more than one answer holds
+				w.call()
+			}
+		}
+		w.mine(1)
+	}
+	w.mine(depth + 6)
+	events, err := w.all(w.dialed(func(cfg *filecoin.Config) { cfg.MaxBytes, cfg.BatchSize = 64<<10, 20 }))
+	require.NoError(t, err)
+	require.Len(t, events, w.calls)
+}
+
+// A root that was away has a night of null rounds, which is no gap.
+func TestALongNightOfNullRoundsIsReadOver(t *testing.T) {
+	w := newWorld(t, 0)
+	w.events(1)
+	at := w.root.Head()
+	for h := range uint64(300) {
+		w.root.NullAt(at + 1 + h)
+	}
+	w.mine(300)
+	w.events(1)
+	c := w.dialed(nil)
+	events, err := w.all(c)
+	require.NoError(t, err)
+	require.Len(t, events, 2)
+	q := w.query(at + 400)
+	q.From.Next, q.From.Parent = at+50, common.Hash{} // begun in the middle of it
+	_, events, err = c.Events(t.Context(), q)
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+}
+
 func TestTheHeadIsFinalByDepthWhateverTheNodeCallsFinal(t *testing.T) {
 	w := newWorld(t, 0)
 	w.mine(40)

@@ -103,7 +103,14 @@ func TestAParentThatTheTipsetDoesNotHaveIsFound(t *testing.T) {
 		q := w.query(at + 5)
 		q.From.Next, q.From.Parent = at, gone
 		_, _, err := c.Events(t.Context(), q)
-		require.ErrorIs(t, err, chains.ErrUnavailable)
+		require.ErrorIs(t, err, chains.ErrReorg)
+
+		// The node that is of two minds about a block is not read.
+		before, err := w.dialed(nil).At(t.Context(), at-1)
+		require.NoError(t, err)
+		q.From.Parent = before.Hash
+		_, _, err = c.Events(t.Context(), q)
+		require.Error(t, err)
 	}
 }
 
