@@ -13,8 +13,9 @@ SEED ?=
 CHAOS ?= chaos
 INSTANCES ?= 0
 ONLY ?=
+DAYS ?= 50
 
-.PHONY: help setup build demo test lint bench contracts bindings chaos sim guards
+.PHONY: help setup build demo test lint bench contracts bindings chaos sim day guards
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,6 +57,9 @@ chaos: setup ## break it on purpose, FAULTS=F1,F5 TRIALS=50 each (SEED, KILLS, R
 
 sim: ## run the whole relayer against SEEDS random worlds, on a clock of its own
 	go test -count=1 -timeout 120m -v ./test/sim -seeds $(SEEDS)
+
+day: setup ## a simulated day of the root, DAYS of them, whose endpoints are at fault in turn
+	go test -count=1 -timeout 120m -v ./test/root -run ADay -epochs 2880 -seeds $(DAYS)
 
 guards: setup ## take every guard out, one place at a time, and see a test fail; ONLY='batch freeze' some of them
 	go run ./test/guards -only '$(ONLY)'
