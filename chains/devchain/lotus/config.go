@@ -27,7 +27,7 @@ type Config struct {
 	GenesisTime uint64
 	// Lead puts the genesis of a new chain so far into the past; its epochs come
 	// four a second until its clock has caught up with the wall's. What is deployed
-	// on it need not wait for each epoch.
+	// on it need not wait for each epoch. One that was stopped makes up for it, too.
 	Lead time.Duration
 	// Addrs is host:port of each node; port 0 picks a free one, an empty host
 	// is the loopback, "" is both. None is one node.

@@ -1,6 +1,7 @@
 package lotus
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -15,34 +16,40 @@ import (
 // produce makes one epoch per period. Where the wall clock is ahead, as after
 // a stop, the epochs between are null rounds.
 func (r *Root) produce(ctx context.Context) {
-	ticker := time.NewTicker(r.cfg.Period)
+	late := r.late()
+	ticker := time.NewTicker(cmp.Or(late, r.cfg.Period))
 	defer ticker.Stop()
-	for young := r.young(); ; {
-		if young {
-			ticker.Reset(min(youngPeriod, r.cfg.Period))
-		}
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		if young && !r.behind() {
-			young = false
+		if late > 0 && !r.behind() {
+			late = 0
 			ticker.Reset(r.cfg.Period)
 			continue
 		}
-		if err := r.step(ctx, young); err != nil && ctx.Err() == nil {
+		if err := r.step(ctx, late > 0); err != nil && ctx.Err() == nil {
 			r.log.Warn("make epoch, will retry", "err", err)
 		}
 	}
 }
 
-// young says whether a new chain has a lead to make up for. One that was restarted
-// has null rounds where it stood still.
-func (r *Root) young() bool {
+// late is the pace at which a chain with a lead makes up for what it is behind, 0
+// for others: a new one so that what is deployed on it can follow, one that was
+// stopped as fast as it can. Without a lead, a chain has null rounds where it stood
+// still.
+func (r *Root) late() time.Duration {
 	r.grow.Lock()
 	defer r.grow.Unlock()
-	return r.cfg.Lead > 0 && r.tried == 0
+	switch {
+	case r.cfg.Lead == 0:
+		return 0
+	case r.tried == 0:
+		return min(youngPeriod, r.cfg.Period)
+	}
+	return time.Millisecond
 }
 
 // behind says whether the next epoch is due already.
@@ -52,14 +59,14 @@ func (r *Root) behind() bool {
 	return r.timeOf(r.tried+1) < uint64(time.Now().Unix())
 }
 
-func (r *Root) step(ctx context.Context, young bool) error {
+func (r *Root) step(ctx context.Context, late bool) error {
 	r.grow.Lock()
 	defer r.grow.Unlock()
 	if r.stuck {
 		return nil
 	}
 	next := r.tried + 1
-	if now := uint64(time.Now().Unix()); !young && r.cfg.paced() && now > r.began {
+	if now := uint64(time.Now().Unix()); !late && r.cfg.paced() && now > r.began {
 		next = max(next, (now-r.began)/r.cfg.delay())
 	}
 	return r.epoch(ctx, next)

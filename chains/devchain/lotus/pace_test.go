@@ -41,6 +41,25 @@ func TestANewRootMakesUpForItsLead(t *testing.T) {
 	require.False(t, r.TimeOf(r.Head()).After(time.Now()), "and it does not run ahead")
 }
 
+func TestARootWithALeadMakesUpForAStop(t *testing.T) {
+	cfg := lotus.Config{ChainID: chainID, Period: time.Second, Lead: 60 * time.Second, DataDir: t.TempDir()}
+	r, err := lotus.Start(t.Context(), cfg)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return r.Head() > 2 }, 20*time.Second, time.Millisecond)
+	require.NoError(t, r.Close())
+	r, err = lotus.Start(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	began := time.Now()
+	require.Eventually(t, func() bool { return r.TimeOf(r.Head()).After(began) }, 30*time.Second, 10*time.Millisecond)
+	full := lotusClient(t, r.Node(0).HTTP())
+	for h := range uint64(60) {
+		ts, err := full.ChainGetTipSetByHeight(t.Context(), abi.ChainEpoch(h), types.EmptyTSK)
+		require.NoError(t, err)
+		require.EqualValues(t, h, ts.Height(), "none of them is a null round")
+	}
+}
+
 func TestAPausedRootMakesNoEpochs(t *testing.T) {
 	r, err := lotus.Start(t.Context(), lotus.Config{ChainID: chainID, Period: 5 * time.Millisecond})
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/chains/filecoin"
 	"github.com/causeway-bridge/causeway/chains/ipc"
 	"github.com/causeway-bridge/causeway/chains/subnet"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
@@ -135,12 +136,19 @@ func (n *Net) nullRounds(ctx context.Context, height uint64) (count uint64, err 
 }
 
 // auditRoot is the root through an endpoint that the relayer does not ask first.
-func (n *Net) auditRoot(ctx context.Context) (*evm.Client, error) {
-	url := n.Info.RootURL
-	if len(n.Info.RootAlso) > 0 {
-		url = n.Info.RootAlso[0]
+func (n *Net) auditRoot(ctx context.Context) (evm.Reader, error) {
+	quiet := slog.New(slog.DiscardHandler)
+	cfg := evm.Config{Name: flow.Root, URL: n.Info.RootURL, ChainID: n.Dep.Root.ChainID, GenesisHash: n.Dep.Root.GenesisHash, StartBlock: n.Dep.Root.StartBlock}
+	lotus := n.lotus()
+	if lotus == nil {
+		c, err := evm.Dial(ctx, cfg, quiet)
+		if err != nil {
+			return nil, fmt.Errorf("audit: %w", err)
+		}
+		return c, nil
 	}
-	c, err := evm.Dial(ctx, evm.Config{Name: flow.Root, URL: url, ChainID: n.Dep.Root.ChainID, GenesisHash: n.Dep.Root.GenesisHash, StartBlock: n.Dep.Root.StartBlock}, slog.New(slog.DiscardHandler))
+	cfg.URL = n.Info.RootAlso[0]
+	c, err := filecoin.Dial(ctx, filecoin.Config{Config: cfg, Depth: lotus.Depth, Behind: lotus.Behind}, quiet)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
