@@ -173,7 +173,7 @@ func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (evm.Reade
 		cfg := evm.Config{Name: "root", URL: s.URL, ChainID: p.ChainID, GenesisHash: p.GenesisHash, Finality: p.Finality}
 		endpoints = append(endpoints, agree.Endpoint{Name: s.Name, Dial: func(ctx context.Context) (evm.Reader, error) {
 			if p.Lotus != nil {
-				return dialLotus(ctx, relayer.Endpoint{Config: cfg, Lotus: p.Lotus}, log)
+				return home.DialLotus(ctx, relayer.Endpoint{Config: cfg, Lotus: p.Lotus}, log)
 			}
 			return evm.DialReader(ctx, cfg, log)
 		}})

@@ -185,7 +185,7 @@ func (g *globals) config(path string) (relayer.Config, error) {
 		path = g.dir().Config()
 	}
 	cfg, err := relayer.Read(path)
-	cfg.DialLotus = dialLotus
+	cfg.DialLotus = home.DialLotus
 	if errors.Is(err, fs.ErrNotExist) {
 		return cfg, usage("%w: give --config or --home; `causeway deploy` writes one", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/relayer"
 )
 
@@ -103,6 +104,7 @@ func (n *Net) remember(ctx context.Context) error {
 		return nil
 	}
 	n.opt.Say("redis has forgotten the last devnet in this home: reading the chains again")
+	cfg.DialLotus = home.DialLotus
 	_, err = relayer.Rescan(ctx, cfg, relayer.RescanOptions{AcceptForgotten: true}, n.opt.Log)
 	return err
 }

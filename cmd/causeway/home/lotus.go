@@ -1,4 +1,4 @@
-package main
+package home
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"github.com/causeway-bridge/causeway/relayer"
 )
 
-// dialLotus reaches one Lotus node: what a configuration with a lotus block names.
-func dialLotus(ctx context.Context, e relayer.Endpoint, log *slog.Logger) (evm.Reader, error) {
+// DialLotus reaches one Lotus node: what a configuration with a lotus block names.
+func DialLotus(ctx context.Context, e relayer.Endpoint, log *slog.Logger) (evm.Reader, error) {
 	c, err := filecoin.Dial(ctx, filecoin.Config{Config: e.Config, Depth: e.Lotus.Depth, Behind: e.Lotus.Behind, Deep: e.Deep}, log)
 	if err != nil {
 		return nil, err
