@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -450,6 +451,10 @@ func (r *rig) transact(to common.Address, data []byte, value *big.Int) *types.Re
 		receipt, err = r.eth.TransactionReceipt(ctx, tx.Hash())
 		return err == nil
 	})
+	if receipt.Status == 0 {
+		_, why := r.eth.CallContract(ctx, ethereum.CallMsg{From: addrOf(key), To: &to, Data: data, Value: value}, receipt.BlockNumber)
+		r.t.Logf("transaction %d reverted in block %d with %d of %d gas: %v", nonce, receipt.BlockNumber, receipt.GasUsed, tx.Gas(), why)
+	}
 	return receipt
 }
 
