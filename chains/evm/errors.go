@@ -186,10 +186,12 @@ var rules = []struct {
 	texts []string
 }{
 	{ClassNullRound, []string{"requested epoch was a null round", "null round"}},
+	// Lotus names the nonce as "already in mpool" when it refuses a replacement, too.
+	{ClassUnderpriced, []string{"to trigger replace by fee", "replace by fee has too low"}},
 	{ClassAlreadyKnown, []string{"already known", "known transaction", "already imported", "already in mpool", "already exists in the pool", "tx already in mempool", "alreadyknown"}},
 	{ClassNonceLow, []string{"nonce too low", "message nonce too low", "minimum expected nonce", "nonce is too low", "oldnonce", "invalid nonce; got"}},
 	{ClassNonceHigh, []string{"nonce too high", "nonce gap", "unfulfilled nonce gap", "too many pending messages with nonce gap", "gapped-nonce", "future transaction tries to replace"}},
-	{ClassUnderpriced, []string{"replacement transaction underpriced", "transaction underpriced", "replace by fee has too low", "to trigger replace by fee", "gas price below minimum", "gaspremium below", "could not replace existing", "fee too low", "feetoolow", "max fee per gas less than block base fee", "gas fee cap too low", "underpriced"}},
+	{ClassUnderpriced, []string{"replacement transaction underpriced", "transaction underpriced", "gas price below minimum", "gaspremium below", "could not replace existing", "fee too low", "feetoolow", "max fee per gas less than block base fee", "gas fee cap too low", "underpriced"}},
 	{ClassFees, []string{"exceeds the configured cap", "priority fee per gas higher than max fee", "higher than 2^256-1", "gasfeecap less than", "'gasfeecap' less than 'gaspremium'"}},
 	{ClassFunds, []string{"insufficient funds", "not enough funds", "insufficient balance", "mpool push: not enough", "exceeds balance"}},
 	{ClassGas, []string{"intrinsic gas too low", "insufficient gas for floor data", "exceeds block gas limit", "transaction gas limit too high", "gas limit reached", "gas limit overflow", "gaslimit too low", "gaslimit field cannot be less", "gas uint64 overflow", "'gaslimit' field"}},

@@ -42,6 +42,8 @@ func TestEveryWordingOfANodeHasItsClass(t *testing.T) {
 		{-32000, "transaction underpriced: gas tip cap 0, minimum needed 1", ClassUnderpriced},
 		{-32000, "transaction gas price below minimum: gas tip cap 1, minimum needed 25", ClassUnderpriced},
 		{1, "replace by fee has too low GasPremium; increase GasPremium to 5 from 4 to trigger replace by fee", ClassUnderpriced},
+		{1, "message from f410f2 with nonce 3 already in mpool, increase GasPremium to 5 from 4 to trigger replace by fee: replace by fee has too low GasPremium", ClassUnderpriced},
+		{1, "message from f410f2 with nonce 3 already in mpool: message with nonce already exists", ClassAlreadyKnown},
 		{-32000, "max fee per gas less than block base fee: address 0x1, maxFeePerGas: 1, baseFee: 2", ClassUnderpriced},
 		{-32000, "tx fee (2.00 ether) exceeds the configured cap (1.00 ether)", ClassFees},
 		{-32000, "max priority fee per gas higher than max fee per gas", ClassFees},
