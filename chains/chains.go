@@ -228,6 +228,9 @@ var (
 	// ErrBusy says that too many intents of the account are undecided, or that
 	// a member of the transaction rides in another one that is.
 	ErrBusy = errors.New("busy with an undecided transaction")
+	// ErrPruned says that an endpoint no longer has what is this old. It comes with
+	// ErrUnavailable, since another endpoint may have it; asking again is in vain.
+	ErrPruned = errors.New("older than what the endpoint keeps")
 	// ErrUnavailable says that an endpoint gave no usable answer: the fact asked
 	// for is unknown.
 	ErrUnavailable = errors.New("endpoint unavailable")
