@@ -231,6 +231,9 @@ var (
 	// ErrShallow says that the next event must lie deeper before it counts, and with
 	// it all that is behind it: nothing is wrong, and time mends it.
 	ErrShallow = errors.New("the next event must lie deeper")
+	// ErrPruned says that an endpoint no longer has what is this old. It comes with
+	// ErrUnavailable, since another endpoint may have it; asking again is in vain.
+	ErrPruned = errors.New("older than what the endpoint keeps")
 	// ErrUnavailable says that an endpoint gave no usable answer: the fact asked
 	// for is unknown.
 	ErrUnavailable = errors.New("endpoint unavailable")

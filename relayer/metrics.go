@@ -5,6 +5,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/agree"
+	"github.com/causeway-bridge/causeway/relayer/watch"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -16,6 +17,8 @@ type metrics struct {
 	facts     *prometheus.CounterVec
 	cursor    *prometheus.GaugeVec
 	heads     *prometheus.GaugeVec
+	behind    *prometheus.GaugeVec
+	eta       *prometheus.GaugeVec
 	looks     *prometheus.HistogramVec
 	verdicts  *prometheus.CounterVec
 	depth     *prometheus.GaugeVec
@@ -46,6 +49,8 @@ func newMetrics(reg prometheus.Registerer, version string) *metrics {
 		facts:  counter("facts_ingested_total", "Final events that decide a step.", "chain"),
 		cursor: gauge("cursor_height", "Last height read and recorded.", "chain"),
 		heads:  gauge("watched_head_height", "Newest final height the watcher saw.", "chain"),
+		behind: gauge("catchup_blocks_left", "Blocks that a catch-up has still to read; 0 when there is none.", "chain"),
+		eta:    gauge("catchup_eta_seconds", "Time that a catch-up still takes at its rate so far; 0 when there is none.", "chain"),
 		looks: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "causeway", Name: "look_seconds", Help: "Time of one look at a batch.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
@@ -68,7 +73,7 @@ func newMetrics(reg prometheus.Registerer, version string) *metrics {
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "causeway", Name: "build_info", Help: "The version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	reg.MustRegister(m.jobs, m.facts, m.cursor, m.heads, m.looks, m.verdicts, m.depth, m.oldest, m.parked, m.paused, m.forgot,
+	reg.MustRegister(m.jobs, m.facts, m.cursor, m.heads, m.behind, m.eta, m.looks, m.verdicts, m.depth, m.oldest, m.parked, m.paused, m.forgot,
 		m.durable, m.memory, m.reaped, m.repairs, m.drift, m.invariant, m.sourceUp, m.sourceAt, m.differs, build)
 	return m
 }
@@ -91,6 +96,15 @@ func (m *metrics) ingested(chain string, jobs, facts int, last chains.Block) {
 
 func (m *metrics) head(chain string, b chains.Block) {
 	m.heads.WithLabelValues(chain).Set(float64(b.Number))
+}
+
+// caughtUp tells how a catch-up does; nil when it has ended.
+func (m *metrics) caughtUp(chain string, p *watch.Progress) {
+	if p == nil {
+		p = &watch.Progress{}
+	}
+	m.behind.WithLabelValues(chain).Set(float64(p.To - min(p.At, p.To)))
+	m.eta.WithLabelValues(chain).Set(p.Left.Seconds())
 }
 
 func (m *metrics) looked(flow, step string, verdicts []store.Verdict, took time.Duration) {

@@ -25,8 +25,6 @@ type Journal interface {
 	reader
 	upkeep
 	durable
-	// Backfill is Ingest for a rescan.
-	Backfill(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
 	forked
 	forgetful
 }

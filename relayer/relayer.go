@@ -518,6 +518,11 @@ func (s *shared) newWatchers(sides []side, flows []flow.Flow, pool *work.Pool) (
 				}
 			},
 			Failed: watchFailed(c.name, s.health, s.Alerts),
+			Progress: func(p *watch.Progress) {
+				s.metrics.caughtUp(c.name, p)
+				s.status.catching(c.name, p)
+			},
+			Brought: func(int, int) { pool.Wake() },
 		})
 		if err != nil {
 			return nil, err

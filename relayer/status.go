@@ -2,6 +2,8 @@ package relayer
 
 import (
 	"context"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/relayer/api"
+	"github.com/causeway-bridge/causeway/relayer/watch"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/tokens"
 )
@@ -27,6 +30,7 @@ type statusBoard struct {
 	mu      sync.Mutex
 	db      shown
 	chains  []chainView // the root first
+	behind  map[string]CatchUp
 	senders map[string]*evm.TxManager
 	lost    string // token of what recovery is about
 	loss    *RecoveryStatus
@@ -49,6 +53,22 @@ func (b *statusBoard) recovered() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lost, b.loss = "", nil
+}
+
+// catching shows how a catch-up does; nil when it has ended.
+func (b *statusBoard) catching(chain string, p *watch.Progress) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p == nil {
+		delete(b.behind, chain)
+		return
+	}
+	if b.behind == nil {
+		b.behind = map[string]CatchUp{}
+	}
+	b.behind[chain] = CatchUp{
+		From: p.From, To: p.To, BlocksLeft: p.To - min(p.At, p.To), BlocksPerSecond: math.Round(p.Rate), EtaSeconds: p.Left.Seconds(),
+	}
 }
 
 // shown is what of the journal the status shows.
@@ -120,6 +140,18 @@ type PublicChain struct {
 	Height    uint64    `json:"height"` // final; 0: not known now
 	Cursor    uint64    `json:"cursor"` // last height recorded
 	LagBlocks uint64    `json:"lag_blocks"`
+	// CatchUp is there while older blocks are caught up with; new transfers are
+	// read beside it.
+	CatchUp *CatchUp `json:"catch_up,omitempty"`
+}
+
+// CatchUp is how far the reading of older blocks is.
+type CatchUp struct {
+	From            uint64  `json:"from"`
+	To              uint64  `json:"to"`
+	BlocksLeft      uint64  `json:"blocks_left"`
+	BlocksPerSecond float64 `json:"blocks_per_second"` // 0: not known yet
+	EtaSeconds      float64 `json:"eta_seconds"`
 }
 
 // ChainStatus is one chain as read by this instance.
@@ -236,7 +268,7 @@ func (b *statusBoard) sources() string { return believed(b.single) }
 // howFar asks how far each chain is, in the order of the configuration.
 func (b *statusBoard) howFar(ctx context.Context) []PublicChain {
 	b.mu.Lock()
-	db, views := b.db, b.chains
+	db, views, behind := b.db, b.chains, maps.Clone(b.behind)
 	b.mu.Unlock()
 	out := []PublicChain{}
 	for _, v := range views {
@@ -249,6 +281,9 @@ func (b *statusBoard) howFar(ctx context.Context) []PublicChain {
 		}
 		if c.Height > c.Cursor {
 			c.LagBlocks = c.Height - c.Cursor
+		}
+		if p, ok := behind[v.name]; ok {
+			c.CatchUp = &p
 		}
 		out = append(out, c)
 	}

@@ -53,6 +53,7 @@ var layers = map[string]int{
 	"relayer/approve": 5,
 	"relayer/audit":   5,
 	"relayer/network": 5,
+	"relayer/verify":  5,
 	"relayer/watch":   5,
 	"relayer/work":    5,
 

@@ -33,6 +33,7 @@ const (
 	ClassResults      Class = "results"       // a log query matches too much
 	ClassNullRound    Class = "null_round"    // Filecoin: no block at this height
 	ClassNotYet       Class = "not_yet"       // the node does not have this block (yet)
+	ClassPruned       Class = "pruned"        // the node no longer has blocks or state this old
 	ClassUnsupported  Class = "unsupported"   // no such method here
 	ClassReverted     Class = "reverted"      // the call or simulation failed in the EVM
 	ClassAlreadyKnown Class = "already_known" // the pool holds this very transaction
@@ -49,7 +50,7 @@ const (
 // Classes lists every class, for metrics and tests.
 var Classes = []Class{
 	ClassUnknown, ClassCanceled, ClassTimeout, ClassTransport, ClassOversize, ClassBadAnswer, ClassRateLimited,
-	ClassRange, ClassResults, ClassNullRound, ClassNotYet, ClassUnsupported, ClassReverted, ClassAlreadyKnown,
+	ClassRange, ClassResults, ClassNullRound, ClassNotYet, ClassPruned, ClassUnsupported, ClassReverted, ClassAlreadyKnown,
 	ClassNonceLow, ClassNonceHigh, ClassUnderpriced, ClassFees, ClassFunds, ClassGas, ClassPool, ClassInvalidTx,
 }
 
@@ -62,12 +63,13 @@ var (
 	errNotJSON   = errors.New("answer is not JSON")
 	errTooMany   = errors.New("too many logs")
 	errBadAnswer = errors.New("answer has the wrong shape")
+	errPruned    = fmt.Errorf("%w: %w", chains.ErrPruned, chains.ErrUnavailable)
 )
 
 // Error is a failed request. Its text never holds an address of the endpoint.
 // It unwraps to what the class means in package chains: a *chains.RevertError,
 // a context error, ErrNullRound, or chains.ErrUnavailable for all that says
-// nothing about the chain.
+// nothing about the chain, with chains.ErrPruned where no retry mends it.
 type Error struct {
 	Chain   string // configured name
 	Method  string
@@ -188,6 +190,7 @@ var rules = []struct {
 	{ClassNullRound, []string{"requested epoch was a null round", "null round"}},
 	// Lotus names the nonce as "already in mpool" when it refuses a replacement, too.
 	{ClassUnderpriced, []string{"to trigger replace by fee", "replace by fee has too low"}},
+	{ClassPruned, []string{"historic lookback", "lookbacks of more than", "pruned", "missing trie node", "historical state"}},
 	{ClassAlreadyKnown, []string{"already known", "known transaction", "already imported", "already in mpool", "already exists in the pool", "tx already in mempool", "alreadyknown"}},
 	{ClassNonceLow, []string{"nonce too low", "message nonce too low", "minimum expected nonce", "nonce is too low", "oldnonce", "invalid nonce; got"}},
 	{ClassNonceHigh, []string{"nonce too high", "nonce gap", "unfulfilled nonce gap", "too many pending messages with nonce gap", "gapped-nonce", "future transaction tries to replace"}},
@@ -200,7 +203,7 @@ var rules = []struct {
 	{ClassResults, []string{"query returned more than", "too many results", "too many logs", "result size", "response size", "response is too big", "response too large", "exceeds max results", "max results", "logs matched by query exceeds", "query timeout exceeded", "maximum number of results", "results, got"}},
 	{ClassRange, []string{"block range", "range limit", "exceeds limit of", "range is too", "range too", "blocks range", "range exceeds", "exceed maximum", "max range", "is limited to", "blocks distance", "maximum allowed number of requested blocks", "up to a", "distance between from and to", "ranges over"}},
 	{ClassRateLimited, []string{"rate limit", "too many requests", "request limit", "capacity", "throughput", "quota", "exceeded maximum retries", "limit exceeded", "project id request rate", "slow down"}},
-	{ClassNotYet, []string{"requested a future epoch", "unknown block", "header not found", "block not found", "header for hash not found", "is not available", "missing trie node", "finalized block not found", "safe block not found", "finalized header not found", "hash not currently canonical", "cannot find tipset", "tipset not found", "bad tipset height", "height is in the future"}},
+	{ClassNotYet, []string{"requested a future epoch", "unknown block", "header not found", "block not found", "header for hash not found", "is not available", "finalized block not found", "safe block not found", "finalized header not found", "hash not currently canonical", "cannot find tipset", "tipset not found", "bad tipset height", "height is in the future"}},
 	{ClassReverted, []string{"execution reverted", "revert", "invalid opcode", "invalid jump destination", "stack underflow", "stack limit reached", "out of gas", "gas required exceeds allowance", "always failing transaction", "write protection", "return data out of bounds", "message execution failed", "vm execution error", "contract creation code", "max code size"}},
 	{ClassTimeout, []string{"timed out", "timeout", "deadline exceeded", "execution aborted"}},
 	{ClassUnsupported, []string{"method not found", "does not exist/is not", "not supported", "unsupported method", "method is not whitelisted", "not implemented"}},
@@ -301,6 +304,8 @@ func (c *Client) wrap(method string, err error) error {
 		e.cause = &chains.RevertError{Reason: c.scrub(reason), Data: data}
 	case ClassNullRound:
 		e.cause = ErrNullRound
+	case ClassPruned:
+		e.cause = errPruned
 	default:
 		e.cause = chains.ErrUnavailable
 	}

@@ -74,6 +74,15 @@ subnets: [{name: subnet, deployment: d.json, url: %q, chain_id: 2718281, account
 	require.Equal(t, exitOK, code)
 	require.Contains(t, out, "3 events, 3 transfers created")
 
+	out, code, err = cli(t, home, "rescan", "--verify", "--from", "root=1")
+	require.NoError(t, err)
+	require.Equal(t, exitOK, code)
+	require.Contains(t, out, "the journal is what the receipts say (3 transfers")
+	require.Contains(t, out, "warning: read through the configured endpoint")
+	out, _, err = cli(t, home, "rescan", "--verify", "--url", "root="+root.URL()+"/other")
+	require.NoError(t, err)
+	require.NotContains(t, out, "warning")
+
 	cfg, err := relayer.Read(filepath.Join(home, "causeway.yaml"))
 	require.NoError(t, err)
 	db, err := relayer.OpenStore(ctx, cfg, false, nil)
@@ -84,6 +93,11 @@ subnets: [{name: subnet, deployment: d.json, url: %q, chain_id: 2718281, account
 	fact := store.Fact{Key: "submit/x/10", Outcome: store.OK, Chain: "root", Height: top, BlockHash: root.Hash(top)}
 	next := chains.Cursor{Chain: 31415926, Next: top + 2, Parent: common.Hash{9}}
 	require.NoError(t, db.Ingest(ctx, "root", cur, next, nil, []store.Fact{fact}))
+	out, code, err = cli(t, home, "rescan", "--verify", "--json", "--to", fmt.Sprintf("root=%d", top))
+	require.ErrorIs(t, err, relayer.ErrVerify)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, out, `"extra": 1`)
+	require.Contains(t, out, `"submit/x/10"`)
 	root.Reorg(1, true)
 	_, err = db.Quarantine(ctx, "root", next, chains.Block{Number: good, Hash: root.Hash(good), Time: 1}, "another block")
 	require.NoError(t, err)

@@ -15,8 +15,8 @@ import (
 
 func newRescan(g *globals) *cobra.Command {
 	var config string
-	var from, to []string
-	var accept bool
+	var from, to, urls []string
+	var accept, second bool
 	var fork string
 	c := &cobra.Command{
 		Use:   "rescan",
@@ -25,7 +25,9 @@ func newRescan(g *globals) *cobra.Command {
 			"After Redis lost everything, run it with --accept-forgotten before the relayer is started again; one that came back with an earlier\n" +
 			"state needs nothing.\n" +
 			"After finality_regress, compare the chain's endpoints; once they agree on the chain as it is now, run it with --accept-fork CHAIN: " +
-			"the chain is read again from the fork on, what is there again counts again, the rest stays set aside or is parked, and the chain's lanes run.",
+			"the chain is read again from the fork on, what is there again counts again, the rest stays set aside or is parked, and the chain's lanes run.\n" +
+			"With --verify nothing is written: what receipts say of a range, read through --url where it is given, is compared with the journal.\n" +
+			"Exit code 1: something is missing, extra or different.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := g.config(config)
@@ -50,6 +52,15 @@ func newRescan(g *globals) *cobra.Command {
 			}
 			if o.To, err = heights("--to", to, cfg); err != nil {
 				return err
+			}
+			if second {
+				if accept || fork != "" {
+					return usage("--verify writes nothing: leave --accept-forgotten and --accept-fork out")
+				}
+				return g.verify(c, cfg, o, urls, log)
+			}
+			if len(urls) > 0 {
+				return usage("--url is for --verify: a rescan reads through the configured endpoints")
 			}
 			told := time.Now()
 			o.Progress = func(chain string, at, to uint64, created, advanced int) {
@@ -78,6 +89,8 @@ func newRescan(g *globals) *cobra.Command {
 	f.StringArrayVar(&to, "to", nil, "CHAIN=HEIGHT to end at (default: the final head)")
 	f.BoolVar(&accept, "accept-forgotten", false, "open a Redis that has lost everything, or is another one")
 	f.StringVar(&fork, "accept-fork", "", "CHAIN whose final blocks have changed, to be read again from there on")
+	f.BoolVar(&second, "verify", false, "compare the journal with a second reading, from receipts alone, and write nothing")
+	f.StringArrayVar(&urls, "url", nil, "CHAIN=URL to verify through (default: the configured endpoint); with any --from, --to or --url only the chains named are read")
 	return c
 }
 

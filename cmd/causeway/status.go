@@ -96,12 +96,26 @@ func readiness(ready bool) string {
 	return "NOT READY"
 }
 
+// chainText is how far a chain is read, for a person.
+func chainText(c relayer.PublicChain) string {
+	text := fmt.Sprintf("chain %-10s id %d, final %d, read up to %d\n", c.Name, c.ChainID, c.Height, c.Cursor)
+	p := c.CatchUp
+	switch {
+	case p == nil:
+		return text
+	case p.BlocksPerSecond == 0:
+		return text + fmt.Sprintf("  catching up: %d blocks left; new transfers are read beside it\n", p.BlocksLeft)
+	}
+	return text + fmt.Sprintf("  catching up: %d blocks left at %.0f a second, about %s; new transfers are read beside it\n",
+		p.BlocksLeft, p.BlocksPerSecond, time.Duration(p.EtaSeconds*float64(time.Second)).Round(time.Second))
+}
+
 // publicText is the relayer's state as users see it.
 func publicText(s relayer.PublicStatus) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "version %s: %s, %s\n", s.Version, readiness(s.Ready), s.Sources)
 	for _, c := range s.Chains {
-		fmt.Fprintf(&b, "chain %-10s id %d, final %d, read up to %d\n", c.Name, c.ChainID, c.Height, c.Cursor)
+		b.WriteString(chainText(c))
 	}
 	for _, c := range s.Counts {
 		fmt.Fprintf(&b, "%6d %-14s %-9s %s\n", c.Count, c.Route, c.Status, c.Step)
@@ -127,7 +141,7 @@ func statusText(s relayer.Status) string {
 		}
 	}
 	for _, c := range s.Chains {
-		fmt.Fprintf(&b, "chain %-10s id %d, final %d, read up to %d\n", c.Name, c.ChainID, c.Height, c.Cursor)
+		b.WriteString(chainText(c.PublicChain))
 		b.WriteString(sourcesText(c.Sources))
 		for _, a := range c.Accounts {
 			fmt.Fprintf(&b, "  account %s: %s wei, %d transactions undecided\n", a.Address, a.BalanceWei, a.Pending)

@@ -25,8 +25,9 @@ const maxIngest = 256
 // maxWait bounds the pause after an error: with full jitter, twice as long.
 const maxWait = 4 * time.Second
 
-// ErrHalted says that an event of our own contract cannot be read. The watcher
-// stays where it is, since going on would lose a transfer.
+// ErrHalted says that an event of our own contract cannot be read, or that the
+// endpoint no longer has the blocks that come next. The watcher stays where it
+// is, since going on would lose a transfer.
 var ErrHalted = errors.New("watcher halted")
 
 // Journal is what a watcher needs of the store.
@@ -35,6 +36,7 @@ type Journal interface {
 	Forked(ctx context.Context, chain string) (store.Fork, bool, error)
 	InitCursor(ctx context.Context, chain string, c chains.Cursor) error
 	Ingest(ctx context.Context, chain string, from, to chains.Cursor, jobs []store.NewJob, facts []store.Fact) error
+	Backfill(ctx context.Context, chain string, jobs []store.NewJob, facts []store.Fact) (created, advanced int, err error)
 }
 
 // Config is one watcher.
@@ -50,12 +52,21 @@ type Config struct {
 	// of a tick apart.
 	Tick time.Duration
 	Log  *slog.Logger
+	// Far behind, at least two stretches of blocks, Ahead of them are read at once;
+	// 0: 2,000 blocks, 4 stretches.
+	Stretch uint64
+	Ahead   int
 	// Ingested is told how many jobs and facts went in, and up to which block.
 	Ingested func(jobs, facts int, last chains.Block)
 	// Head is told every final head seen.
 	Head func(chains.Block)
 	// Failed is told what stops the loop for now; nil after a good step.
 	Failed func(error)
+	// Progress is told how a catch-up does; nil when it ends.
+	Progress func(*Progress)
+	// Brought is told what of the newest blocks came in beside a catch-up, from
+	// another goroutine than the others.
+	Brought func(created, advanced int)
 }
 
 // Watcher reads one chain.
@@ -81,6 +92,12 @@ func New(cfg Config) (*Watcher, error) {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("watcher %s: %w", cfg.Chain, err)
+	}
+	if cfg.Stretch == 0 {
+		cfg.Stretch = defaultStretch
+	}
+	if cfg.Ahead <= 0 {
+		cfg.Ahead = defaultAhead
 	}
 	return &Watcher{cfg: cfg, pace: pace{tick: cfg.Tick}}, nil
 }
@@ -159,31 +176,21 @@ func (w *Watcher) step(ctx context.Context) (progress bool, err error) {
 		return false, w.compare(ctx, cur, head)
 	}
 
-	last, events, err := w.cfg.Source.Events(ctx, chains.Query{From: cur, To: head.Number, Filter: w.cfg.Filter})
-	if err != nil {
-		if errors.Is(err, chains.ErrShallow) {
-			w.cfg.Log.DebugContext(ctx, "watch: a large amount waits for its depth", "chain", w.cfg.Chain, "err", err)
-			return false, nil
-		}
-		err = fmt.Errorf("read events: %w", err)
-		if errors.Is(err, chains.ErrReorg) {
-			return false, w.regress(ctx, cur, cur.Next-1, err)
-		}
-		return false, err
+	if w.far(cur, head) {
+		return w.shallow(ctx, true, w.catchUp(ctx, cur, head))
 	}
-	if last.Number < cur.Next || last.Number > head.Number {
-		return false, fmt.Errorf("[BUG] source answered up to %d for [%d, %d]", last.Number, cur.Next, head.Number)
+	next, err := w.advance(ctx, cur, head.Number, head.Number)
+	return w.shallow(ctx, next.Next <= head.Number, err)
+}
+
+// shallow is what a step comes to: an event that must lie deeper is no fault, and
+// is asked for again in a while.
+func (w *Watcher) shallow(ctx context.Context, progress bool, err error) (bool, error) {
+	if !errors.Is(err, chains.ErrShallow) {
+		return progress && err == nil, err
 	}
-	if err := inOrder(cur, last, events); err != nil {
-		return false, err
-	}
-	if err := w.ahead(ctx, cur, last, events); err != nil {
-		return false, err
-	}
-	if err := w.ingest(ctx, cur, last, events); err != nil {
-		return false, err
-	}
-	return last.Number < head.Number, nil
+	w.cfg.Log.DebugContext(ctx, "watch: a large amount waits for its depth", "chain", w.cfg.Chain, "err", err)
+	return false, nil
 }
 
 // compare looks whether a head that brings nothing new is one that was recorded:

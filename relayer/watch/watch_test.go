@@ -202,6 +202,10 @@ func (j *journal) Ingest(_ context.Context, _ string, from, to chains.Cursor, jo
 	return after
 }
 
+func (j *journal) Backfill(context.Context, string, []store.NewJob, []store.Fact) (int, int, error) {
+	return 0, 0, errors.New("[BUG] nothing is brought where nothing is caught up with")
+}
+
 // plain is a flow of one step: an event begins a transfer, another decides it.
 func plain(name string) flow.Flow {
 	return flow.Flow{
