@@ -86,6 +86,7 @@ func TestTheStandInBehavesAsRedisDoes(t *testing.T) {
 		TestWorkersNeverShareALaneNorPassItsHead,
 		TestABigBacklogDoesNotKeepOtherLanesFromTheirTurn,
 		TestAFactToldTwiceIsOneFact,
+		TestTheFactsOfARangeAreReadInOrderOfHeightsSharedOnesToo,
 		TestARunEndsBeforeWhoIsNotDue,
 		TestANonceIsNeverGivenTwice,
 		TestAKeyHasOneUndecidedIntent,
