@@ -32,7 +32,7 @@ var ErrVerify = errors.New("the journal is not what the chain's receipts say")
 type VerifyOptions struct {
 	Chains []string          // by name; none: all
 	From   map[string]uint64 // first height per chain name; absent: the configured start
-	To     map[string]uint64 // last height per chain name; absent, or above it: the last one that a watcher has recorded
+	To     map[string]uint64 // last height per chain name; absent, or above it: the last one that a watcher has recorded and the endpoint knows as final
 	URLs   map[string]string // endpoint per chain name; absent: the configured one
 	// Progress is told after each range.
 	Progress func(chain string, at, to uint64)
@@ -65,9 +65,12 @@ type Verified struct {
 	To    uint64 `json:"to"`
 	// Configured says that it was read through the relayer's own endpoint, whose lies
 	// the two readings may share.
-	Configured  bool           `json:"configured_endpoint"`
-	Transfers   int            `json:"transfers"` // that began in the range, by the chain
-	Facts       int            `json:"facts"`
+	Configured bool `json:"configured_endpoint"`
+	Transfers  int  `json:"transfers"` // that began in the range, by the chain
+	Facts      int  `json:"facts"`
+	// Searched is how many facts rest on an event that does not name what it decides.
+	// They were found by a search: the event itself was found again.
+	Searched    int            `json:"searched"`
 	Counts      map[string]int `json:"counts"` // by kind
 	Differences []Difference   `json:"differences"`
 }
@@ -97,16 +100,15 @@ type recorded interface {
 }
 
 func verifyParts(ctx context.Context, cfg Config, o VerifyOptions, db recorded, p Parts) ([]Verified, error) {
-	dial := p.Dial
+	cfg = through(cfg, o.URLs)
+	dial, lotus := p.Dial, cfg.DialLotus
 	p.Dial = func(ctx context.Context, c evm.Config, log *slog.Logger) (evm.Reader, error) {
-		if url, ok := o.URLs[c.Name]; ok {
-			c.URL = url
+		return byReceipts(dial(ctx, c, log))
+	}
+	if lotus != nil {
+		cfg.DialLotus = func(ctx context.Context, e Endpoint, log *slog.Logger) (evm.Reader, error) {
+			return byReceipts(lotus(ctx, e, log))
 		}
-		r, err := dial(ctx, c, log)
-		if err != nil {
-			return nil, err
-		}
-		return verify.Reader{Reader: r}, nil
 	}
 	s := &shared{cfg: cfg, Parts: p, tools: newTools(cfg, prometheus.NewRegistry(), p.Alerts, "")}
 	root, err := s.dial(ctx, flow.Root, cfg.Root)
@@ -147,6 +149,47 @@ func verifyParts(ctx context.Context, cfg Config, o VerifyOptions, db recorded, 
 	return out, differ
 }
 
+// through is a configuration whose chains are read through the endpoints given, each
+// of them alone.
+func through(cfg Config, urls map[string]string) Config {
+	instead := func(name string, c Chain) Chain {
+		if url, ok := urls[name]; ok {
+			c.URL, c.URLFile, c.Also, c.Agree = url, "", nil, 1
+		}
+		return c
+	}
+	cfg.Root = instead(flow.Root, cfg.Root)
+	if cfg.Ethereum != nil {
+		l1 := *cfg.Ethereum
+		l1.Chain = instead(flow.Ethereum, l1.Chain)
+		cfg.Ethereum = &l1
+	}
+	cfg.Subnets = slices.Clone(cfg.Subnets)
+	for i, s := range cfg.Subnets {
+		cfg.Subnets[i].Chain = instead(s.Name, s.Chain)
+	}
+	return cfg
+}
+
+// byReceipts is an endpoint whose events are read from its receipts.
+func byReceipts(r evm.Reader, err error) (evm.Reader, error) {
+	if err != nil {
+		return nil, err
+	}
+	return verify.Reader{Reader: r}, nil
+}
+
+// VerifyChain is Verify for one chain from a block on, through a reader that its
+// watcher does not ask.
+func VerifyChain(ctx context.Context, chain string, r evm.Reader, f chains.Filter, flows []flow.Flow, db *store.DB) (Verified, error) {
+	c := side{name: chain, id: r.ChainID(), start: r.StartBlock(), filter: f, source: verify.Reader{Reader: r}}
+	v, err := verifySide(ctx, c, flows, db, VerifyOptions{URLs: map[string]string{chain: ""}})
+	if err == nil && len(v.Counts) > 0 {
+		err = ErrVerify
+	}
+	return v, err
+}
+
 // verifySide compares one chain.
 func verifySide(ctx context.Context, c side, flows []flow.Flow, db recorded, o VerifyOptions) (Verified, error) {
 	_, other := o.URLs[c.name]
@@ -155,15 +198,15 @@ func verifySide(ctx context.Context, c side, flows []flow.Flow, db recorded, o V
 	if err != nil {
 		return v, err
 	}
-	begun, facts, err := v.read(ctx, c, flows, o.Progress)
+	found, err := v.read(ctx, c, flows, o.Progress)
 	if err != nil {
 		return v, err
 	}
-	v.Transfers, v.Facts = len(begun), len(facts)
-	if err := v.transfers(ctx, c, db, begun); err != nil {
+	v.Transfers, v.Facts = len(found.begun), len(found.facts)
+	if err := v.transfers(ctx, c, db, found.begun); err != nil {
 		return v, err
 	}
-	if err := v.facts(ctx, db, facts); err != nil {
+	if err := v.facts(ctx, db, found, flows); err != nil {
 		return v, err
 	}
 	slices.SortFunc(v.Differences, func(a, b Difference) int {
@@ -173,7 +216,7 @@ func verifySide(ctx context.Context, c side, flows []flow.Flow, db recorded, o V
 }
 
 // bounds are the heights that are compared: nothing beyond what a watcher has
-// recorded, which the journal need not have.
+// recorded, which the journal need not have, nor what is not final here yet.
 func (v *Verified) bounds(ctx context.Context, c side, db recorded, o VerifyOptions) error {
 	cur, ok, err := db.Cursor(ctx, c.name)
 	if err != nil {
@@ -182,7 +225,11 @@ func (v *Verified) bounds(ctx context.Context, c side, db recorded, o VerifyOpti
 	if !ok || cur.Next <= c.start {
 		return fmt.Errorf("verify %s: nothing of it has been recorded yet: %w", c.name, chains.ErrUnavailable)
 	}
-	v.From, v.To = c.start, cur.Next-1
+	head, err := c.source.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("verify %s: final head: %w", c.name, err)
+	}
+	v.From, v.To = c.start, min(cur.Next-1, head.Number)
 	if from, ok := o.From[c.name]; ok {
 		v.From = from
 	}
@@ -195,37 +242,53 @@ func (v *Verified) bounds(ctx context.Context, c side, db recorded, o VerifyOpti
 	return nil
 }
 
+// reading is what receipts hold of a range.
+type reading struct {
+	begun map[common.Hash]tokens.Transfer
+	facts map[factName]store.Fact
+	// events are of each the block, by transaction and index.
+	events map[place]chains.Block
+}
+
+type place struct {
+	tx    common.Hash
+	index uint
+}
+
 // read is what the range holds, as the receipts say.
-func (v *Verified) read(ctx context.Context, c side, flows []flow.Flow, progress func(string, uint64, uint64)) (map[common.Hash]tokens.Transfer, map[factName]store.Fact, error) {
-	begun, facts := map[common.Hash]tokens.Transfer{}, map[factName]store.Fact{}
+func (v *Verified) read(ctx context.Context, c side, flows []flow.Flow, progress func(string, uint64, uint64)) (*reading, error) {
+	out := &reading{map[common.Hash]tokens.Transfer{}, map[factName]store.Fact{}, map[place]chains.Block{}}
 	end, err := c.source.At(ctx, v.To)
 	if err != nil {
-		return nil, nil, fmt.Errorf("verify %s: block %d: %w", c.name, v.To, err)
+		return nil, fmt.Errorf("verify %s: block %d: %w", c.name, v.To, err)
 	}
 	for cur := (chains.Cursor{Chain: c.id, Next: v.From}); cur.Next <= end.Number; {
 		last, events, err := c.source.Events(ctx, chains.Query{From: cur, To: end.Number, Filter: c.filter})
 		if err != nil {
-			return nil, nil, fmt.Errorf("verify %s from %d: %w", c.name, cur.Next, err)
+			return nil, fmt.Errorf("verify %s from %d: %w", c.name, cur.Next, err)
 		}
 		if last.Number < cur.Next || last.Number > end.Number {
-			return nil, nil, fmt.Errorf("[BUG] verify %s: answered up to %d for [%d, %d]", c.name, last.Number, cur.Next, end.Number)
+			return nil, fmt.Errorf("[BUG] verify %s: answered up to %d for [%d, %d]", c.name, last.Number, cur.Next, end.Number)
 		}
 		jobs, fs, err := watch.Translate(c.name, flows, events)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for _, j := range jobs {
-			begun[j.Transfer.ID] = j.Transfer
+			out.begun[j.Transfer.ID] = j.Transfer
 		}
 		for _, f := range fs {
-			facts[nameOf(f)] = f
+			out.facts[nameOf(f)] = f
+		}
+		for _, e := range events {
+			out.events[place{e.Tx, e.Index}] = chains.Block{Number: e.Block, Hash: e.BlockHash, Time: e.BlockTime}
 		}
 		cur = chains.Cursor{Chain: c.id, Next: last.Number + 1, Parent: last.Hash}
 		if progress != nil {
 			progress(c.name, last.Number, v.To)
 		}
 	}
-	return begun, facts, nil
+	return out, nil
 }
 
 // transfers compares what began in the range. What an accepted fork has set aside
@@ -269,13 +332,17 @@ type factName struct {
 
 func nameOf(f store.Fact) factName { return factName{f.Key, f.Tx, f.LogIndex} }
 
-// facts compares what decides steps.
-func (v *Verified) facts(ctx context.Context, db recorded, seen map[factName]store.Fact) error {
-	left := maps.Clone(seen)
+// facts compares what decides steps. What a search has journaled is in no event by
+// itself, but the event that it names must be there.
+func (v *Verified) facts(ctx context.Context, db recorded, seen *reading, flows []flow.Flow) error {
+	left, search := maps.Clone(seen.facts), searches(flows)
 	err := db.EachFact(ctx, v.Chain, v.From, v.To, func(f store.Fact) {
-		want, there := seen[nameOf(f)]
+		want, there := seen.facts[nameOf(f)]
 		delete(left, nameOf(f))
-		if !there {
+		at := chains.Block{Number: f.Height, Hash: f.BlockHash, Time: f.At}
+		if !there && search(f.Key) && seen.events[place{f.Tx, f.LogIndex}] == at {
+			v.Searched++
+		} else if !there {
 			v.add(Difference{VerifyExtra, "fact", f.Key, f.Tx, f.Height, nil})
 		} else if fields := unlike(want, f); len(fields) > 0 {
 			v.add(Difference{VerifyDifferent, "fact", f.Key, f.Tx, want.Height, fields})
@@ -288,6 +355,23 @@ func (v *Verified) facts(ctx context.Context, db recorded, seen map[factName]sto
 		v.add(Difference{VerifyMissing, "fact", f.Key, f.Tx, f.Height, nil})
 	}
 	return nil
+}
+
+// searches tells the keys of steps that a search may decide.
+func searches(flows []flow.Flow) func(key string) bool {
+	steps := map[string]bool{}
+	for _, f := range flows {
+		for _, s := range f.Steps {
+			if s.Searched {
+				steps[f.Name+"/"+s.Name] = true
+			}
+		}
+	}
+	return func(key string) bool {
+		route, rest, _ := strings.Cut(key, "/")
+		step, _, _ := strings.Cut(rest, "/")
+		return steps[route+"/"+step]
+	}
 }
 
 func (v *Verified) add(d Difference) {

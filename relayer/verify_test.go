@@ -151,3 +151,47 @@ func TestRootAndSubnetAreVerifiedAfterARescan(t *testing.T) {
 	require.ErrorIs(t, err, ErrVerify)
 	require.Equal(t, map[string]int{VerifyExtra: 1}, out[0].Counts)
 }
+
+func TestAFactThatASearchHasFoundMustRestOnAnEventThatIsThere(t *testing.T) {
+	b := newVerified(t)
+	b.follow(76)
+	b.scan.flows[0].Steps[0].Searched = true
+	step := b.scan.flows[0].Steps[0].Name
+	_, events, err := b.scan.source.Events(t.Context(), chains.Query{From: chains.Cursor{Chain: forkChain, Next: 76}, To: 76, Filter: b.scan.filter})
+	require.NoError(t, err)
+	e := events[0]
+	found := func(change func(*store.Fact)) store.Fact {
+		f := store.Fact{
+			Key: "carriage/" + step + "/0x9", Outcome: store.OK, Chain: flow.Root, Height: e.Block, BlockHash: e.BlockHash, Tx: e.Tx, At: e.BlockTime, LogIndex: e.Index,
+		}
+		change(&f)
+		return f
+	}
+	put := func(f store.Fact) {
+		t.Helper()
+		_, _, err := b.db.Backfill(t.Context(), flow.Root, nil, []store.Fact{f})
+		require.NoError(t, err)
+	}
+	put(found(func(*store.Fact) {}))
+	v := b.verified(VerifyOptions{})
+	require.Empty(t, v.Counts)
+	require.Equal(t, 1, v.Searched)
+	for i, change := range []func(*store.Fact){
+		func(f *store.Fact) { f.Key = "carriage/await/0x9" }, // nobody searches for that
+		func(f *store.Fact) { f.Key = "other/" + step + "/0x9" },
+		func(f *store.Fact) { f.LogIndex += 50 },
+		func(f *store.Fact) { f.Tx[0]++ },
+		func(f *store.Fact) { f.Height-- },
+		func(f *store.Fact) { f.At++ },
+		func(f *store.Fact) { f.BlockHash[0]++ },
+	} {
+		f := found(change)
+		if f.Key == "carriage/"+step+"/0x9" {
+			f.Key += string(rune('a' + i))
+		}
+		put(f)
+		v := b.verified(VerifyOptions{})
+		require.Equal(t, map[string]int{VerifyExtra: i + 1}, v.Counts)
+		require.Equal(t, 1, v.Searched)
+	}
+}

@@ -73,7 +73,7 @@ func verifiedText(v relayer.Verified) string {
 	if len(v.Counts) > 0 {
 		verdict = "the journal IS NOT what the receipts say"
 	}
-	fmt.Fprintf(&b, "%s %d–%d: %s (%d transfers, %d facts)\n", v.Chain, v.From, v.To, verdict, v.Transfers, v.Facts)
+	fmt.Fprintf(&b, "%s %d–%d: %s (%d transfers, %d facts)\n", v.Chain, v.From, v.To, verdict, v.Transfers, v.Facts+v.Searched)
 	if v.Configured {
 		fmt.Fprintf(&b, "  warning: read through the configured endpoint, whose answers the journal rests on too: give another one with --url %s=URL\n", v.Chain)
 	}

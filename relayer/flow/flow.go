@@ -103,6 +103,9 @@ type Step struct {
 	// Effect reads a final event: the key it decides and how. mine is false for
 	// every event that is not this step's.
 	Effect func(chains.Event) (key Key, out Outcome, mine bool)
+	// Searched says that Done may journal a fact itself: the event that decides the
+	// step does not name the transfer, so that Effect cannot know it.
+	Searched bool
 	// Done asks the chain the same question for a batch, at one final block:
 	// the net under the events. One outcome per transfer.
 	Done func(context.Context, []tokens.Transfer) ([]Outcome, error)

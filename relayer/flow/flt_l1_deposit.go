@@ -109,7 +109,7 @@ func FLTL1Deposit(s Subnet, c Crossing, d CrossDeps) Flow {
 	retry.Done = x.kept(retry, func(c axelar.FltCredit) bool { return c.Retriable })
 
 	deliver := Step{
-		Name: "deliver", Key: x.key("deliver"), Effect: nothing,
+		Name: "deliver", Key: x.key("deliver"), Effect: nothing, Searched: true,
 		Done: x.delivered,
 		Next: map[Kind]string{Ok: string(tokens.Done), Failed: "undelivered"},
 		Lane: x.lane("deliver"), Poll: crossPoll,

@@ -62,7 +62,7 @@ func FLTL1Withdraw(s Subnet, c Crossing, d CrossDeps) Flow {
 	retry.Done = x.kept(retry, func(c axelar.FltCredit) bool { return c.Amount.Sign() > 0 })
 
 	unlock := Step{
-		Name: "unlock", Key: x.key("unlock"), Effect: nothing,
+		Name: "unlock", Key: x.key("unlock"), Effect: nothing, Searched: true,
 		Done: x.unlocked,
 		Next: map[Kind]string{Ok: string(tokens.Done)},
 		Lane: x.lane("unlock"), Poll: crossPoll,

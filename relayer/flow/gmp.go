@@ -114,7 +114,7 @@ func (g gmp) flow() Flow {
 	retry.Done = g.kept(retry, g.call)
 
 	execute := Step{
-		Name: "execute", Key: g.key("execute"), Effect: g.executed,
+		Name: "execute", Key: g.key("execute"), Effect: g.executed, Searched: g.far.chain != Ethereum,
 		Next: map[Kind]string{Ok: "answer", Failed: "answer"},
 		Lane: g.lane("execute"), Poll: waitPoll,
 	}
@@ -138,7 +138,7 @@ func (g gmp) flow() Flow {
 	retryAnswer.Done = g.kept(retryAnswer, g.back)
 
 	tell := Step{
-		Name: "tell", Key: g.key("tell"), Effect: g.told,
+		Name: "tell", Key: g.key("tell"), Effect: g.told, Searched: g.at.chain != Ethereum,
 		Next: map[Kind]string{Ok: string(tokens.Done), Failed: string(tokens.Done), Superseded: string(tokens.Parked)},
 		Lane: g.lane("tell"), Poll: waitPoll,
 	}

@@ -113,7 +113,7 @@ func (l leg) awaited(d NetworkDeps) Flow {
 		func(t tokens.Transfer) common.Hash { return l.mustRoute(t).Message.PayloadHash })
 
 	execute := Step{
-		Name: "execute", Key: func(t tokens.Transfer) Key { return l.ownKey("execute", t) }, Effect: nothing,
+		Name: "execute", Key: func(t tokens.Transfer) Key { return l.ownKey("execute", t) }, Effect: nothing, Searched: true,
 		Done: l.executed(d),
 		Do:   l.executeAwaited(d),
 		Next: map[Kind]string{Ok: "report"},

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -187,6 +188,19 @@ func TestANewcomersCommandsWorkAgainstADevnet(t *testing.T) {
 		r.ok(&st, "status", held.Tx.Hex())
 	}
 	require.Equal(t, tokens.Done, st.Status)
+
+	// A second reading, from receipts alone, finds what the journal has.
+	var verified []relayer.Verified
+	r.ok(&verified, "rescan", "--verify")
+	require.Len(t, verified, 2)
+	for _, v := range verified {
+		require.NotZero(t, v.Facts, "%+v", v)
+		require.True(t, v.Configured)
+	}
+	r.ok(&verified, "rescan", "--verify", "--url", "root="+r.net.Info.RootAlso[0], "--to", "root="+strconv.FormatUint(verified[0].To, 10))
+	require.Len(t, verified, 1)
+	require.False(t, verified[0].Configured)
+	require.NotZero(t, verified[0].Transfers)
 
 	r.reconciles(st.ID)
 	r.refusals()

@@ -103,6 +103,9 @@ func (r *rig) sound() {
 		require.True(r.t, i.OK, "%s %s drift %s: %s %v", i.ID, i.Token, i.Drift, i.Detail, i.Terms)
 	}
 	require.True(r.t, report.OK)
+	verified, err := r.net.Verify(r.t.Context())
+	require.NoError(r.t, err, "%+v", verified)
+	require.NotEmpty(r.t, verified)
 }
 
 func callMsg(to common.Address, data []byte) ethereum.CallMsg {

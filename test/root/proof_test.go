@@ -2,10 +2,13 @@ package root_test
 
 import (
 	"fmt"
+	"log/slog"
 	"math/big"
 	"strings"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/ethereum/go-ethereum/common"
@@ -163,5 +166,22 @@ func (w *world) prove() int {
 	for id, r := range have {
 		require.Contains(t, want, id, "wrong job: %+v", r)
 	}
+	w.verify(len(want))
 	return len(want)
+}
+
+// verify is the same comparison as an operator makes it, facts and all: over eth_*
+// alone, through the witness.
+func (w *world) verify(transfers int) {
+	w.t.Helper()
+	r, err := evm.DialReader(w.t.Context(), evm.Config{
+		Name: flow.Root, URL: w.root.Node(witness).HTTP(), ChainID: chainID, StartBlock: w.start,
+		Finality: fmt.Sprintf("depth:%d", w.depth), Timeout: patience, MaxAhead: -1,
+	}, slog.New(slog.DiscardHandler))
+	require.NoError(w.t, err)
+	defer r.Close()
+	found, err := relayer.VerifyChain(w.t.Context(), flow.Root, r, w.filter(), w.flows(), w.db)
+	require.NoError(w.t, err, "%+v", found)
+	require.Equal(w.t, transfers, found.Transfers)
+	require.Equal(w.t, w.start, found.From)
 }

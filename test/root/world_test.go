@@ -189,7 +189,7 @@ func (w *world) follow() {
 
 	watcher, err := watch.New(watch.Config{
 		Chain: flow.Root, Source: w.sources, Flows: w.flows(), Journal: w.db,
-		Filter: chains.Filter{Addresses: w.sub.RootContracts(), Topics: w.sub.RootTopics()},
+		Filter: w.filter(),
 		Start:  chains.Cursor{Chain: chainID, Next: w.start},
 		Tick:   time.Millisecond, Log: log,
 		Ingested: func(_, _ int, last chains.Block) { w.note(func() { w.next = last.Number + 1 }) },
@@ -206,6 +206,10 @@ func (w *world) follow() {
 	ended := make(chan error, 1)
 	go func() { ended <- watcher.Run(ctx) }()
 	t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
+}
+
+func (w *world) filter() chains.Filter {
+	return chains.Filter{Addresses: w.sub.RootContracts(), Topics: w.sub.RootTopics()}
 }
 
 // flows are those of a relayer that sends nothing: they read all it reads.

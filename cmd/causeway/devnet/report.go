@@ -34,7 +34,9 @@ type Report struct {
 	Chains     []ChainReport     `json:"chains"`
 	Transfers  []TransferReport  `json:"transfers"`
 	Invariants []audit.Invariant `json:"invariants"`
-	Error      string            `json:"error,omitempty"`
+	// Verified compares the journal with a second reading of the chains, from receipts.
+	Verified []relayer.Verified `json:"verified"`
+	Error    string             `json:"error,omitempty"`
 }
 
 // RootReport is what the tour's root went through.
@@ -72,7 +74,7 @@ type StepReport struct {
 func Failed(version string, began time.Time, err error) Report {
 	return Report{
 		Version: version, Seconds: time.Since(began).Seconds(),
-		Chains: []ChainReport{}, Transfers: []TransferReport{}, Invariants: []audit.Invariant{}, Error: err.Error(),
+		Chains: []ChainReport{}, Transfers: []TransferReport{}, Invariants: []audit.Invariant{}, Verified: []relayer.Verified{}, Error: err.Error(),
 	}
 }
 
@@ -83,7 +85,7 @@ func (n *Net) Report(ctx context.Context, version string, began time.Time, trans
 	if err := getJSON(ctx, n.Info.API+"/v1/status", &status); err != nil {
 		return Report{}, err
 	}
-	r := Report{Version: version, Sources: status.Sources, Root: RootReport{Kind: n.opt.Root, Reorgs: n.reorgs}, Redis: n.Info.Redis, Chains: []ChainReport{}, Transfers: []TransferReport{}}
+	r := Report{Version: version, Sources: status.Sources, Root: RootReport{Kind: n.opt.Root, Reorgs: n.reorgs}, Redis: n.Info.Redis, Chains: []ChainReport{}, Transfers: []TransferReport{}, Verified: []relayer.Verified{}}
 	for _, t := range transfers {
 		tr := TransferReport{ID: t.ID, Route: t.Route, Amount: t.Amount, Status: t.Status, Seconds: t.Seconds, Steps: []StepReport{}}
 		for _, s := range t.Steps {
@@ -110,11 +112,33 @@ func (n *Net) Report(ctx context.Context, version string, began time.Time, trans
 	if l := found.EthereumBlock; l != nil {
 		r.Chains = append([]ChainReport{{flow.Ethereum, n.Dep.Crossing.L1.ChainID, l.Number}}, r.Chains...)
 	}
-	r.Invariants, r.OK, r.Seconds = found.Invariants, found.OK, time.Since(began).Seconds()
+	r.Invariants, r.OK = found.Invariants, found.OK
 	if len(found.Skipped) > 0 {
 		return r, fmt.Errorf("not every invariant could be evaluated: %v", found.Skipped)
 	}
+	if n.opt.Plant == "" {
+		if r.Verified, err = n.Verify(ctx); errors.Is(err, relayer.ErrVerify) {
+			r.OK = false
+		} else if err != nil {
+			return r, fmt.Errorf("read the chains again: %w", err)
+		}
+	}
+	r.Seconds = time.Since(began).Seconds()
 	return r, nil
+}
+
+// Verify reads the chains a second time, the root through one endpoint alone.
+func (n *Net) Verify(ctx context.Context) ([]relayer.Verified, error) {
+	cfg, err := relayer.Read(n.opt.Home.Config())
+	if err != nil {
+		return nil, err
+	}
+	cfg.DialLotus = home.DialLotus
+	o := relayer.VerifyOptions{}
+	if len(n.Info.RootAlso) > 0 {
+		o.URLs = map[string]string{flow.Root: n.Info.RootAlso[0]}
+	}
+	return relayer.Verify(ctx, cfg, o, slog.New(slog.DiscardHandler))
 }
 
 // nullRounds counts the root's epochs without a block, up to a height.
@@ -253,6 +277,13 @@ func (r Report) Text() string {
 			mark = "BROKEN"
 		}
 		s += fmt.Sprintf("%-3s %-5s drift %s  %s %s\n", i.ID, i.Token, i.Drift, mark, i.Detail)
+	}
+	for _, v := range r.Verified {
+		verdict := "the journal is what they say"
+		if len(v.Counts) > 0 {
+			verdict = fmt.Sprintf("the journal IS NOT what they say: %v", v.Counts)
+		}
+		s += fmt.Sprintf("receipts of %s %d–%d: %d transfers, %d facts, %s\n", v.Chain, v.From, v.To, v.Transfers, v.Facts+v.Searched, verdict)
 	}
 	return s
 }
