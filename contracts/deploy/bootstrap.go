@@ -291,7 +291,7 @@ func ReadBootstrap(ctx context.Context, b Backend, set RootSet) (Bootstrapped, e
 	if want := ipc.Salt(uint64(set.ChainID), set.Gateway, set.Actor, out.BlockHash); out.Salt != want {
 		return Bootstrapped{}, fmt.Errorf("%w: salt %s, computed %s", ErrWrongSet, out.Salt, want)
 	}
-	block, err := atOrBelow(ctx, b, event.BootstrapBlock)
+	block, err := b.HeaderByNumber(ctx, event.BootstrapBlock)
 	if err != nil {
 		return Bootstrapped{}, fmt.Errorf("read bootstrap block: %w", err)
 	}
@@ -300,22 +300,6 @@ func ReadBootstrap(ctx context.Context, b Backend, set RootSet) (Bootstrapped, e
 		return Bootstrapped{}, fmt.Errorf("read genesis of the subnet: %w", err)
 	}
 	return out, nil
-}
-
-// maxNullRounds bounds the search for a block across heights without one.
-const maxNullRounds = 900
-
-// atOrBelow is the header at a height or, over Filecoin's null rounds, the next
-// below: a chain for development may count its blocks otherwise than its epochs.
-func atOrBelow(ctx context.Context, b Backend, height *big.Int) (h *types.Header, err error) {
-	at := new(big.Int).Set(height)
-	for range maxNullRounds {
-		if h, err = b.HeaderByNumber(ctx, at); err == nil || !strings.Contains(err.Error(), "null round") || at.Sign() == 0 {
-			return h, err
-		}
-		at.Sub(at, common.Big1)
-	}
-	return h, err
 }
 
 func bootstrapRecorded(ctx context.Context, b Backend, set RootSet, final *big.Int) (*bindings.SubnetActorBootstrapRecorded, uint64, error) {

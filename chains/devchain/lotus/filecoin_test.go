@@ -2,11 +2,14 @@ package lotus_test
 
 import (
 	"context"
+	"math/big"
 	"testing"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains/devchain/lotus"
+	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/ethereum/go-ethereum/rpc"
 	"github.com/filecoin-project/lotus/api"
 	"github.com/filecoin-project/lotus/api/client"
@@ -78,6 +81,42 @@ func TestANullRoundHasNoBlockAndMeansTheOneBefore(t *testing.T) {
 	_, err = cl.BalanceAt(t.Context(), common.Address{1}, common.Big3)
 	require.NoError(t, err, "state is that of the tipset before")
 	require.ErrorContains(t, cl.Client().CallContext(t.Context(), &raw, "eth_getBlockByNumber", "0x8", false), "requested a future epoch")
+}
+
+// A contract sees the epoch as block.number, across null rounds, a reorg and a stop.
+func TestAContractSeesTheEpochAsItsBlockNumber(t *testing.T) {
+	_, rich := key("rich")
+	cfg := lotus.Config{
+		DataDir: t.TempDir(), ChainID: chainID, Manual: true, Alloc: map[common.Address]*big.Int{rich: ether(1)},
+		GenesisTime: uint64(time.Now().Add(-time.Hour).Unix()),
+	}
+	r, err := lotus.Start(t.Context(), cfg)
+	require.NoError(t, err)
+	r.NullAt(2, 5, 6, 7)
+	mine(t, r, 12)
+	r.NullAt(9)
+	require.NoError(t, r.Reorg(t.Context(), 4))
+	check := func(cl *ethclient.Client, head uint64) {
+		t.Helper()
+		for epoch := uint64(1); epoch < head; epoch++ {
+			// NUMBER, as what a contract that is made answers with.
+			out, err := cl.CallContract(t.Context(), ethereum.CallMsg{Data: common.FromHex("435f5260205ff3")}, new(big.Int).SetUint64(epoch))
+			require.NoError(t, err)
+			want := epoch
+			for want == 2 || want >= 5 && want <= 7 || want == 9 {
+				want-- // the state of a null round is that of the tipset before
+			}
+			require.Equal(t, want, new(big.Int).SetBytes(out).Uint64(), "epoch %d", epoch)
+		}
+	}
+	cl := dial(t, r.Node(0).HTTP())
+	check(cl, 12)
+	cl.Close()
+	require.NoError(t, r.Close())
+
+	again := start(t, cfg)
+	mine(t, again, 3)
+	check(dial(t, again.Node(0).HTTP()), 15)
 }
 
 func TestChangesOfTheHeadAreNotified(t *testing.T) {

@@ -177,11 +177,20 @@ type chooser func(parent *types.Header, baseFee *big.Int) ([]*types.Transaction,
 
 func noMessages(*types.Header, *big.Int) ([]*types.Transaction, error) { return nil, nil }
 
-// build makes a tip on a parent, and its block below beside the chain.
+// build makes a tip on a parent, and its block below beside the chain. What a
+// contract sees as block.number is the epoch: a null round between has an empty block
+// below that no tipset names.
 func (r *Root) build(ctx context.Context, parent *tip, epoch uint64, choose chooser) (*tip, error) {
 	above, err := r.evmHeader(parent)
 	if err != nil {
 		return nil, err
+	}
+	for null := parent.epoch + 1; null < epoch; null++ {
+		empty, err := r.chain.Build(ctx, devchain.Draft{Parent: above.Hash(), Time: r.timeOf(null)})
+		if err != nil {
+			return nil, err
+		}
+		above = empty.Header()
 	}
 	baseFee := r.chain.NextBaseFee(above)
 	if baseFee.Cmp(r.floor) < 0 {
@@ -191,7 +200,7 @@ func (r *Root) build(ctx context.Context, parent *tip, epoch uint64, choose choo
 	if err != nil {
 		return nil, fmt.Errorf("choose messages: %w", err)
 	}
-	draft := devchain.Draft{Parent: parent.block, Time: r.timeOf(epoch), Txs: txs}
+	draft := devchain.Draft{Parent: above.Hash(), Time: r.timeOf(epoch), Txs: txs}
 	block, err := r.chain.Build(ctx, draft)
 	if err != nil && len(txs) > 0 {
 		// One of them cannot stand where it does. They go in one by one, in an
@@ -210,7 +219,7 @@ func (r *Root) build(ctx context.Context, parent *tip, epoch uint64, choose choo
 	hash := block.Hash()
 	salt := binary.BigEndian.Uint64(hash[:])
 	t := &tip{
-		parent: parent, epoch: epoch, number: parent.number + 1, block: hash,
+		parent: parent, epoch: epoch, number: block.NumberU64(), block: hash,
 		salt: salt, width: 1 + int(salt%3), baseFee: baseFee,
 	}
 	return t, r.name(t)

@@ -160,11 +160,12 @@ func (r *Root) restore(ctx context.Context) error {
 		return err
 	}
 	for _, rec := range r.records.kept {
-		if r.chain.Header(rec.Block) == nil {
+		below := r.chain.Header(rec.Block)
+		if below == nil {
 			return fmt.Errorf("tipset of epoch %d: %w", rec.Epoch, devchain.ErrNoBlock)
 		}
 		t := &tip{
-			parent: r.tips.head(), epoch: rec.Epoch, number: r.tips.head().number + 1, block: rec.Block,
+			parent: r.tips.head(), epoch: rec.Epoch, number: below.Number.Uint64(), block: rec.Block,
 			salt: rec.Salt, width: rec.Width, baseFee: rec.BaseFee,
 		}
 		if err := r.name(t); err != nil {
