@@ -194,17 +194,34 @@ func (c *Client) identify(ctx context.Context) error {
 	if c.cfg.GenesisHash == (common.Hash{}) {
 		return nil
 	}
+	first := firstBlock
+	if c.cfg.Genesis != nil {
+		first = c.cfg.Genesis
+	}
+	var asked string
+	hash, err := first(ctx, func(ctx context.Context, result any, method string, args ...any) error {
+		asked = method
+		return c.rpc.CallContext(ctx, result, method, args...)
+	})
+	if err != nil {
+		return c.wrap(asked, err)
+	}
+	if hash != c.cfg.GenesisHash {
+		return fmt.Errorf("%s: chain %d begins with block %s, want %s: %w", c.cfg.Name, c.cfg.ChainID, hash, c.cfg.GenesisHash, chains.ErrWrongChain)
+	}
+	return nil
+}
+
+// firstBlock is the hash of block 0 by eth_getBlockByNumber.
+func firstBlock(ctx context.Context, ask Asker) (common.Hash, error) {
 	var genesis *struct {
 		Hash common.Hash `json:"hash"`
 	}
-	if err := c.rpc.CallContext(ctx, &genesis, "eth_getBlockByNumber", "0x0", false); err != nil {
-		return c.wrap("eth_getBlockByNumber", err)
+	if err := ask(ctx, &genesis, "eth_getBlockByNumber", "0x0", false); err != nil {
+		return common.Hash{}, err
 	}
 	if genesis == nil {
-		return c.wrap("eth_getBlockByNumber", fmt.Errorf("%w: no block 0", errBadAnswer))
+		return common.Hash{}, fmt.Errorf("%w: no block 0", errBadAnswer)
 	}
-	if genesis.Hash != c.cfg.GenesisHash {
-		return fmt.Errorf("%s: chain %d begins with block %s, want %s: %w", c.cfg.Name, c.cfg.ChainID, genesis.Hash, c.cfg.GenesisHash, chains.ErrWrongChain)
-	}
-	return nil
+	return genesis.Hash, nil
 }

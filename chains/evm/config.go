@@ -12,6 +12,7 @@
 package evm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,6 +24,9 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/ethereum/go-ethereum/common"
 )
+
+// Asker puts one request to an endpoint, as rpc.Client.CallContext does.
+type Asker func(ctx context.Context, result any, method string, args ...any) error
 
 // Config is one endpoint of one chain. Zero fields take the value of Default.
 type Config struct {
@@ -43,6 +47,9 @@ type Config struct {
 	MaxHeadAge time.Duration // a latest block older than this is a frozen endpoint; 0: not checked
 	MaxAhead   time.Duration // a block this far in the future is refused; negative: not checked
 
+	// Genesis finds the hash of block 0 with requests to the endpoint; nil: as
+	// eth_getBlockByNumber says it.
+	Genesis func(ctx context.Context, ask Asker) (common.Hash, error)
 	// Transport carries the requests to an http endpoint; nil: the network.
 	Transport    http.RoundTripper
 	CheckHeaders bool // recompute each header's hash (chains whose block hash is Ethereum's)

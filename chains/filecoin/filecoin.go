@@ -83,6 +83,7 @@ func Dial(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
 	cfg.Finality = "depth:0" // nothing is asked of it above what is final here
 	// Hashes are the tipsets', checked below; every bloom has all bits.
 	cfg.CheckHeaders, cfg.NoBloom = false, true
+	cfg.Genesis = genesis
 	inner, err := evm.Dial(ctx, cfg.Config, log)
 	if err != nil {
 		return nil, err

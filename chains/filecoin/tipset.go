@@ -90,6 +90,20 @@ func hashOf(key types.TipSetKey) (common.Hash, error) {
 	return common.Hash(hash), nil
 }
 
+// genesis is the hash of the first tipset. It is not asked for by its height, which
+// lies below what a gateway looks back to.
+func genesis(ctx context.Context, ask evm.Asker) (common.Hash, error) {
+	var raw json.RawMessage
+	if err := ask(ctx, &raw, "Filecoin.ChainGetGenesis"); err != nil {
+		return common.Hash{}, err
+	}
+	b, err := decodeTipset(raw)
+	if err == nil && b.Number != 0 {
+		err = errTipset
+	}
+	return b.Hash, err
+}
+
 // heaviest is the empty key: the chain as the node follows it.
 var heaviest = types.EmptyTSK
 

@@ -1,9 +1,11 @@
 package root_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/causeway-bridge/causeway/chains/devchain/lotus"
+	"github.com/causeway-bridge/causeway/relayer/watch"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
 )
@@ -153,4 +155,51 @@ func TestReorganizationsOfWhatIsNotFinalMoveNoTransferTwice(t *testing.T) {
 		w.quiet(&top)
 		require.GreaterOrEqual(t, w.prove(), 2*14, "depth %d", depth)
 	}
+}
+
+// away is how long the relayer did not run: twenty hours, where gateways look back
+// for sixteen and two thirds.
+const away, lookback = 2400, 2000
+
+// A relayer that was away for longer than an endpoint looks back goes on through the
+// others.
+func TestWhatOneEndpointNoLongerKeepsIsReadThroughTheOthers(t *testing.T) {
+	w := newWorld(t, 5, 12)
+	w.busyBlock()
+	require.NoError(t, w.root.Mine(t.Context(), away))
+	w.root.Node(0).Set(func(s *lotus.Switches) { s.Lookback = lookback })
+	w.follow()
+	w.reach()
+	top := w.root.Head()
+	w.quiet(&top)
+	require.GreaterOrEqual(t, w.prove(), 2*14)
+}
+
+// Where too few are left that keep it, the chain stops with an error that says so,
+// and goes on once one of them does.
+func TestWhatTooFewEndpointsKeepStopsTheChainAndIsSaid(t *testing.T) {
+	w := newWorld(t, 6, 12)
+	epoch := w.busyBlock()
+	require.NoError(t, w.root.Mine(t.Context(), away))
+	for i := range mustAgree {
+		w.root.Node(i).Set(func(s *lotus.Switches) { s.Lookback = lookback })
+	}
+	w.follow()
+	var said error
+	w.until("say that it stops", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		said = w.last
+		return errors.Is(said, watch.ErrHalted)
+	})
+	require.ErrorContains(t, said, "which its endpoint no longer keeps")
+	require.ErrorContains(t, said, "archive node")
+	next, _ := w.read()
+	require.Less(t, next, epoch, "what nobody vouches for is not skipped")
+
+	w.root.Node(0).Reset()
+	w.reach()
+	top := w.root.Head()
+	w.quiet(&top)
+	require.GreaterOrEqual(t, w.prove(), 2*14)
 }
