@@ -70,7 +70,11 @@ type Verified struct {
 	Facts      int  `json:"facts"`
 	// Searched is how many facts rest on an event that does not name what it decides.
 	// They were found by a search: the event itself was found again.
-	Searched    int            `json:"searched"`
+	Searched int `json:"searched"`
+	// Renamed is how many facts were journaled under a key that this configuration does
+	// not give them, such as that of another kind of approvers: the same event decides a
+	// step of the same route in the same way.
+	Renamed     int            `json:"renamed"`
 	Counts      map[string]int `json:"counts"` // by kind
 	Differences []Difference   `json:"differences"`
 }
@@ -336,6 +340,7 @@ func nameOf(f store.Fact) factName { return factName{f.Key, f.Tx, f.LogIndex} }
 // itself, but the event that it names must be there.
 func (v *Verified) facts(ctx context.Context, db recorded, seen *reading, flows []flow.Flow) error {
 	left, search := maps.Clone(seen.facts), searches(flows)
+	var unknown []store.Fact
 	err := db.EachFact(ctx, v.Chain, v.From, v.To, func(f store.Fact) {
 		want, there := seen.facts[nameOf(f)]
 		delete(left, nameOf(f))
@@ -343,7 +348,7 @@ func (v *Verified) facts(ctx context.Context, db recorded, seen *reading, flows 
 		if !there && search(f.Key) && seen.events[place{f.Tx, f.LogIndex}] == at {
 			v.Searched++
 		} else if !there {
-			v.add(Difference{VerifyExtra, "fact", f.Key, f.Tx, f.Height, nil})
+			unknown = append(unknown, f)
 		} else if fields := unlike(want, f); len(fields) > 0 {
 			v.add(Difference{VerifyDifferent, "fact", f.Key, f.Tx, want.Height, fields})
 		}
@@ -351,10 +356,32 @@ func (v *Verified) facts(ctx context.Context, db recorded, seen *reading, flows 
 	if err != nil {
 		return err
 	}
+	for _, f := range unknown {
+		if !v.rename(left, f) {
+			v.add(Difference{VerifyExtra, "fact", f.Key, f.Tx, f.Height, nil})
+		}
+	}
 	for _, f := range left {
 		v.add(Difference{VerifyMissing, "fact", f.Key, f.Tx, f.Height, nil})
 	}
 	return nil
+}
+
+// rename looks for what is missing under another key of the same route and event.
+func (v *Verified) rename(missing map[factName]store.Fact, f store.Fact) bool {
+	route, _, _ := strings.Cut(f.Key, "/")
+	for name, want := range missing {
+		if r, _, _ := strings.Cut(name.key, "/"); r != route || name.tx != f.Tx || name.index != f.LogIndex {
+			continue
+		}
+		want.Key, want.Shared = f.Key, f.Shared
+		if len(unlike(want, f)) == 0 {
+			delete(missing, name)
+			v.Renamed++
+			return true
+		}
+	}
+	return false
 }
 
 // searches tells the keys of steps that a search may decide.

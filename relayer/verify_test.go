@@ -2,6 +2,7 @@ package relayer
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -194,4 +195,43 @@ func TestAFactThatASearchHasFoundMustRestOnAnEventThatIsThere(t *testing.T) {
 		require.Equal(t, map[string]int{VerifyExtra: i + 1}, v.Counts)
 		require.Equal(t, 1, v.Searched)
 	}
+}
+
+func TestAFactUnderAnotherKeyOfItsRouteIsTheSameFact(t *testing.T) {
+	b := newVerified(t)
+	b.n.PinFinal(75)
+	b.connect()
+	b.follow(75)
+	b.n.SetFinal(0)
+	b.connect()
+	_, events, err := b.scan.source.Events(t.Context(), chains.Query{From: chains.Cursor{Chain: forkChain, Next: 76}, To: 76, Filter: b.scan.filter})
+	require.NoError(t, err)
+	_, facts, err := watch.Translate(flow.Root, b.scan.flows, events)
+	require.NoError(t, err)
+	require.Len(t, facts, 1)
+	f := facts[0]
+	route, rest, _ := strings.Cut(f.Key, "/")
+	put := func(change func(*store.Fact)) {
+		g := f
+		change(&g)
+		_, _, err := b.db.Backfill(t.Context(), flow.Root, nil, []store.Fact{g})
+		require.NoError(t, err)
+	}
+	// The cursor moves on without what is in the block.
+	cur, _, err := b.db.Cursor(t.Context(), flow.Root)
+	require.NoError(t, err)
+	last, _, err := b.scan.source.Events(t.Context(), chains.Query{From: cur, To: 76, Filter: b.scan.filter})
+	require.NoError(t, err)
+	require.NoError(t, b.db.Ingest(t.Context(), flow.Root, cur, chains.Cursor{Chain: forkChain, Next: last.Number + 1, Parent: last.Hash}, nil, nil))
+
+	put(func(g *store.Fact) { g.Key = "other/" + rest })
+	put(func(g *store.Fact) { g.Key, g.Outcome = route+"/failed/"+rest, store.Failed })
+	put(func(g *store.Fact) { g.Key, g.LogIndex = route+"/elsewhere/"+rest, g.LogIndex+1 })
+	v := b.verified(VerifyOptions{})
+	require.Zero(t, v.Renamed)
+	require.Equal(t, map[string]int{VerifyMissing: 2, VerifyExtra: 3}, v.Counts, "a transfer is missing, too")
+	put(func(g *store.Fact) { g.Key = route+"/renamed/" + rest })
+	v = b.verified(VerifyOptions{})
+	require.Equal(t, 1, v.Renamed, "%+v", v)
+	require.Equal(t, map[string]int{VerifyMissing: 1, VerifyExtra: 3}, v.Counts)
 }

@@ -17,7 +17,13 @@ type pace struct {
 const (
 	closeLooks = 5 // a tick
 	longest    = 4 // ticks
+	// A chain is slow whose heads are so many ticks apart: then a pause may be a
+	// quarter of that long, and a head that is missing, such as that of a null round,
+	// is looked for when the next one is due.
+	slowTicks = 20
 )
+
+func (p *pace) slow() bool { return p.every >= slowTicks*p.tick }
 
 // saw takes note of a head.
 func (p *pace) saw(number uint64, now time.Time) {
@@ -29,6 +35,10 @@ func (p *pace) saw(number uint64, now time.Time) {
 		if p.every == 0 {
 			p.every = gap
 		}
+		if p.slow() {
+			// Heads that did not come are no sign of another pace.
+			gap /= max(1, (gap+p.every/2)/p.every)
+		}
 		p.every += (gap - p.every) / 8
 	}
 	p.number, p.at = number, now
@@ -36,13 +46,20 @@ func (p *pace) saw(number uint64, now time.Time) {
 
 // pause is how long to wait before the next look.
 func (p *pace) pause(now time.Time) time.Duration {
-	near := p.tick / closeLooks
-	due := p.at.Add(p.every)
-	switch ahead := due.Sub(now); {
-	case p.every == 0, p.every < p.tick:
+	if p.every == 0 || p.every < p.tick {
 		return p.tick // too quick to be worth it
+	}
+	near, most := p.tick/closeLooks, longest*p.tick
+	ahead := p.at.Add(p.every).Sub(now)
+	if p.slow() {
+		most = max(most, p.every/4)
+		for ahead <= -p.tick {
+			ahead += p.every
+		}
+	}
+	switch {
 	case ahead > near:
-		return min(ahead-near, longest*p.tick)
+		return min(ahead-near, most)
 	case ahead > -p.tick:
 		return near
 	}

@@ -58,9 +58,14 @@ func TestAChainThatStopsOrHurriesIsStillLookedAtEveryFewTicks(t *testing.T) {
 	p.saw(1, now)
 	require.Equal(t, tick, p.pause(now), "nothing is known yet")
 	p.saw(2, now.Add(time.Hour))
-	require.Equal(t, longest*tick, p.pause(now.Add(time.Hour)), "however far the next one is")
+	require.Equal(t, 15*time.Minute, p.pause(now.Add(time.Hour)), "a slow chain is looked at four times a block")
 	p.saw(2, now.Add(2*time.Hour))
 	require.Equal(t, time.Hour, p.every, "the same head again says nothing")
+
+	fair := pace{tick: tick}
+	fair.saw(1, now)
+	fair.saw(2, now.Add(slowTicks*tick-1))
+	require.Equal(t, longest*tick, fair.pause(now.Add(slowTicks*tick-1)), "however far the next one is")
 
 	quick := pace{tick: tick}
 	quick.saw(1, now)
@@ -76,4 +81,37 @@ func TestHeadsThatComeUnevenlyAreSeenWithinATick(t *testing.T) {
 	}
 	late, _ := follow(tick, blocks, blocks[len(blocks)-1].Add(time.Second))
 	require.Less(t, late, tick)
+}
+
+// Filecoin's epochs, of which a tenth or, for a night, half are null rounds.
+func TestASlowChainIsLookedAtAFewTimesAnEpochOverNullRoundsToo(t *testing.T) {
+	const tick, n, every = 500 * time.Millisecond, 2000, 30 * time.Second
+	for _, nulls := range []int{0, 10, 50} {
+		var blocks []time.Time
+		for i, at := range steady(n, every) {
+			if i < 2 || i*7919%100 >= nulls {
+				blocks = append(blocks, at)
+			}
+		}
+		late, looks := follow(tick, blocks, blocks[len(blocks)-1].Add(every))
+		require.Less(t, late, tick/closeLooks, "%d %% null rounds", nulls)
+		require.Less(t, looks, 20*n, "%d %% null rounds", nulls)
+	}
+}
+
+// What comes at another time than it was due is seen within a quarter of the pace.
+func TestAHeadOfASlowChainThatIsEarlyOrLateWaitsForAQuarterOfItsPaceAtMost(t *testing.T) {
+	const tick, every = 500 * time.Millisecond, 30 * time.Second
+	at := time.Unix(1_700_000_000, 0)
+	for off := range 60 {
+		p := pace{tick: tick}
+		for i := range uint64(20) {
+			p.saw(i+1, at.Add(time.Duration(i)*every))
+		}
+		now, due := at.Add(19*every), at.Add(19*every).Add(time.Duration(off+1)*time.Second)
+		for now.Before(due) {
+			now = now.Add(p.pause(now))
+		}
+		require.LessOrEqual(t, now.Sub(due), every/4+tick, "%d s after the one before", off+1)
+	}
 }

@@ -27,6 +27,10 @@ var parts = []part{
 		r.Catchup, err = measureCatchup(ctx, l.size, l.say)
 		return err
 	}},
+	{"lotus", func(ctx context.Context, l *lab, r *Report) (err error) {
+		r.Lotus, err = measureLotus(ctx, l.size, l.say)
+		return err
+	}},
 	{"bridge", onRig(func(ctx context.Context, g *rig, s size, r *Report) (err error) {
 		r.Bridge, err = measureBridge(ctx, g, s)
 		return err

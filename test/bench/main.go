@@ -149,6 +149,9 @@ type size struct {
 	finished    int // transfers in the journal
 	idle        time.Duration
 	node        time.Duration
+	epochs      int   // of the root that is read
+	reads       int   // runs of each way to read it
+	idleEpochs  int   // that calls are counted over
 	crossing    int   // transfers that wait to cross, per direction
 	crossed     []int // batches of the gas table of crossings
 	landings    int   // deposits from Ethereum sent one at a time
@@ -158,13 +161,13 @@ var (
 	full = size{
 		name: "full", queue: 5 * time.Second, runs: []queueRun{{1, 1}, {32, 1}, {32, 16}},
 		events: 1000, trickle: 30, steady: 30 * time.Second, batches: []int{1, 10, 50}, releases: true, period: 10,
-		backlog: 10_000, checkpoints: 100, blocks: 20_000, finished: 1_000_000, idle: 30 * time.Second, node: 20 * time.Second,
+		backlog: 10_000, checkpoints: 100, blocks: 20_000, epochs: 20_000, reads: 7, idleEpochs: 30, finished: 1_000_000, idle: 30 * time.Second, node: 20 * time.Second,
 		crossing: 1500, crossed: []int{1, 5, 10, 20}, landings: 20,
 	}
 	short = size{
 		name: "short", queue: 1500 * time.Millisecond, runs: []queueRun{{1, 1}, {32, 1}},
 		events: 40, trickle: 0, steady: 4 * time.Second, batches: []int{1, 10}, period: 5,
-		backlog: 200, checkpoints: 12, blocks: 1000, finished: 2000, idle: 5 * time.Second, node: 6 * time.Second,
+		backlog: 200, checkpoints: 12, blocks: 1000, epochs: 800, reads: 3, idleEpochs: 3, finished: 2000, idle: 5 * time.Second, node: 6 * time.Second,
 		crossing: 30, crossed: []int{1, 5}, landings: 3,
 	}
 )

@@ -24,6 +24,7 @@ type Report struct {
 
 	Queue       *Queue       `json:"queue"`
 	Catchup     *Catchup     `json:"catchup"`
+	Lotus       *Lotus       `json:"lotus"`
 	Bridge      *Bridge      `json:"bridge"`
 	Backlog     *Backlog     `json:"backlog"`
 	Node        *Node        `json:"node"`
@@ -35,7 +36,7 @@ type Report struct {
 
 // measured says whether any part was.
 func (r Report) measured() bool {
-	return r.Queue != nil || r.Catchup != nil || r.Bridge != nil || r.Backlog != nil || r.Node != nil || r.Idle != nil ||
+	return r.Queue != nil || r.Catchup != nil || r.Lotus != nil || r.Bridge != nil || r.Backlog != nil || r.Node != nil || r.Idle != nil ||
 		r.History != nil || r.Checkpoints != nil || r.Crossing != nil
 }
 
