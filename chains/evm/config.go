@@ -50,6 +50,9 @@ type Config struct {
 	// Genesis finds the hash of block 0 with requests to the endpoint; nil: as
 	// eth_getBlockByNumber says it.
 	Genesis func(ctx context.Context, ask Asker) (common.Hash, error)
+	// Blocks reads the blocks of heights in another way than eth_getBlockByNumber; a
+	// height without a block is absent. nil: by that.
+	Blocks func(ctx context.Context, heights []uint64) (map[uint64]chains.Block, error)
 	// Transport carries the requests to an http endpoint; nil: the network.
 	Transport    http.RoundTripper
 	CheckHeaders bool // recompute each header's hash (chains whose block hash is Ethereum's)

@@ -108,6 +108,20 @@ func byTag(tag string) *request {
 // out of the map.
 func (c *Client) headers(ctx context.Context, numbers []uint64) (map[uint64]header, error) {
 	out := make(map[uint64]header, len(numbers))
+	if c.cfg.Blocks != nil {
+		blocks, err := c.cfg.Blocks(ctx, numbers)
+		if err != nil {
+			return nil, err
+		}
+		for n, b := range blocks {
+			h := header{Block: b}
+			if err := c.plausible(h); err != nil {
+				return nil, err
+			}
+			out[n] = h
+		}
+		return out, nil
+	}
 	size := c.cfg.BatchSize - 1
 	for start := 0; start < len(numbers); start += size {
 		part := numbers[start:min(start+size, len(numbers))]

@@ -7,6 +7,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/ethereum/go-ethereum/common"
+	"golang.org/x/sync/errgroup"
 )
 
 // Head is the newest final block, by the configured rule. It never goes
@@ -247,8 +248,12 @@ func (c *Client) scan(ctx context.Context, q chains.Query, to uint64, read readi
 	for _, l := range logs {
 		again = append(again, l.Block)
 	}
-	after, err := c.headers(ctx, unique(again))
-	if err != nil {
+	// Their receipts meanwhile; neither waits for what the other says.
+	var after map[uint64]header
+	both, with := errgroup.WithContext(ctx)
+	both.Go(func() (err error) { after, err = c.headers(with, unique(again)); return err })
+	both.Go(func() error { return c.place(with, q.Filter.Placed, logs) })
+	if err := both.Wait(); err != nil {
 		return fail(err)
 	}
 	if after[last.Number].Hash != last.Hash {
@@ -265,9 +270,6 @@ func (c *Client) scan(ctx context.Context, q chains.Query, to uint64, read readi
 		if err := c.complete(ctx, q.Filter, before, events); err != nil {
 			return fail(err)
 		}
-	}
-	if err := c.place(ctx, q.Filter.Placed, events); err != nil {
-		return fail(err)
 	}
 	return last.Block, events, nil
 }

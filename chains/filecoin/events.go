@@ -33,9 +33,6 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if err != nil {
 		return fail(err)
 	}
-	if err := c.proven(ctx, last, events); err != nil {
-		return fail(err)
-	}
 	if span := last.Number - asked.From.Next; span < c.fullRange() && !q.Counted {
 		if err := c.whole(ctx, asked, last, events); err != nil {
 			return fail(err)
@@ -73,37 +70,6 @@ func (c *Client) fullRange() uint64 {
 		return evm.Default().FullRange
 	}
 	return c.cfg.FullRange
-}
-
-// proven checks that the last block of a range and each block with an event are the
-// tipsets that hash to what eth_* calls them.
-func (c *Client) proven(ctx context.Context, last chains.Block, events []chains.Event) error {
-	said := map[uint64]chains.Block{last.Number: last}
-	for _, e := range events {
-		b := chains.Block{Number: e.Block, Hash: e.BlockHash, Time: e.BlockTime}
-		if old, ok := said[e.Block]; ok && old.Hash != b.Hash {
-			return c.unavailable("epoch %d has two hashes", e.Block)
-		}
-		if e.Block != last.Number {
-			said[e.Block] = b
-		}
-	}
-	heights := make([]uint64, 0, len(said))
-	for h := range said {
-		heights = append(heights, h)
-	}
-	slices.Sort(heights)
-	tipsets, err := c.tipsets(ctx, heights)
-	if err != nil {
-		return err
-	}
-	for i, ts := range tipsets {
-		b := said[heights[i]]
-		if ts.Number != b.Number || ts.Hash != b.Hash || ts.Time != b.Time || (b.Number == last.Number && ts.Parent != b.Parent) {
-			return c.unavailable("block %d is %s by eth_* and %s, of epoch %d, by its headers", b.Number, b.Hash, ts.Hash, ts.Number)
-		}
-	}
-	return nil
 }
 
 // edges moves a query to the first and the last tipset of its range, however many

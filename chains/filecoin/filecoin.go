@@ -84,11 +84,13 @@ func Dial(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
 	// Hashes are the tipsets', checked below; every bloom has all bits.
 	cfg.CheckHeaders, cfg.NoBloom = false, true
 	cfg.Genesis = genesis
+	c := &Client{cfg: cfg}
+	cfg.Blocks = c.blocks
 	inner, err := evm.Dial(ctx, cfg.Config, log)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{Client: inner, cfg: cfg}
+	c.Client = inner
 	if _, err := c.Latest(ctx); err != nil {
 		inner.Close()
 		return nil, fmt.Errorf("ask for the head as Lotus has it: %w", err)

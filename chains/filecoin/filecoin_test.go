@@ -403,7 +403,7 @@ func TestAHashThatTheHeadersDoNotHaveIsFound(t *testing.T) {
 		c := w.dialed(func(cfg *filecoin.Config) { cfg.URL, cfg.FullRange = liar.URL, wide })
 		_, err = w.all(c)
 		require.ErrorIs(t, err, chains.ErrUnavailable)
-		require.ErrorContains(t, err, "by its headers")
+		require.ErrorContains(t, err, "carries another block's hash")
 	}
 }
 

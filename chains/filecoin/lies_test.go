@@ -84,7 +84,7 @@ func TestALogWithOtherDataThanItsReceiptIsFound(t *testing.T) {
 
 // A reorganization below the cursor is hidden by a header of eth_* that names the
 // cursor's block as its parent; the tipset does not.
-func TestAParentThatTheTipsetDoesNotHaveIsFound(t *testing.T) {
+func TestAParentThatTheTipsetDoesNotHaveIsNotBelieved(t *testing.T) {
 	w := newWorld(t, 0)
 	w.events(3)
 	at, gone := w.root.Head()-depth-8, common.HexToHash("0xdead")
@@ -105,12 +105,16 @@ func TestAParentThatTheTipsetDoesNotHaveIsFound(t *testing.T) {
 		_, _, err := c.Events(t.Context(), q)
 		require.ErrorIs(t, err, chains.ErrReorg)
 
-		// The node that is of two minds about a block is not read.
-		before, err := w.dialed(nil).At(t.Context(), at-1)
+		// Nor does it make the chain another one than it is.
+		honest := w.dialed(nil)
+		before, err := honest.At(t.Context(), at-1)
 		require.NoError(t, err)
 		q.From.Parent = before.Hash
-		_, _, err = c.Events(t.Context(), q)
-		require.Error(t, err)
+		last, _, err := c.Events(t.Context(), q)
+		require.NoError(t, err)
+		want, err := honest.At(t.Context(), last.Number)
+		require.NoError(t, err)
+		require.Equal(t, want, last)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/filecoin-project/lotus/chain/types"
 	"github.com/filecoin-project/lotus/chain/types/ethtypes"
 	"github.com/ipfs/go-cid"
@@ -107,13 +108,55 @@ func genesis(ctx context.Context, ask evm.Asker) (common.Hash, error) {
 // heaviest is the empty key: the chain as the node follows it.
 var heaviest = types.EmptyTSK
 
-// tipsets reads the tipset at each height or, over null rounds, the next below.
-func (c *Client) tipsets(ctx context.Context, heights []uint64) ([]chains.Block, error) {
-	asks := make([]*evm.Ask, len(heights))
+// blocks are the tipsets of heights, for the client below: what eth_* says of a block
+// must carry the hash that its headers have. The chain's id is asked in the same
+// message, so that the answers provably come from this chain.
+func (c *Client) blocks(ctx context.Context, heights []uint64) (map[uint64]chains.Block, error) {
+	out := make(map[uint64]chains.Block, len(heights))
+	for part := range slices.Chunk(heights, tipsetBatch) {
+		id := &evm.Ask{Method: "eth_chainId"}
+		found, err := c.tipsets(ctx, part, id)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.isHere(id); err != nil {
+			return nil, err
+		}
+		for i, b := range found {
+			if b.Number == part[i] {
+				out[b.Number] = b
+			}
+		}
+	}
+	return out, nil
+}
+
+// tipsetBatch is how many tipsets are asked for in one message.
+const tipsetBatch = 50
+
+// isHere checks an answer about the chain's id.
+func (c *Client) isHere(id *evm.Ask) error {
+	if id.Err != nil {
+		return id.Err
+	}
+	var got hexutil.Uint64
+	if err := json.Unmarshal(id.Result, &got); err != nil {
+		return c.unavailable("chain id: it does not decode")
+	}
+	if chains.ID(got) != c.cfg.ChainID {
+		return fmt.Errorf("%s: chain id is %d, want %d: %w", c.cfg.Name, uint64(got), c.cfg.ChainID, chains.ErrWrongChain)
+	}
+	return nil
+}
+
+// tipsets reads the tipset at each height or, over null rounds, the next below, with
+// other questions in the same message.
+func (c *Client) tipsets(ctx context.Context, heights []uint64, with ...*evm.Ask) ([]chains.Block, error) {
+	asks := make([]*evm.Ask, len(heights), len(heights)+len(with))
 	for i, h := range heights {
 		asks[i] = &evm.Ask{Method: "Filecoin.ChainGetTipSetByHeight", Args: []any{h, heaviest}}
 	}
-	if err := c.AskAll(ctx, asks); err != nil {
+	if err := c.AskAll(ctx, append(asks, with...)); err != nil {
 		return nil, err
 	}
 	out := make([]chains.Block, len(heights))
