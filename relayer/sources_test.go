@@ -182,6 +182,7 @@ func TestOneEndpointAloneMustBeAdmitted(t *testing.T) {
 	for want, bad := range map[string]Chain{
 		"root.agree": {Agree: 3}, "root.also[0]": {Also: []string{c.Root.URL}}, "root.also[1]": {Also: []string{"http://x.example", "http://x.example"}},
 		"root.lotus: depth":            {Lotus: &Lotus{}},
+		"root.finality: beside lotus":  {Lotus: &Lotus{Depth: 900}},
 		"root.lotus.floors[0]: give":   {Lotus: &Lotus{Depth: 900, Floors: []Floor{{Depth: 1}}}},
 		"root.lotus.floors[0].depth":   {Lotus: &Lotus{Depth: 900, Floors: []Floor{{USDC: "1"}}}},
 		"root.lotus.floors[0]: \"1.12": {Lotus: &Lotus{Depth: 900, Floors: []Floor{{USDC: "1.1234567", Depth: 1}}}},
@@ -194,6 +195,7 @@ func TestOneEndpointAloneMustBeAdmitted(t *testing.T) {
 
 func TestTheRootsLotusNodesAreReachedThroughTheDialerThatWasGiven(t *testing.T) {
 	b := newBridge(t, 1)
+	b.cfg.Root.Finality = ""
 	b.cfg.Root.Lotus = &Lotus{Depth: 900, Behind: 2, Floors: []Floor{{USDC: "250000", Depth: 1800}, {FLT: "1", Depth: 5}}}
 	require.NoError(t, b.cfg.Check())
 	_, err := b.shared().dial(t.Context(), flow.Root, b.cfg.Root)
