@@ -68,9 +68,9 @@ func TestWhatOneEndpointSaysOfAGatewayIsNotBelieved(t *testing.T) {
 	honest := c.sides["filecoin"].chain.HTTP()
 	own, other := crypto.Keccak256Hash([]byte("filecoin")), crypto.Keccak256Hash([]byte("Ethereum"))
 	liar := lying(t, honest, "domainSeparator()", own, other)
-	connect := func(first, other string) (*approver, func() (approve.Chain, error)) {
+	connect := func(told string, alter func(*ApproverChain)) (*approver, func() (approve.Chain, error)) {
 		cfg := c.config(0)
-		cfg.Chains[1].URL, cfg.Chains[1].Also = first, []string{other}
+		alter(&cfg.Chains[1])
 		a := newApproverOf(cfg)
 		return a, func() (approve.Chain, error) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -90,7 +90,7 @@ func TestWhatOneEndpointSaysOfAGatewayIsNotBelieved(t *testing.T) {
 				case e = <-ended:
 					return true
 				default:
-					if strings.Contains(a.health.snapshot()["contracts/filecoin"], "endpoints disagree about") {
+					if told != "" && strings.Contains(a.health.snapshot()["contracts/filecoin"], told) {
 						cancel() // it would wait for ever
 					}
 					return false
@@ -103,12 +103,26 @@ func TestWhatOneEndpointSaysOfAGatewayIsNotBelieved(t *testing.T) {
 			return e.chain, e.err
 		}
 	}
-	for what, urls := range map[string][2]string{"the first": {liar, honest}, "the other": {honest, liar}} {
-		_, run := connect(urls[0], urls[1])
+	second := c.sides["filecoin"].second.URL()
+	agreeing := func(urls ...string) func(*ApproverChain) {
+		return func(c *ApproverChain) { c.URL, c.Also = urls[0], urls[1:] }
+	}
+	for what, lie := range map[string]struct {
+		told  string
+		alter func(*ApproverChain)
+	}{
+		"the first":    {"endpoints disagree about", agreeing(liar, honest)},
+		"the other":    {"endpoints disagree about", agreeing(honest, liar)},
+		"one of three": {"endpoints disagree about", agreeing(honest, second, liar)},
+		"a witness": {"witness 1 of filecoin tells of another gateway", func(c *ApproverChain) {
+			c.Proofs, c.Also, c.Witnesses = ProofsHeaders, nil, []string{liar}
+		}},
+	} {
+		_, run := connect(lie.told, lie.alter)
 		_, err := run()
 		require.ErrorIs(t, err, context.Canceled, "%s lies", what)
 	}
-	a, run := connect(honest, c.sides["filecoin"].second.URL())
+	a, run := connect("", agreeing(honest, second))
 	chain, err := run()
 	require.NoError(t, err)
 	require.Empty(t, a.health.snapshot()["contracts/filecoin"])
