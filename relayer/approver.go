@@ -102,7 +102,7 @@ func RunApprover(ctx context.Context, cfg ApproverConfig, version string, log *s
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	a.health.set("chains", nil)
-	log.Info("approver started", "signer", a.address, "version", version, "chains", len(a.chains), "sources", believed(cfg.Single()))
+	log.Info("approver started", "signer", a.address, "version", version, "chains", len(a.chains), "sources", Believed(cfg.Single()))
 	group, run := errgroup.WithContext(ctx)
 	group.Go(func() error { return signer.Run(run) })
 	group.Go(func() error { return a.watchSources(run) })

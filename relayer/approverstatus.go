@@ -48,7 +48,7 @@ type RefusedProposal struct {
 func (a *approver) status() ApproverStatus {
 	out := ApproverStatus{
 		Version: a.version, Signer: a.address, Ready: a.health.Ready() == nil, Parts: a.health.snapshot(), Heads: map[string]uint64{},
-		Believed: believed(a.cfg.Single()), Sources: map[string]*agree.Status{},
+		Believed: Believed(a.cfg.Single()), Sources: map[string]*agree.Status{},
 		Ledger: a.ledger.Summary(), Alerts: a.alerts.Open(),
 	}
 	for _, c := range a.cfg.Chains {

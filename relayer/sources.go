@@ -46,10 +46,14 @@ func (s *sources) all() map[string]*agree.Client {
 
 // status is how the endpoints of a chain do; nil where it is not connected.
 func (s *sources) status(name string) *agree.Status {
-	c := s.all()[name]
-	if c == nil {
-		return nil
+	if c := s.all()[name]; c != nil {
+		return SourcesStatus(c)
 	}
+	return nil
+}
+
+// SourcesStatus is how the endpoints of a chain do, without their secrets.
+func SourcesStatus(c *agree.Client) *agree.Status {
 	out := c.Status()
 	for i := range out.Endpoints {
 		e := &out.Endpoints[i]
@@ -175,8 +179,9 @@ func (s *sources) trouble(name string) error {
 	return nil
 }
 
-// believed says how the chains are read, for every status.
-func believed(single []string) string {
+// Believed says how chains are read of which single are believed on the word of one
+// endpoint: for every status.
+func Believed(single []string) string {
 	if len(single) == 0 {
 		return "quorum"
 	}

@@ -166,7 +166,7 @@ func TestOneEndpointAloneMustBeAdmitted(t *testing.T) {
 	b := newBridge(t, 2)
 	c := b.cfg
 	require.Equal(t, []string{flow.Root, "subnet-1", "subnet-2"}, c.Single())
-	require.Equal(t, "single-source (root, subnet-1, subnet-2)", believed(c.Single()))
+	require.Equal(t, "single-source (root, subnet-1, subnet-2)", Believed(c.Single()))
 	c.SingleSource = false
 	require.ErrorContains(t, c.Check(), "single_source: root, subnet-1, subnet-2:")
 	c.Root.Also = []string{"http://other.example"}
@@ -174,7 +174,7 @@ func TestOneEndpointAloneMustBeAdmitted(t *testing.T) {
 	require.ErrorContains(t, c.Check(), "single_source: subnet-2:")
 	c.Subnets[1].Also = []string{"/run/secrets/url"}
 	require.NoError(t, c.Check())
-	require.Equal(t, "quorum", believed(c.Single()))
+	require.Equal(t, "quorum", Believed(c.Single()))
 	c.Root.Agree = 1
 	require.ErrorContains(t, c.Check(), "single_source: root:")
 	c.SingleSource = true

@@ -206,7 +206,15 @@ func TestAnEndpointOfAnotherChainEndsTheStart(t *testing.T) {
 	r := newRig(t, 3, 2)
 	other := newChain(t, 7)
 	r.proxies[2].MoveTo(other.chain.HTTP())
-	require.ErrorIs(t, r.dial(2), chains.ErrWrongChain)
+	err := r.dial(2)
+	require.ErrorIs(t, err, chains.ErrWrongChain)
+	require.ErrorContains(t, err, "endpoint c: ")
+
+	// No waiting for one that is away mends that.
+	r.proxies[0].Instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	err = r.dial(2)
+	require.ErrorIs(t, err, chains.ErrWrongChain)
+	require.False(t, errors.Is(err, chains.ErrUnavailable), "it would be tried again for ever")
 }
 
 func TestAnEndpointThatIsAnotherChainAfterAReconnectIsOut(t *testing.T) {

@@ -38,7 +38,8 @@ func (d Dir) WriteSigner(n int, dep deploy.Deployment, redis relayer.Redis, at S
 		root.Proofs = relayer.ProofsEndpoints
 	}
 	if at.Lotus != nil {
-		root.Lotus, root.Finality, root.Proofs = at.Lotus, "", relayer.ProofsEndpoints
+		root.Lotus = &relayer.Lotus{Depth: at.Lotus.Depth, Behind: at.Lotus.Behind} // floors are the relayer's
+		root.Finality, root.Proofs = "", relayer.ProofsEndpoints
 	}
 	c.Chains = []relayer.ApproverChain{chain(x.L1, at.L1), root}
 	c.Tokens = []relayer.ApproverToken{{ID: x.TokenID, Home: x.L1.Chain, Decimals: tokens.FLT.Decimals}}
