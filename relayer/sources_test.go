@@ -147,6 +147,44 @@ func TestAnEndpointThatIsAwayTooLongIsTold(t *testing.T) {
 	require.Nil(t, alert(s, alerts.SourceOut))
 }
 
+// TestAnEndpointThatItsOwnReaderRefusesIsTold: it answers, and its head moves on.
+func TestAnEndpointThatItsOwnReaderRefusesIsTold(t *testing.T) {
+	b := newBridge(t, 1)
+	ours, topic := common.Address{0xaa}, common.Hash{0xbb}
+	nodes := []*fake.Node{b.root}
+	for range 2 {
+		n := fake.NewNode(t, fakeRoot)
+		nodes, b.cfg.Root.Also = append(nodes, n), append(b.cfg.Root.Also, n.URL())
+	}
+	for _, n := range nodes {
+		n.MineN(3)
+		n.MineLogs(fake.Log(ours, topic, []byte{1}))
+		n.MineN(3)
+	}
+	s := b.shared()
+	root, err := s.dial(t.Context(), flow.Root, b.cfg.Root)
+	require.NoError(t, err)
+	defer root.Close()
+	nodes[1].On("eth_getTransactionReceipt", fake.Edit(func(receipt map[string]any) { receipt["logs"] = []any{} }))
+	q := chains.Query{From: chains.Cursor{Chain: fakeRoot, Next: 1}, To: 7, Filter: chains.Filter{Addresses: []common.Address{ours}, Topics: []common.Hash{topic}, Placed: []common.Address{ours}}}
+	_, events, err := root.Events(t.Context(), q)
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	s.tellSources(time.Now())
+	require.Nil(t, alert(s, alerts.SourceOut), "for a moment that is nothing")
+	_, err = root.Head(t.Context())
+	require.NoError(t, err)
+	s.tellSources(time.Now().Add(sourceAway))
+	told := alert(s, alerts.SourceOut)
+	require.NotNil(t, told)
+	require.Equal(t, "root/127.0.0.1#2", told.Key)
+	require.Contains(t, told.Summary, "is out: its answers do not add up: root: the receipt of 0x")
+	nodes[1].Clear()
+	s.sources.all()[flow.Root].Tend(t.Context())
+	s.tellSources(time.Now())
+	require.Nil(t, alert(s, alerts.SourceOut))
+}
+
 func TestEndpointsAreNamedWithoutTheirSecrets(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "third")
 	require.NoError(t, os.WriteFile(file, []byte("https://key@c.example/hunter2\n"), 0o600))
