@@ -12,14 +12,11 @@ import (
 
 	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains"
-	"github.com/causeway-bridge/causeway/chains/axelar"
-	"github.com/causeway-bridge/causeway/chains/ethereum"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/ipc"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/causeway-bridge/causeway/relayer/approve"
 	"github.com/causeway-bridge/causeway/store"
-	"github.com/cenkalti/backoff/v4"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,14 +51,14 @@ func RunApprover(ctx context.Context, cfg ApproverConfig, version string, log *s
 	defer stop.run(log)
 
 	// What was seen and signed before, first of all.
-	a := &approver{cfg: cfg, address: crypto.PubkeyToAddress(key.PublicKey), log: log, health: newHealth(), version: version, heads: map[string]uint64{}}
+	a := &approver{cfg: cfg, address: crypto.PubkeyToAddress(key.PublicKey), log: log, health: newHealth(), sources: newSources(), version: version, heads: map[string]uint64{}}
 	if a.ledger, err = approve.OpenLedger(cfg.State, a.address); err != nil {
 		return err
 	}
 	stop.add("ledger", a.ledger.Close)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	a.metrics, a.rpc = newApproverMetrics(reg, version), evm.NewMetrics(reg)
+	a.metrics, a.rpc, a.told = newApproverMetrics(reg, version), evm.NewMetrics(reg), NewSourceMetrics(reg)
 	if a.alerts, err = newAlerts(cfg.Alerts, log); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -105,8 +102,11 @@ func RunApprover(ctx context.Context, cfg ApproverConfig, version string, log *s
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	a.health.set("chains", nil)
-	log.Info("approver started", "signer", a.address, "version", version, "chains", len(a.chains), "single_source", cfg.SingleSource)
-	return signer.Run(ctx)
+	log.Info("approver started", "signer", a.address, "version", version, "chains", len(a.chains), "sources", Believed(cfg.Single()))
+	group, run := errgroup.WithContext(ctx)
+	group.Go(func() error { return signer.Run(run) })
+	group.Go(func() error { return a.watchSources(run) })
+	return group.Wait()
 }
 
 // approver is a signer in the making, and how it does.
@@ -121,181 +121,12 @@ type approver struct {
 	health  *health
 	alerts  *alerts.Manager
 	version string
+	sources *sources
+	told    *SourceMetrics
 
 	mu      sync.Mutex
 	refused []RefusedProposal // newest last
 	heads   map[string]uint64
-}
-
-// connect dials all chains at once and finds their gateways.
-func (a *approver) connect(ctx context.Context, stop *stopper) error {
-	a.chains = make([]approve.Chain, len(a.cfg.Chains))
-	closers := make([][]*evm.Client, len(a.cfg.Chains))
-	group, run := errgroup.WithContext(ctx)
-	for i, c := range a.cfg.Chains {
-		group.Go(func() (err error) {
-			a.chains[i], closers[i], err = a.chain(run, c)
-			return err
-		})
-	}
-	err := group.Wait()
-	for i, clients := range closers {
-		stop.add(a.cfg.Chains[i].Name, func() error {
-			for _, c := range clients {
-				c.Close()
-			}
-			return nil
-		})
-	}
-	return err
-}
-
-// chain connects to one chain and looks at what is there.
-func (a *approver) chain(ctx context.Context, c ApproverChain) (approve.Chain, []*evm.Client, error) {
-	var clients []*evm.Client
-	urls, err := c.endpoints()
-	if err != nil {
-		return approve.Chain{}, nil, fmt.Errorf("%w: chain %s: %w", ErrConfig, c.Name, err)
-	}
-	for _, url := range urls {
-		client, err := connect(ctx, evm.Dial, evm.Config{
-			Name: c.Name, URL: url, ChainID: c.ChainID, Finality: c.Finality, StartBlock: c.StartBlock, MaxRange: c.MaxRange,
-			CheckHeaders: c.Proofs == ProofsHeaders, Metrics: a.rpc,
-		}, a.health, a.log)
-		if err != nil {
-			return approve.Chain{}, clients, fmt.Errorf("connect to %s: %w", c.Name, err)
-		}
-		clients = append(clients, client)
-	}
-	source, err := c.source(clients)
-	if err != nil {
-		return approve.Chain{}, clients, err
-	}
-	out := approve.Chain{Name: c.Name, ID: c.ChainID, Source: source, Start: c.StartBlock, Tick: time.Duration(c.Tick)}
-	service, err := a.probe(ctx, c, clients, &out)
-	if err != nil {
-		return out, clients, err
-	}
-	if a.cfg.NextSet != nil {
-		next := approve.SetFor(out.Gateway, a.cfg.NextSet.Set())
-		out.Next = &next
-	}
-	out.Locate = func(ctx context.Context, tx common.Hash) (uint64, bool, error) {
-		events, err := clients[0].TransactionEvents(ctx, tx)
-		if err != nil || len(events) == 0 {
-			return 0, false, err
-		}
-		return events[0].Block, true, nil
-	}
-	out.Decimals = func(ctx context.Context, token common.Hash) (uint8, bool, error) {
-		return decimals(ctx, clients, service, token)
-	}
-	return out, clients, nil
-}
-
-// decimals asks every endpoint: what is kept of one that lies would keep the token
-// from being signed for.
-func decimals(ctx context.Context, clients []*evm.Client, service axelar.Service, token common.Hash) (n uint8, ok bool, err error) {
-	for i, client := range clients {
-		view, err := atFinal(ctx, client)
-		if err != nil {
-			return 0, false, err
-		}
-		theirs, known, err := service.Decimals(ctx, view, token)
-		if err != nil {
-			return 0, false, err
-		}
-		if i > 0 && (theirs != n || known != ok) {
-			return 0, false, fmt.Errorf("endpoint %d of %s tells the decimals of %s otherwise than the first: %w", i+1, client.Name(), token, chains.ErrUnavailable)
-		}
-		n, ok = theirs, known
-	}
-	return n, ok, nil
-}
-
-// source reads the chain as it is configured to be believed.
-func (c ApproverChain) source(clients []*evm.Client) (chains.Source, error) {
-	if c.Proofs == ProofsEndpoints {
-		return evm.NewAgreed(clients[0], clients[1:]...)
-	}
-	var witnesses []evm.Reader
-	for _, w := range clients[1:] {
-		witnesses = append(witnesses, w)
-	}
-	return ethereum.New(clients[0], witnesses...)
-}
-
-// endpoints lists the one that is asked for data first, then the witnesses.
-func (c ApproverChain) endpoints() ([]string, error) {
-	first, err := secretOf(c.URL, c.URLFile)
-	if err != nil {
-		return nil, err
-	}
-	out := append([]string{first}, c.Witnesses...)
-	for _, file := range c.WitnessFiles {
-		url, err := secretOf("", file)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, url)
-	}
-	return out, nil
-}
-
-// probe finds out which gateway and which token service a chain has; until they are
-// in a final block, and all endpoints tell the same of them, it waits. What the
-// service says of itself must be what is configured.
-func (a *approver) probe(ctx context.Context, c ApproverChain, clients []*evm.Client, out *approve.Chain) (service axelar.Service, err error) {
-	part := "contracts/" + c.Name
-	err = backoff.RetryNotify(func() error {
-		err := a.look(ctx, c, clients, out, &service)
-		if errors.Is(err, ErrConfig) {
-			return backoff.Permanent(err)
-		}
-		a.health.set(part, err)
-		return err
-	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithMaxInterval(10*time.Second)), ctx),
-		func(err error, _ time.Duration) {
-			a.log.Warn("approver: contracts cannot be asked what they are: will retry", "chain", c.Name, "err", err)
-		})
-	if err != nil {
-		return service, fmt.Errorf("probe the contracts of %s: %w", c.Name, err)
-	}
-	a.log.Info("approver: contracts probed", "chain", c.Name, "gateway", out.Gateway.Kind(), "token_service", service.Version)
-	return service, nil
-}
-
-// look believes of the contracts what every endpoint says. One that lies about the
-// domain of a gateway would have signed for it what another gateway takes.
-func (a *approver) look(ctx context.Context, c ApproverChain, clients []*evm.Client, out *approve.Chain, service *axelar.Service) error {
-	for i, client := range clients {
-		gateway, its, err := a.lookAt(ctx, c, client)
-		if err != nil {
-			return err
-		}
-		if i > 0 && (gateway != out.Gateway || its != *service) {
-			return fmt.Errorf("endpoint %d of %s tells of another gateway or token service than the first: compare both with a third: %w", i+1, c.Name, chains.ErrUnavailable)
-		}
-		out.Gateway, *service = gateway, its
-	}
-	return nil
-}
-
-func (a *approver) lookAt(ctx context.Context, c ApproverChain, client *evm.Client) (gateway axelar.Gateway, service axelar.Service, err error) {
-	view, err := atFinal(ctx, client)
-	if err != nil {
-		return nil, service, err
-	}
-	if gateway, err = axelar.Probe(ctx, view, c.ChainID, c.Gateway); err != nil || c.TokenService == (common.Address{}) {
-		return gateway, service, err
-	}
-	if service, err = axelar.ProbeService(ctx, view, c.TokenService); err != nil {
-		return nil, service, err
-	}
-	if service.Gateway != c.Gateway || service.Chain != c.Name || service.Hub != a.cfg.Hub {
-		return nil, service, fmt.Errorf("%w: the token service %s calls its chain %q, its gateway %s and its hub %q", ErrConfig, c.TokenService, service.Chain, service.Gateway, service.Hub)
-	}
-	return gateway, service, nil
 }
 
 // openStore opens the store as one who needs nothing of it: it may forget, and

@@ -27,6 +27,7 @@ import (
 	"github.com/causeway-bridge/causeway/relayer/flow"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/causeway-bridge/causeway/store/storetest"
+	"github.com/causeway-bridge/causeway/test/fake"
 	"github.com/ethereum/go-ethereum/accounts/keystore"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
@@ -45,6 +46,7 @@ type axelarSide struct {
 	t       *testing.T
 	name    string
 	chain   *devchain.Chain
+	second  *fake.Proxy // another endpoint of it
 	eth     *ethclient.Client
 	client  *evm.Client
 	source  *ethereum.Source
@@ -71,6 +73,7 @@ type crossing struct {
 	next    *SignerSet
 	folder  string
 	signers map[int]*runningSigner
+	alter   func(*ApproverConfig) // nil: signers are as configured
 }
 
 type runningSigner struct {
@@ -156,6 +159,7 @@ func newSide(t *testing.T, name string, id chains.ID) *axelarSide {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.chain.Close()) })
+	s.second = fake.NewProxy(t, s.chain.HTTP())
 	s.eth = ethclient.NewClient(s.chain.RPC())
 	t.Cleanup(s.eth.Close)
 	s.client, err = evm.Dial(t.Context(), evm.Config{Name: name, URL: s.chain.HTTP(), ChainID: id, Finality: "finalized", CheckHeaders: true}, nil)
@@ -260,8 +264,12 @@ func (c *crossing) config(i int) ApproverConfig {
 	cfg.Tokens = []ApproverToken{{ID: c.token, Home: "Ethereum", Decimals: 18}}
 	for _, name := range []string{"Ethereum", "filecoin"} {
 		s := c.sides[name]
+		witnesses, also := []string{s.second.URL()}, []string(nil)
+		if proofs[name] == ProofsEndpoints {
+			witnesses, also = also, witnesses
+		}
 		cfg.Chains = append(cfg.Chains, ApproverChain{
-			Name: name, URL: s.chain.HTTP(), Witnesses: []string{s.chain.HTTP()}, ChainID: s.client.ChainID(), Finality: "finalized", Proofs: proofs[name],
+			Name: name, URL: s.chain.HTTP(), Also: also, Witnesses: witnesses, ChainID: s.client.ChainID(), Finality: "finalized", Proofs: proofs[name],
 			StartBlock: s.set.StartBlock, MaxRange: 500, Tick: Duration(50 * time.Millisecond), Gateway: s.set.Gateway, TokenService: s.set.Service,
 		})
 	}
@@ -275,6 +283,9 @@ func (c *crossing) start(numbers ...int) {
 		r := &runningSigner{cancel: cancel, ended: make(chan error, 1)}
 		ready := make(chan ApproverReady, 1)
 		cfg := c.config(i)
+		if c.alter != nil {
+			c.alter(&cfg)
+		}
 		go func() {
 			r.ended <- RunApprover(ctx, cfg, "test", slog.New(slog.DiscardHandler), func(a ApproverReady) { ready <- a })
 		}()
@@ -605,7 +616,7 @@ func TestASignerRefusesWhatIsNotAsConfigured(t *testing.T) {
 	require.NoError(t, os.Chmod(cfg.Signer.Keystore, 0o600))
 	cfg = c.config(0)
 	cfg.SingleSource, cfg.Chains[0].Witnesses = false, nil
-	require.ErrorContains(t, run(cfg), "witnesses")
+	require.ErrorContains(t, run(cfg), "single_source: Ethereum:")
 
 	// Two of one folder.
 	c.start(0)

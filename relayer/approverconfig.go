@@ -44,29 +44,34 @@ type ApproverConfig struct {
 	SignerSets []SignerSet `yaml:"signer_sets"`
 	NextSet    *SignerSet  `yaml:"next_set"`
 
-	// SingleSource admits that a chain is read through one endpoint, without
-	// witnesses.
+	// SingleSource admits that of some chains one endpoint alone is believed.
 	SingleSource bool `yaml:"single_source"`
+
+	// DialLotus reaches an endpoint of a chain with a lotus block; whoever reads the
+	// configuration gives it, since this package knows no Lotus.
+	DialLotus Dialer `yaml:"-"`
 }
 
 // ApproverChain is a chain with a gateway.
 type ApproverChain struct {
-	Name string `yaml:"name"` // at Axelar; case counts
-	// URL is the endpoint that is asked for events. Witnesses confirm the headers
-	// that events are proven by, with ProofsEndpoints the events too, and what the
-	// contracts say of themselves.
-	URL          string   `yaml:"url"`
-	URLFile      string   `yaml:"url_file"`
+	Name    string   `yaml:"name"` // at Axelar; case counts
+	URL     string   `yaml:"url"`
+	URLFile string   `yaml:"url_file"`
+	Also    []string `yaml:"also"`  // further endpoints: URLs, or files with one each
+	Agree   int      `yaml:"agree"` // endpoints that must agree; 0: two where there are as many
+	Lotus   *Lotus   `yaml:"lotus,omitempty"`
+	// Witnesses are asked for headers only, and for what the contracts say of
+	// themselves: with ProofsHeaders alone.
 	Witnesses    []string `yaml:"witnesses"`
 	WitnessFiles []string `yaml:"witness_files"` // files with one URL each
 
-	// Proofs is what an event is believed on: ProofsHeaders, or ProofsEndpoints
-	// for chains whose headers commit to nothing that can be computed anew, as
-	// Filecoin's do not.
+	// Proofs is what an event is believed on besides: ProofsHeaders, or nothing,
+	// ProofsEndpoints, for chains whose headers commit to nothing that can be
+	// computed anew, as Filecoin's do not.
 	Proofs string `yaml:"proofs"`
 
 	ChainID    chains.ID `yaml:"chain_id"`
-	Finality   string    `yaml:"finality"`
+	Finality   string    `yaml:"finality"`    // with a lotus block that says it, and this is empty
 	StartBlock uint64    `yaml:"start_block"` // at or below the gateway's first
 	MaxRange   uint64    `yaml:"max_range"`
 	Tick       Duration  `yaml:"tick"`
@@ -123,8 +128,8 @@ func DefaultApprover() ApproverConfig {
 	}
 }
 
-// What an event is believed on: that its block's header commits to it, or that all
-// endpoints tell it alike.
+// What an event is believed on, besides that as many endpoints as must agree tell it
+// alike: that its block's header commits to it, or nothing.
 const (
 	ProofsHeaders   = "headers"
 	ProofsEndpoints = "endpoints"
@@ -153,7 +158,12 @@ func ReadApprover(path string) (ApproverConfig, error) {
 		for j := range c.WitnessFiles {
 			abs(&c.WitnessFiles[j])
 		}
-		if c.Finality == "" {
+		for j, also := range c.Also {
+			if !isEndpoint(also) {
+				abs(&c.Also[j])
+			}
+		}
+		if c.Finality == "" && c.Lotus == nil {
 			c.Finality = approverFinality
 		}
 		if c.Proofs == "" {
@@ -202,9 +212,9 @@ func (c ApproverConfig) Check() error {
 		}
 		names[ch.Name] = true
 		ch.check(at, bad)
-		if !c.SingleSource && len(ch.Witnesses)+len(ch.WitnessFiles) == 0 {
-			bad("%s.witnesses: at least one other endpoint, or say single_source: true to accept that one alone is believed", at)
-		}
+	}
+	if single := c.Single(); len(single) > 0 && !c.SingleSource {
+		bad("single_source: %s: one endpoint alone is believed; name others under also, or say true to accept that", strings.Join(single, ", "))
 	}
 	for _, list := range []struct {
 		name  string
@@ -248,9 +258,7 @@ func (c ApproverChain) check(at string, bad func(string, ...any)) {
 	if c.ChainID == 0 {
 		bad("%s.chain_id: the chain's id, to refuse an endpoint of another chain", at)
 	}
-	if !finality.MatchString(c.Finality) {
-		bad("%s.finality: finalized, or depth:N for N blocks below the newest", at)
-	}
+	c.checkSources(at, bad)
 	if c.Proofs != ProofsHeaders && c.Proofs != ProofsEndpoints {
 		bad("%s.proofs: headers, or endpoints where headers commit to nothing that can be computed anew", at)
 	}

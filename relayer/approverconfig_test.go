@@ -28,9 +28,10 @@ chains:
     token_service: "0xB5FB4BE02232B1bBA4dC8f81dc24C26980dE9e3C"
   - name: filecoin
     url_file: /abs/root
-    witnesses: [http://127.0.0.1:1]
+    also: [http://127.0.0.1:1, secrets/root-2]
+    agree: 2
     chain_id: 314
-    finality: depth:900
+    lotus: {depth: 900, behind: 2}
     proofs: endpoints
     tick: 10s
     max_range: 50
@@ -60,6 +61,9 @@ func TestASignersConfigurationIsReadOverItsDefaults(t *testing.T) {
 		Gateway: common.HexToAddress("0x4F4495243837681061C4743b74B3eEdf548D56A5"), TokenService: common.HexToAddress("0xB5FB4BE02232B1bBA4dC8f81dc24C26980dE9e3C"),
 	}, cfg.Chains[0])
 	require.Equal(t, "/abs/root", cfg.Chains[1].URLFile)
+	require.Equal(t, []string{"http://127.0.0.1:1", filepath.Join(dir, "secrets/root-2")}, cfg.Chains[1].Also)
+	require.Equal(t, &relayer.Lotus{Depth: 900, Behind: 2}, cfg.Chains[1].Lotus)
+	require.Empty(t, cfg.Chains[1].Finality, "the depth says it")
 	require.Equal(t, relayer.Duration(10*time.Second), cfg.Chains[1].Tick)
 
 	// A set comes out ascending, as gateways want it.
@@ -99,11 +103,19 @@ func TestEverythingThatIsWrongWithASignerIsSaidAtOnce(t *testing.T) {
 		"chains: at least two":             func(c *relayer.ApproverConfig) { c.Chains = c.Chains[:1] },
 		"chains[1].name":                   func(c *relayer.ApproverConfig) { c.Chains[1].Name = "Ethereum" },
 		"chains[0].name":                   func(c *relayer.ApproverConfig) { c.Chains[0].Name = "a_b" },
-		"chains[0].witnesses":              func(c *relayer.ApproverConfig) { c.Chains[0].Witnesses, c.Chains[0].WitnessFiles = nil, nil },
+		"single_source: Ethereum:":         func(c *relayer.ApproverConfig) { c.Chains[0].Witnesses, c.Chains[0].WitnessFiles = nil, nil },
+		"single_source: filecoin:":         func(c *relayer.ApproverConfig) { c.Chains[1].Agree = 1 },
+		"chains[1].agree":                  func(c *relayer.ApproverConfig) { c.Chains[1].Agree = 4 },
+		"chains[1].also[1]":                func(c *relayer.ApproverConfig) { c.Chains[1].Also[1] = c.Chains[1].Also[0] },
+		"chains[1].witnesses":              func(c *relayer.ApproverConfig) { c.Chains[1].Witnesses = []string{"http://x.example"} },
+		"chains[1].proofs: endpoints, sin": func(c *relayer.ApproverConfig) { c.Chains[1].Proofs = relayer.ProofsHeaders },
+		"chains[1].lotus: depth":           func(c *relayer.ApproverConfig) { c.Chains[1].Lotus.Depth = 0 },
+		"chains[1].lotus.floors":           func(c *relayer.ApproverConfig) { c.Chains[1].Lotus.Floors = []relayer.Floor{{FLT: "1", Depth: 9}} },
+		"chains[1].finality: beside lotus": func(c *relayer.ApproverConfig) { c.Chains[1].Finality = "depth:900" },
 		"chains[0]: give either url":       func(c *relayer.ApproverConfig) { c.Chains[0].URLFile = "x" },
 		"chains[0]: an endpoint":           func(c *relayer.ApproverConfig) { c.Chains[0].Witnesses = []string{"ftp://x"} },
 		"chains[1].chain_id":               func(c *relayer.ApproverConfig) { c.Chains[1].ChainID = 0 },
-		"chains[1].finality":               func(c *relayer.ApproverConfig) { c.Chains[1].Finality = "soon" },
+		"chains[0].finality":               func(c *relayer.ApproverConfig) { c.Chains[0].Finality = "soon" },
 		"chains[1].proofs":                 func(c *relayer.ApproverConfig) { c.Chains[1].Proofs = "none" },
 		"chains[1]: tick":                  func(c *relayer.ApproverConfig) { c.Chains[1].MaxRange = 0 },
 		"chains[1].gateway":                func(c *relayer.ApproverConfig) { c.Chains[1].Gateway = common.Address{} },

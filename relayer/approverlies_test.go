@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/causeway-bridge/causeway/alerts"
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/contracts/deploy"
 	"github.com/causeway-bridge/causeway/relayer/approve"
@@ -66,21 +68,21 @@ func TestWhatOneEndpointSaysOfAGatewayIsNotBelieved(t *testing.T) {
 	honest := c.sides["filecoin"].chain.HTTP()
 	own, other := crypto.Keccak256Hash([]byte("filecoin")), crypto.Keccak256Hash([]byte("Ethereum"))
 	liar := lying(t, honest, "domainSeparator()", own, other)
-	connect := func(first, witness string) (*approver, func() (approve.Chain, error)) {
+	connect := func(told string, alter func(*ApproverChain)) (*approver, func() (approve.Chain, error)) {
 		cfg := c.config(0)
-		cfg.Chains[1].URL, cfg.Chains[1].Witnesses = first, []string{witness}
-		a := &approver{cfg: cfg, log: slog.New(slog.DiscardHandler), health: newHealth(), rpc: evm.NewMetrics(prometheus.NewRegistry())}
+		alter(&cfg.Chains[1])
+		a := newApproverOf(cfg)
 		return a, func() (approve.Chain, error) {
 			ctx, cancel := context.WithCancel(t.Context())
 			type end struct {
 				chain   approve.Chain
-				clients []*evm.Client
+				readers []evm.Reader
 				err     error
 			}
 			ended := make(chan end, 1)
 			go func() {
-				chain, clients, err := a.chain(ctx, cfg.Chains[1])
-				ended <- end{chain, clients, err}
+				chain, readers, err := a.chain(ctx, cfg.Chains[1])
+				ended <- end{chain, readers, err}
 			}()
 			var e end
 			require.Eventually(t, func() bool {
@@ -88,25 +90,39 @@ func TestWhatOneEndpointSaysOfAGatewayIsNotBelieved(t *testing.T) {
 				case e = <-ended:
 					return true
 				default:
-					if strings.Contains(a.health.snapshot()["contracts/filecoin"], "tells of another gateway") {
+					if told != "" && strings.Contains(a.health.snapshot()["contracts/filecoin"], told) {
 						cancel() // it would wait for ever
 					}
 					return false
 				}
 			}, time.Minute, 20*time.Millisecond)
 			cancel()
-			for _, client := range e.clients {
-				client.Close()
+			for _, r := range e.readers {
+				r.Close()
 			}
 			return e.chain, e.err
 		}
 	}
-	for what, urls := range map[string][2]string{"the first": {liar, honest}, "the witness": {honest, liar}} {
-		_, run := connect(urls[0], urls[1])
+	second := c.sides["filecoin"].second.URL()
+	agreeing := func(urls ...string) func(*ApproverChain) {
+		return func(c *ApproverChain) { c.URL, c.Also = urls[0], urls[1:] }
+	}
+	for what, lie := range map[string]struct {
+		told  string
+		alter func(*ApproverChain)
+	}{
+		"the first":    {"endpoints disagree about", agreeing(liar, honest)},
+		"the other":    {"endpoints disagree about", agreeing(honest, liar)},
+		"one of three": {"endpoints disagree about", agreeing(honest, second, liar)},
+		"a witness": {"witness 1 of filecoin tells of another gateway", func(c *ApproverChain) {
+			c.Proofs, c.Also, c.Witnesses = ProofsHeaders, nil, []string{liar}
+		}},
+	} {
+		_, run := connect(lie.told, lie.alter)
 		_, err := run()
 		require.ErrorIs(t, err, context.Canceled, "%s lies", what)
 	}
-	a, run := connect(honest, honest)
+	a, run := connect("", agreeing(honest, second))
 	chain, err := run()
 	require.NoError(t, err)
 	require.Empty(t, a.health.snapshot()["contracts/filecoin"])
@@ -115,18 +131,45 @@ func TestWhatOneEndpointSaysOfAGatewayIsNotBelieved(t *testing.T) {
 	// Nor of a token: kept, it would stop every transfer for ever.
 	cfg := c.config(0)
 	liar = lying(t, honest, "decimals()", common.Hash{31: 18}, common.Hash{31: 6})
-	cfg.Chains[1].Witnesses = []string{liar}
-	a = &approver{cfg: cfg, log: slog.New(slog.DiscardHandler), health: newHealth(), rpc: evm.NewMetrics(prometheus.NewRegistry())}
-	chain, clients, err := a.chain(t.Context(), cfg.Chains[1])
-	for _, client := range clients {
-		defer client.Close()
+	cfg.Chains[1].Also = []string{liar}
+	a = newApproverOf(cfg)
+	chain, readers, err := a.chain(t.Context(), cfg.Chains[1])
+	for _, r := range readers {
+		defer r.Close()
 	}
 	require.NoError(t, err)
 	_, _, err = chain.Decimals(t.Context(), c.token)
 	require.ErrorIs(t, err, chains.ErrUnavailable)
-	require.ErrorContains(t, err, "tells the decimals")
-	n, known, err := decimals(t.Context(), clients[:1], c.sides["filecoin"].service, c.token)
+	var split *agree.DisagreementError
+	require.ErrorAs(t, err, &split)
+	cfg.Chains[1].Also = []string{c.sides["filecoin"].second.URL()}
+	chain, readers, err = newApproverOf(cfg).chain(t.Context(), cfg.Chains[1])
+	for _, r := range readers {
+		defer r.Close()
+	}
+	require.NoError(t, err)
+	n, known, err := chain.Decimals(t.Context(), c.token)
 	require.NoError(t, err)
 	require.True(t, known)
 	require.EqualValues(t, 18, n)
+
+	// A witness is asked too, though it confirms only headers.
+	cfg = c.config(0)
+	cfg.Chains[1].Proofs, cfg.Chains[1].Also, cfg.Chains[1].Witnesses = ProofsHeaders, nil, []string{liar}
+	chain, readers, err = newApproverOf(cfg).chain(t.Context(), cfg.Chains[1])
+	for _, r := range readers {
+		defer r.Close()
+	}
+	require.NoError(t, err)
+	_, _, err = chain.Decimals(t.Context(), c.token)
+	require.ErrorContains(t, err, "witness 1 of filecoin tells the decimals")
+}
+
+// newApproverOf is a signer that is not started.
+func newApproverOf(cfg ApproverConfig) *approver {
+	reg := prometheus.NewRegistry()
+	return &approver{
+		cfg: cfg, log: slog.New(slog.DiscardHandler), health: newHealth(), sources: newSources(), rpc: evm.NewMetrics(reg), told: NewSourceMetrics(reg),
+		alerts: alerts.New(slog.New(slog.DiscardHandler), time.Hour),
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/alerts"
+	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/chains/axelar"
 	"github.com/causeway-bridge/causeway/relayer/approve"
 	"github.com/causeway-bridge/causeway/store"
@@ -17,15 +18,19 @@ import (
 
 // ApproverStatus is the body of /status on a signer's listener.
 type ApproverStatus struct {
-	Version string            `json:"version"`
-	Signer  common.Address    `json:"signer"`
-	Ready   bool              `json:"ready"`
-	Parts   map[string]string `json:"parts"` // "" is well
-	// Heads are the newest final heights seen, by chain.
-	Heads   map[string]uint64 `json:"heads"`
-	Ledger  approve.Summary   `json:"ledger"`
-	Refused []RefusedProposal `json:"refused"` // the last ones, newest first
-	Alerts  []alerts.Alert    `json:"alerts"`
+	Version string         `json:"version"`
+	Signer  common.Address `json:"signer"`
+	Ready   bool           `json:"ready"`
+	// Believed is "quorum", or "single-source" and the chains of which one endpoint
+	// alone is believed.
+	Believed string            `json:"believed"`
+	Parts    map[string]string `json:"parts"` // "" is well
+	// Heads are the newest final heights seen, by chain; Sources how its endpoints do.
+	Heads   map[string]uint64        `json:"heads"`
+	Sources map[string]*agree.Status `json:"sources"`
+	Ledger  approve.Summary          `json:"ledger"`
+	Refused []RefusedProposal        `json:"refused"` // the last ones, newest first
+	Alerts  []alerts.Alert           `json:"alerts"`
 }
 
 // RefusedProposal is one that was not signed.
@@ -43,7 +48,13 @@ type RefusedProposal struct {
 func (a *approver) status() ApproverStatus {
 	out := ApproverStatus{
 		Version: a.version, Signer: a.address, Ready: a.health.Ready() == nil, Parts: a.health.snapshot(), Heads: map[string]uint64{},
+		Believed: Believed(a.cfg.Single()), Sources: map[string]*agree.Status{},
 		Ledger: a.ledger.Summary(), Alerts: a.alerts.Open(),
+	}
+	for _, c := range a.cfg.Chains {
+		if s := a.sources.status(c.Name); s != nil {
+			out.Sources[c.Name] = s
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -70,7 +81,7 @@ func ProposeRotations(ctx context.Context, cfg ApproverConfig, next axelar.Weigh
 	if err := cfg.Check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	a := &approver{cfg: cfg, log: log, health: newHealth()}
+	a := &approver{cfg: cfg, log: log, health: newHealth(), sources: newSources()}
 	var stop stopper
 	defer stop.run(log)
 	db, err := a.openStore(ctx)
@@ -90,15 +101,15 @@ func ProposeRotations(ctx context.Context, cfg ApproverConfig, next axelar.Weigh
 
 func (a *approver) rotate(ctx context.Context, c ApproverChain, db *store.DB, next axelar.WeightedSigners, stop *stopper) (ProposedRotation, error) {
 	out := ProposedRotation{Chain: c.Name}
-	chain, clients, err := a.chain(ctx, c)
-	for _, client := range clients {
-		stop.add(c.Name, func() error { client.Close(); return nil })
+	chain, readers, err := a.chain(ctx, c)
+	for _, r := range readers {
+		stop.add(c.Name, func() error { r.Close(); return nil })
 	}
 	if err != nil {
 		return out, err
 	}
 	q, err := approve.NewQuorum(approve.QuorumConfig{
-		To: c.Name, Gateway: chain.Gateway, Sets: a.cfg.sets(), Store: db, Final: finalCalls(clients[0]), Log: a.log,
+		To: c.Name, Gateway: chain.Gateway, Sets: a.cfg.sets(), Store: db, Final: finalCalls(readers[0]), Log: a.log,
 	})
 	if err != nil {
 		return out, fmt.Errorf("%w: %w", ErrConfig, err)

@@ -69,7 +69,7 @@ type Chain struct {
 	Agree      int       `yaml:"agree"` // endpoints that must agree; 0: two where there are as many
 	Lotus      *Lotus    `yaml:"lotus,omitempty"`
 	ChainID    chains.ID `yaml:"chain_id"`
-	Finality   string    `yaml:"finality"` // "finalized" or "depth:N"
+	Finality   string    `yaml:"finality,omitempty"` // "finalized" or "depth:N"; empty beside a lotus block, which says it
 	StartBlock uint64    `yaml:"start_block"`
 	MaxRange   uint64    `yaml:"max_range"` // blocks per log query
 	Tick       Duration  `yaml:"tick"`      // time between two looks at the head and at undecided transactions
@@ -224,9 +224,13 @@ const maxConfig = 1 << 20
 // absolute, from the file's folder.
 func Read(path string) (Config, error) {
 	cfg := Default()
+	cfg.Root.Finality = "" // whether it is written is seen afterwards
 	dir, err := readStrict(path, &cfg)
 	if err != nil {
 		return Config{}, err
+	}
+	if cfg.Root.Finality == "" && cfg.Root.Lotus == nil {
+		cfg.Root.Finality = DefaultChain().Finality
 	}
 	cfg.Redis.yield()
 	cfg.resolve(dir)
@@ -427,9 +431,6 @@ func (c Chain) check(at string, bad func(string, ...any)) {
 	c.checkSources(at, bad)
 	if c.ChainID == 0 {
 		bad("%s.chain_id: the chain's id, to refuse an endpoint of another chain", at)
-	}
-	if !finality.MatchString(c.Finality) {
-		bad("%s.finality: finalized, or depth:N for N blocks below the newest", at)
 	}
 	if len(c.Accounts) == 0 {
 		bad("%s.accounts: at least one keystore, to pay for transactions", at)

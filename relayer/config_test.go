@@ -236,3 +236,22 @@ func FuzzReadingAConfigurationNeverPanics(f *testing.F) {
 		}
 	})
 }
+
+// What is final on a Filecoin is what its depth says: a word that counts for nothing
+// would be a promise.
+func TestFinalityBesideALotusBlockIsAnError(t *testing.T) {
+	lotus := func(finality string) relayer.Config {
+		cfg, err := relayer.Read(write(t, strings.Replace(good, "  finality: depth:20\n", "  lotus: {depth: 900, behind: 2}\n"+finality, 1)))
+		require.NoError(t, err)
+		return cfg
+	}
+	cfg := lotus("")
+	require.NoError(t, cfg.Check())
+	require.Empty(t, cfg.Root.Finality)
+	for _, finality := range []string{"finalized", "depth:20"} {
+		require.ErrorContains(t, lotus("  finality: "+finality+"\n").Check(), "root.finality: beside lotus it would count for nothing")
+	}
+	cfg, err := relayer.Read(write(t, strings.Replace(good, "  finality: depth:20\n", "", 1)))
+	require.NoError(t, err)
+	require.Equal(t, "finalized", cfg.Root.Finality)
+}

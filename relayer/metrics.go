@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
-	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/relayer/watch"
 	"github.com/causeway-bridge/causeway/store"
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,9 +31,7 @@ type metrics struct {
 	repairs   prometheus.Counter
 	drift     *prometheus.GaugeVec
 	invariant *prometheus.GaugeVec
-	sourceUp  *prometheus.GaugeVec
-	sourceAt  *prometheus.GaugeVec
-	differs   *prometheus.GaugeVec
+	sources   *SourceMetrics
 }
 
 func newMetrics(reg prometheus.Registerer, version string) *metrics {
@@ -67,25 +64,13 @@ func newMetrics(reg prometheus.Registerer, version string) *metrics {
 		repairs:   prometheus.NewCounter(prometheus.CounterOpts{Namespace: "causeway", Name: "audit_repairs_total", Help: "Orphaned rows mended; 0 in steady state."}),
 		drift:     gauge("supply_drift_base_units", "Conservation error of invariant I1; exactly 0, or a page.", "subnet", "token"),
 		invariant: gauge("invariant_ok", "1 while an invariant holds.", "subnet", "invariant", "token"),
-		sourceUp:  gauge("source_up", "1 while an endpoint is asked; 0 while it is out.", "chain", "source"),
-		sourceAt:  gauge("source_height", "Newest final height that an endpoint told.", "chain", "source"),
-		differs:   gauge("source_differs", "Questions that an endpoint answered otherwise than the others; above 0 nothing new is sent on the chain.", "chain", "source"),
+		sources:   NewSourceMetrics(reg),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "causeway", Name: "build_info", Help: "The version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	reg.MustRegister(m.jobs, m.facts, m.cursor, m.heads, m.behind, m.eta, m.looks, m.verdicts, m.depth, m.oldest, m.parked, m.paused, m.forgot,
-		m.durable, m.memory, m.reaped, m.repairs, m.drift, m.invariant, m.sourceUp, m.sourceAt, m.differs, build)
+		m.durable, m.memory, m.reaped, m.repairs, m.drift, m.invariant, build)
 	return m
-}
-
-func (m *metrics) source(chain string, e agree.EndpointStatus) {
-	up := 1.0
-	if e.Out != "" {
-		up = 0
-	}
-	m.sourceUp.WithLabelValues(chain, e.Name).Set(up)
-	m.sourceAt.WithLabelValues(chain, e.Name).Set(float64(e.Height))
-	m.differs.WithLabelValues(chain, e.Name).Set(float64(len(e.Differs)))
 }
 
 func (m *metrics) ingested(chain string, jobs, facts int, last chains.Block) {

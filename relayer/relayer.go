@@ -312,7 +312,7 @@ func (s *shared) session(ctx context.Context) error {
 		group.Go(func() error { return keeper.mend(run) })
 	}
 	health.set("chains", nil)
-	log.Info("relayer started", "instance", cfg.Instance, "version", s.version, "subnets", len(links), "sources", believed(cfg.Single()))
+	log.Info("relayer started", "instance", cfg.Instance, "version", s.version, "subnets", len(links), "sources", Believed(cfg.Single()))
 	return group.Wait()
 }
 

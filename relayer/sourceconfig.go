@@ -190,7 +190,14 @@ func (c Chain) checkSources(at string, bad func(string, ...any)) {
 		}
 		seen[a] = true
 	}
-	if c.Lotus != nil {
-		c.Lotus.Check(at, bad)
+	if c.Lotus == nil {
+		if !finality.MatchString(c.Finality) {
+			bad("%s.finality: finalized, or depth:N for N blocks below the newest", at)
+		}
+		return
+	}
+	c.Lotus.Check(at, bad)
+	if c.Finality != "" {
+		bad("%s.finality: beside lotus it would count for nothing: lotus.depth says what is final; leave it out", at)
 	}
 }

@@ -46,10 +46,14 @@ func (s *sources) all() map[string]*agree.Client {
 
 // status is how the endpoints of a chain do; nil where it is not connected.
 func (s *sources) status(name string) *agree.Status {
-	c := s.all()[name]
-	if c == nil {
-		return nil
+	if c := s.all()[name]; c != nil {
+		return SourcesStatus(c)
 	}
+	return nil
+}
+
+// SourcesStatus is how the endpoints of a chain do, without their secrets.
+func SourcesStatus(c *agree.Client) *agree.Status {
 	out := c.Status()
 	for i := range out.Endpoints {
 		e := &out.Endpoints[i]
@@ -61,30 +65,49 @@ func (s *sources) status(name string) *agree.Status {
 	return &out
 }
 
+// several are the endpoints of one chain and how they are believed.
+type several struct {
+	List      []Source
+	K         int    // of them must agree
+	Lotus     *Lotus // nil: they speak only eth_*
+	Deep      func(chains.Event) uint64
+	Dial      func(context.Context, evm.Config, *slog.Logger) (evm.Reader, error)
+	DialLotus Dialer
+}
+
+// reach dials them as one reader of the chain.
+func (v several) reach(ctx context.Context, base evm.Config, log *slog.Logger) (*agree.Client, error) {
+	if v.Lotus != nil && v.DialLotus == nil {
+		return nil, fmt.Errorf("%w: %s.lotus: this program speaks to no Lotus node", ErrConfig, base.Name)
+	}
+	var endpoints []agree.Endpoint
+	for _, source := range v.List {
+		one := base
+		one.URL = source.URL
+		dial := func(ctx context.Context) (evm.Reader, error) { return v.Dial(ctx, one, log) }
+		if v.Lotus != nil {
+			dial = func(ctx context.Context) (evm.Reader, error) {
+				return v.DialLotus(ctx, Endpoint{Config: one, Lotus: v.Lotus, Deep: v.Deep}, log)
+			}
+		}
+		endpoints = append(endpoints, agree.Endpoint{Name: source.Name, Dial: dial})
+	}
+	return agree.Dial(ctx, agree.Config{
+		Name: base.Name, ChainID: base.ChainID, StartBlock: base.StartBlock, K: v.K, MaxRange: base.MaxRange,
+	}, endpoints, log)
+}
+
 // reach dials the endpoints of a chain as one reader of it.
 func (s *shared) reach(ctx context.Context, c Chain, base evm.Config, log *slog.Logger) (*agree.Client, error) {
 	list, err := c.sources()
 	if err != nil {
 		return nil, err
 	}
-	if c.Lotus != nil && s.cfg.DialLotus == nil {
-		return nil, fmt.Errorf("%w: %s.lotus: this program speaks to no Lotus node", ErrConfig, base.Name)
+	all := several{List: list, K: c.agree(), Lotus: c.Lotus, Dial: s.Dial, DialLotus: s.cfg.DialLotus}
+	if c.Lotus != nil {
+		all.Deep = s.deep(*c.Lotus)
 	}
-	var endpoints []agree.Endpoint
-	for _, source := range list {
-		one := base
-		one.URL = source.URL
-		dial := func(ctx context.Context) (evm.Reader, error) { return s.Dial(ctx, one, log) }
-		if c.Lotus != nil {
-			dial = func(ctx context.Context) (evm.Reader, error) {
-				return s.cfg.DialLotus(ctx, Endpoint{Config: one, Lotus: c.Lotus, Deep: s.deep(*c.Lotus)}, log)
-			}
-		}
-		endpoints = append(endpoints, agree.Endpoint{Name: source.Name, Dial: dial})
-	}
-	client, err := agree.Dial(ctx, agree.Config{
-		Name: base.Name, ChainID: base.ChainID, StartBlock: base.StartBlock, K: c.agree(), MaxRange: base.MaxRange,
-	}, endpoints, log)
+	client, err := all.reach(ctx, base, log)
 	if err != nil {
 		return nil, err
 	}
@@ -117,11 +140,11 @@ func (s *shared) watchSources(ctx context.Context) error {
 }
 
 func (s *shared) tellSources(now time.Time) {
-	clients := s.sources.all()
-	for _, name := range slices.Sorted(maps.Keys(clients)) {
+	tell := sourceTeller{s.metrics.sources, s.Alerts, "no new transaction is sent there"}
+	for _, name := range slices.Sorted(maps.Keys(s.sources.all())) {
 		s.health.set("sources/"+name, s.sources.trouble(name))
 		for _, e := range s.sources.status(name).Endpoints {
-			s.tellSource(name, e, now)
+			tell.source(name, e, now)
 		}
 	}
 	s.tellWitnesses()
@@ -134,41 +157,12 @@ func (s *shared) tellWitnesses() {
 		return
 	}
 	var split *ethereum.DisagreementError
+	key := flow.Ethereum + "/witnesses"
 	if !errors.As(w.Trouble(), &split) {
-		s.Alerts.Resolve(alerts.SourcesDisagree, flow.Ethereum+"/witnesses")
+		s.Alerts.Resolve(alerts.SourcesDisagree, key)
 		return
 	}
-	s.Alerts.Raise(alerts.Alert{
-		Name: alerts.SourcesDisagree, Key: flow.Ethereum + "/witnesses", Severity: alerts.Page, Summary: split.Error(),
-		Fields: map[string]string{
-			"chain": flow.Ethereum, "source": fmt.Sprintf("witness %d", split.Which), "what": fmt.Sprintf("block %d", split.Height),
-			"height": fmt.Sprint(split.Height), "said": split.Witness.Hex(), "others": split.Data.Hex(),
-		},
-	})
-}
-
-func (s *shared) tellSource(chain string, e agree.EndpointStatus, now time.Time) {
-	s.metrics.source(chain, e)
-	key := chain + "/" + e.Name
-	if len(e.Differs) > 0 {
-		d := e.Differs[0]
-		s.Alerts.Raise(alerts.Alert{
-			Name: alerts.SourcesDisagree, Key: key, Severity: alerts.Page,
-			Summary: fmt.Sprintf("%s: endpoint %s differs about %s: it says %s; others say %s; no new transaction is sent there: compare it with another, then replace the one that is wrong", chain, e.Name, d.What, d.Said, d.Others),
-			Fields:  map[string]string{"chain": chain, "source": e.Name, "what": d.What, "height": fmt.Sprint(d.Height), "said": d.Said, "others": d.Others, "questions": fmt.Sprint(len(e.Differs))},
-		})
-	} else {
-		s.Alerts.Resolve(alerts.SourcesDisagree, key)
-	}
-	if e.Out != "" && now.Sub(*e.Since) >= sourceAway {
-		s.Alerts.Raise(alerts.Alert{
-			Name: alerts.SourceOut, Key: key, Severity: alerts.Ticket,
-			Summary: fmt.Sprintf("%s: endpoint %s is out: %s", chain, e.Name, e.Out),
-			Fields:  map[string]string{"chain": chain, "source": e.Name, "what": e.Out, "height": fmt.Sprint(e.Height), "since": e.Since.UTC().Format(time.RFC3339)},
-		})
-	} else if e.Out == "" {
-		s.Alerts.Resolve(alerts.SourceOut, key)
-	}
+	s.Alerts.Raise(witnessAlert(flow.Ethereum, key, split))
 }
 
 // trouble says why no new transaction may be sent on a chain: its endpoints disagree
@@ -185,8 +179,9 @@ func (s *sources) trouble(name string) error {
 	return nil
 }
 
-// believed says how the chains are read, for every status.
-func believed(single []string) string {
+// Believed says how chains are read of which single are believed on the word of one
+// endpoint: for every status.
+func Believed(single []string) string {
 	if len(single) == 0 {
 		return "quorum"
 	}

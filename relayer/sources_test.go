@@ -147,6 +147,44 @@ func TestAnEndpointThatIsAwayTooLongIsTold(t *testing.T) {
 	require.Nil(t, alert(s, alerts.SourceOut))
 }
 
+// TestAnEndpointThatItsOwnReaderRefusesIsTold: it answers, and its head moves on.
+func TestAnEndpointThatItsOwnReaderRefusesIsTold(t *testing.T) {
+	b := newBridge(t, 1)
+	ours, topic := common.Address{0xaa}, common.Hash{0xbb}
+	nodes := []*fake.Node{b.root}
+	for range 2 {
+		n := fake.NewNode(t, fakeRoot)
+		nodes, b.cfg.Root.Also = append(nodes, n), append(b.cfg.Root.Also, n.URL())
+	}
+	for _, n := range nodes {
+		n.MineN(3)
+		n.MineLogs(fake.Log(ours, topic, []byte{1}))
+		n.MineN(3)
+	}
+	s := b.shared()
+	root, err := s.dial(t.Context(), flow.Root, b.cfg.Root)
+	require.NoError(t, err)
+	defer root.Close()
+	nodes[1].On("eth_getTransactionReceipt", fake.Edit(func(receipt map[string]any) { receipt["logs"] = []any{} }))
+	q := chains.Query{From: chains.Cursor{Chain: fakeRoot, Next: 1}, To: 7, Filter: chains.Filter{Addresses: []common.Address{ours}, Topics: []common.Hash{topic}, Placed: []common.Address{ours}}}
+	_, events, err := root.Events(t.Context(), q)
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	s.tellSources(time.Now())
+	require.Nil(t, alert(s, alerts.SourceOut), "for a moment that is nothing")
+	_, err = root.Head(t.Context())
+	require.NoError(t, err)
+	s.tellSources(time.Now().Add(sourceAway))
+	told := alert(s, alerts.SourceOut)
+	require.NotNil(t, told)
+	require.Equal(t, "root/127.0.0.1#2", told.Key)
+	require.Contains(t, told.Summary, "is out: its answers do not add up: root: the receipt of 0x")
+	nodes[1].Clear()
+	s.sources.all()[flow.Root].Tend(t.Context())
+	s.tellSources(time.Now())
+	require.Nil(t, alert(s, alerts.SourceOut))
+}
+
 func TestEndpointsAreNamedWithoutTheirSecrets(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "third")
 	require.NoError(t, os.WriteFile(file, []byte("https://key@c.example/hunter2\n"), 0o600))
@@ -166,7 +204,7 @@ func TestOneEndpointAloneMustBeAdmitted(t *testing.T) {
 	b := newBridge(t, 2)
 	c := b.cfg
 	require.Equal(t, []string{flow.Root, "subnet-1", "subnet-2"}, c.Single())
-	require.Equal(t, "single-source (root, subnet-1, subnet-2)", believed(c.Single()))
+	require.Equal(t, "single-source (root, subnet-1, subnet-2)", Believed(c.Single()))
 	c.SingleSource = false
 	require.ErrorContains(t, c.Check(), "single_source: root, subnet-1, subnet-2:")
 	c.Root.Also = []string{"http://other.example"}
@@ -174,7 +212,7 @@ func TestOneEndpointAloneMustBeAdmitted(t *testing.T) {
 	require.ErrorContains(t, c.Check(), "single_source: subnet-2:")
 	c.Subnets[1].Also = []string{"/run/secrets/url"}
 	require.NoError(t, c.Check())
-	require.Equal(t, "quorum", believed(c.Single()))
+	require.Equal(t, "quorum", Believed(c.Single()))
 	c.Root.Agree = 1
 	require.ErrorContains(t, c.Check(), "single_source: root:")
 	c.SingleSource = true
@@ -182,6 +220,7 @@ func TestOneEndpointAloneMustBeAdmitted(t *testing.T) {
 	for want, bad := range map[string]Chain{
 		"root.agree": {Agree: 3}, "root.also[0]": {Also: []string{c.Root.URL}}, "root.also[1]": {Also: []string{"http://x.example", "http://x.example"}},
 		"root.lotus: depth":            {Lotus: &Lotus{}},
+		"root.finality: beside lotus":  {Lotus: &Lotus{Depth: 900}},
 		"root.lotus.floors[0]: give":   {Lotus: &Lotus{Depth: 900, Floors: []Floor{{Depth: 1}}}},
 		"root.lotus.floors[0].depth":   {Lotus: &Lotus{Depth: 900, Floors: []Floor{{USDC: "1"}}}},
 		"root.lotus.floors[0]: \"1.12": {Lotus: &Lotus{Depth: 900, Floors: []Floor{{USDC: "1.1234567", Depth: 1}}}},
@@ -194,6 +233,7 @@ func TestOneEndpointAloneMustBeAdmitted(t *testing.T) {
 
 func TestTheRootsLotusNodesAreReachedThroughTheDialerThatWasGiven(t *testing.T) {
 	b := newBridge(t, 1)
+	b.cfg.Root.Finality = ""
 	b.cfg.Root.Lotus = &Lotus{Depth: 900, Behind: 2, Floors: []Floor{{USDC: "250000", Depth: 1800}, {FLT: "1", Depth: 5}}}
 	require.NoError(t, b.cfg.Check())
 	_, err := b.shared().dial(t.Context(), flow.Root, b.cfg.Root)

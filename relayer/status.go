@@ -263,7 +263,7 @@ func (b *statusBoard) public(ctx context.Context) any {
 	return out
 }
 
-func (b *statusBoard) sources() string { return believed(b.single) }
+func (b *statusBoard) sources() string { return Believed(b.single) }
 
 // howFar asks how far each chain is, in the order of the configuration.
 func (b *statusBoard) howFar(ctx context.Context) []PublicChain {

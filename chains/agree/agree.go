@@ -130,7 +130,14 @@ func (c *Client) connect(ctx context.Context) error {
 		}()
 	}
 	wait.Wait()
-	if err := errors.Join(errs...); errors.Is(err, chains.ErrWrongChain) {
+	// That is a mistake of the configuration, which no waiting for others mends.
+	var wrong []error
+	for _, err := range errs {
+		if errors.Is(err, chains.ErrWrongChain) {
+			wrong = append(wrong, err)
+		}
+	}
+	if err := errors.Join(wrong...); err != nil {
 		return err
 	}
 	if n := len(c.connected()); n < c.cfg.K {

@@ -9,20 +9,21 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/test/fake"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
 )
 
-var logLies = map[string]func(string, json.RawMessage) json.RawMessage{
-	"no logs at all": list("eth_getLogs", func([]map[string]any) []map[string]any { return []map[string]any{} }),
-	"a log left out": list("eth_getLogs", func(l []map[string]any) []map[string]any { return l[:max(1, len(l))-1] }),
-	"other data": list("eth_getLogs", func(l []map[string]any) []map[string]any {
+var logLies = map[string]fake.Lie{
+	"no logs at all": fake.LieList("eth_getLogs", func([]map[string]any) []map[string]any { return []map[string]any{} }),
+	"a log left out": fake.LieList("eth_getLogs", func(l []map[string]any) []map[string]any { return l[:max(1, len(l))-1] }),
+	"other data": fake.LieList("eth_getLogs", func(l []map[string]any) []map[string]any {
 		for _, x := range l {
 			x["data"] = "0x77"
 		}
 		return l
 	}),
-	"a forged log": list("eth_getLogs", func(l []map[string]any) []map[string]any {
+	"a forged log": fake.LieList("eth_getLogs", func(l []map[string]any) []map[string]any {
 		if len(l) == 0 {
 			return l
 		}
@@ -42,7 +43,7 @@ func TestOfThreeOneThatLiesAboutLogsIsFoundAndReadingGoesOn(t *testing.T) {
 			r.send(&r.contract, []byte{1})
 			r.send(&r.contract, []byte{2})
 			r.mine(4)
-			r.proxies[1].lie(lie)
+			r.proxies[1].Lie(lie)
 			last, events, err := r.client.Events(t.Context(), r.query())
 			require.NoError(t, err)
 			require.Equal(t, r.chain.Finalized(), last)
@@ -64,11 +65,11 @@ func TestOfThreeOneThatLiesAboutLogsIsFoundAndReadingGoesOn(t *testing.T) {
 			// It goes on as long as the same question gets another answer.
 			r.client.Tend(t.Context())
 			require.Error(t, r.client.Trouble())
-			r.proxies[1].instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) })
+			r.proxies[1].Instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) })
 			r.client.Tend(t.Context())
 			require.Error(t, r.client.Trouble(), "silence is not agreement")
-			r.proxies[1].instead(nil)
-			r.proxies[1].lie(nil)
+			r.proxies[1].Instead(nil)
+			r.proxies[1].Lie(nil)
 			r.client.Tend(t.Context()) // it answers again
 			r.client.Tend(t.Context())
 			require.NoError(t, r.client.Trouble())
@@ -83,7 +84,7 @@ func TestOfTwoOneThatLiesAboutLogsLeavesNoAnswer(t *testing.T) {
 			r.send(&r.contract, []byte{1})
 			r.send(&r.contract, []byte{2})
 			r.mine(4)
-			r.proxies[0].lie(lie)
+			r.proxies[0].Lie(lie)
 			_, events, err := r.client.Events(t.Context(), r.query())
 			require.ErrorIs(t, err, chains.ErrUnavailable)
 			var split *DisagreementError
@@ -91,7 +92,7 @@ func TestOfTwoOneThatLiesAboutLogsLeavesNoAnswer(t *testing.T) {
 			require.Empty(t, events)
 			require.Error(t, r.client.Trouble())
 
-			r.proxies[0].lie(nil)
+			r.proxies[0].Lie(nil)
 			_, events, err = r.client.Events(t.Context(), r.query())
 			require.NoError(t, err)
 			require.Len(t, events, 2)
@@ -103,10 +104,10 @@ func TestOfTwoOneThatLiesAboutLogsLeavesNoAnswer(t *testing.T) {
 func TestAnEndpointOfAnotherForkIsFound(t *testing.T) {
 	r := newRig(t, 3, 2)
 	r.mine(4)
-	fork := object("eth_getBlockByNumber", func(b map[string]any) {
+	fork := fake.LieObject("eth_getBlockByNumber", func(b map[string]any) {
 		b["hash"] = common.BigToHash(common.Big2).Hex()
 	})
-	r.proxies[2].lie(fork)
+	r.proxies[2].Lie(fork)
 	// It always runs a little ahead, so that it is one of the two highest.
 	r.readers[2].tell(func(b chains.Block) chains.Block { b.Number++; return b })
 	head, err := r.client.Head(t.Context())
@@ -119,12 +120,12 @@ func TestAnEndpointOfAnotherForkIsFound(t *testing.T) {
 
 	two := newRig(t, 2, 2)
 	two.mine(4)
-	two.proxies[1].lie(fork)
+	two.proxies[1].Lie(fork)
 	_, err = two.client.Head(t.Context())
 	var split *DisagreementError
 	require.ErrorAs(t, err, &split)
 	require.Error(t, two.client.Trouble())
-	two.proxies[1].lie(nil)
+	two.proxies[1].Lie(nil)
 	two.client.Tend(t.Context())
 	two.client.Tend(t.Context())
 	require.NoError(t, two.client.Trouble())
@@ -204,8 +205,16 @@ func TestAnEndpointThatRunsAheadFreezesNobody(t *testing.T) {
 func TestAnEndpointOfAnotherChainEndsTheStart(t *testing.T) {
 	r := newRig(t, 3, 2)
 	other := newChain(t, 7)
-	r.proxies[2].moveTo(other.chain.HTTP())
-	require.ErrorIs(t, r.dial(2), chains.ErrWrongChain)
+	r.proxies[2].MoveTo(other.chain.HTTP())
+	err := r.dial(2)
+	require.ErrorIs(t, err, chains.ErrWrongChain)
+	require.ErrorContains(t, err, "endpoint c: ")
+
+	// No waiting for one that is away mends that.
+	r.proxies[0].Instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	err = r.dial(2)
+	require.ErrorIs(t, err, chains.ErrWrongChain)
+	require.False(t, errors.Is(err, chains.ErrUnavailable), "it would be tried again for ever")
 }
 
 func TestAnEndpointThatIsAnotherChainAfterAReconnectIsOut(t *testing.T) {
@@ -214,13 +223,13 @@ func TestAnEndpointThatIsAnotherChainAfterAReconnectIsOut(t *testing.T) {
 	r.mine(4)
 	other := newChain(t, 7)
 	other.mine(9)
-	r.proxies[0].moveTo(other.chain.HTTP())
+	r.proxies[0].MoveTo(other.chain.HTTP())
 	_, events, err := r.client.Events(t.Context(), r.query())
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	r.client.Tend(t.Context())
 	require.Contains(t, r.status("a").Out, "another chain")
-	r.proxies[0].moveTo(r.chain.HTTP())
+	r.proxies[0].MoveTo(r.chain.HTTP())
 	r.client.Tend(t.Context()) // over the connection that is no more
 	r.client.Tend(t.Context())
 	require.Empty(t, r.status("a").Out)
@@ -231,7 +240,7 @@ func TestAnEndpointThatHangsHoldsUpNobody(t *testing.T) {
 	r.send(&r.contract, []byte{1})
 	r.mine(4)
 	release := make(chan struct{})
-	r.proxies[0].instead(func(_ http.ResponseWriter, req *http.Request) {
+	r.proxies[0].Instead(func(_ http.ResponseWriter, req *http.Request) {
 		select {
 		case <-release:
 		case <-req.Context().Done():
@@ -248,7 +257,7 @@ func TestAnEndpointThatHangsHoldsUpNobody(t *testing.T) {
 	_, err = r.client.Fees(t.Context())
 	require.NoError(t, err)
 	close(release)
-	r.proxies[0].instead(nil)
+	r.proxies[0].Instead(nil)
 	r.client.Tend(t.Context())
 	require.Empty(t, r.status("a").Out)
 	require.NoError(t, r.client.Trouble())
@@ -262,7 +271,7 @@ func TestAnEndpointThatPoursOutGigabytesIsOut(t *testing.T) {
 	for i := range page {
 		page[i] = ' '
 	}
-	r.proxies[0].instead(func(w http.ResponseWriter, _ *http.Request) {
+	r.proxies[0].Instead(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		for range 2048 {
 			if _, err := w.Write(page); err != nil {
@@ -280,17 +289,17 @@ func TestEnoughEndpointsAreAStart(t *testing.T) {
 	r := newRig(t, 3, 2)
 	r.mine(4)
 	down := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
-	r.proxies[0].instead(down)
+	r.proxies[0].Instead(down)
 	require.NoError(t, r.dial(2))
 	require.NotEmpty(t, r.status("a").Out)
 	_, err := r.client.Head(t.Context())
 	require.NoError(t, err)
-	r.proxies[0].instead(nil)
+	r.proxies[0].Instead(nil)
 	r.client.Tend(t.Context())
 	require.Empty(t, r.status("a").Out, "it is dialed when it can be")
 
-	r.proxies[0].instead(down)
-	r.proxies[1].instead(down)
+	r.proxies[0].Instead(down)
+	r.proxies[1].Instead(down)
 	require.ErrorIs(t, r.dial(2), chains.ErrUnavailable)
 }
 
@@ -341,17 +350,17 @@ func TestPinnedStateIsWhatEnoughSay(t *testing.T) {
 		}
 		return append(errs, err)
 	}
-	r.proxies[0].lie(rich)
+	r.proxies[0].Lie(rich)
 	for _, err := range ask() {
 		require.NoError(t, err)
 	}
 	require.Len(t, r.status("a").Differs, 6)
-	r.proxies[1].instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	r.proxies[1].Instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	for _, err := range ask() {
 		require.ErrorIs(t, err, chains.ErrUnavailable, "one honest and one that lies")
 	}
-	r.proxies[1].instead(nil)
-	r.proxies[0].lie(nil)
+	r.proxies[1].Instead(nil)
+	r.proxies[0].Lie(nil)
 	r.client.Tend(t.Context())
 	r.client.Tend(t.Context())
 	require.NoError(t, r.client.Trouble())
@@ -373,7 +382,7 @@ func TestNotEveryoneMustHaveSeenWhatIsNotFinal(t *testing.T) {
 		}
 		return raw
 	}
-	r.proxies[1].lie(none)
+	r.proxies[1].Lie(none)
 	got, ok, err := r.client.Receipt(t.Context(), tx)
 	require.NoError(t, err)
 	require.True(t, ok, "it is there, and decides nothing yet")
@@ -387,13 +396,13 @@ func TestNotEveryoneMustHaveSeenWhatIsNotFinal(t *testing.T) {
 	_, _, err = r.client.Receipt(t.Context(), tx)
 	require.ErrorIs(t, err, chains.ErrUnavailable)
 	require.Error(t, r.client.Trouble())
-	r.proxies[1].lie(nil)
+	r.proxies[1].Lie(nil)
 	r.client.Tend(t.Context())
 	require.NoError(t, r.client.Trouble())
 	events, err := r.client.TransactionEvents(t.Context(), tx)
 	require.NoError(t, err)
 	require.Len(t, events, 1)
-	r.proxies[1].lie(object("eth_getTransactionReceipt", func(m map[string]any) {
+	r.proxies[1].Lie(fake.LieObject("eth_getTransactionReceipt", func(m map[string]any) {
 		m["logs"].([]any)[0].(map[string]any)["data"] = "0x09"
 	}))
 	_, err = r.client.TransactionEvents(t.Context(), tx)
@@ -408,7 +417,7 @@ func TestATransactionGoesToAllAndOneThatDropsItIsNotBelieved(t *testing.T) {
 	raw, err := tx.MarshalBinary()
 	require.NoError(t, err)
 	// The first one takes it and forgets it, and says that it knows it.
-	r.proxies[0].lie(func(m string, raw json.RawMessage) json.RawMessage {
+	r.proxies[0].Lie(func(m string, raw json.RawMessage) json.RawMessage {
 		if m == "eth_getTransactionByHash" {
 			out, _ := json.Marshal(map[string]any{"hash": tx.Hash()})
 			return out
@@ -419,9 +428,9 @@ func TestATransactionGoesToAllAndOneThatDropsItIsNotBelieved(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, known, "by one alone")
 	require.False(t, mined)
-	r.proxies[0].instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	r.proxies[0].Instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	require.NoError(t, r.client.SendRaw(t.Context(), raw))
-	r.proxies[0].instead(nil)
+	r.proxies[0].Instead(nil)
 	r.client.Tend(t.Context())
 	known, _, err = r.client.TransactionKnown(t.Context(), tx.Hash())
 	require.NoError(t, err)

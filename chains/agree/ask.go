@@ -133,6 +133,12 @@ func settle[T any](ctx context.Context, c *Client, q question[T], said []answer[
 			q.height = max(q.height, q.based(a.value))
 		}
 	}
+	for _, a := range said {
+		c.weigh(a.from, q.what, q.height, a.err, func(ctx context.Context) error {
+			_, err := q.do(ctx, a.from)
+			return err
+		})
+	}
 	groups, most := largest(q, said)
 	if most >= c.cfg.K {
 		winner, ties := 0, 0

@@ -24,6 +24,7 @@ type endpoint struct {
 	why     string       // it is out; "" = in
 	since   time.Time    // when it went out
 	differs map[string]difference
+	refused *refusal // its own reader does not believe it; nil: none
 }
 
 // connected are those that were reached once, in the order of the configuration.
@@ -56,7 +57,7 @@ func (c *Client) best() []*endpoint {
 	rank := map[*endpoint]int{}
 	for _, e := range all {
 		e.mu.Lock()
-		if e.why != "" {
+		if e.why != "" || e.refused != nil {
 			rank[e]++
 		}
 		if len(e.differs) > 0 {
@@ -184,7 +185,7 @@ func (c *Client) tend(ctx context.Context) {
 }
 
 // Tend looks once: at every endpoint that is out, and again at each question that
-// two endpoints answered otherwise.
+// two endpoints answered otherwise, or one so that its own reader refused it.
 func (c *Client) Tend(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
@@ -199,7 +200,7 @@ func (c *Client) Tend(ctx context.Context) {
 			c.revive(ctx, e)
 		}()
 	}
-	for _, again := range c.doubts() {
+	for _, again := range append(c.doubts(), c.refusals()...) {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()

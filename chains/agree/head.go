@@ -174,8 +174,14 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if len(c.endpoints) == 1 {
 		e := c.endpoints[0]
 		last, events, err := e.reader.Events(ctx, q)
-		if err != nil && ctx.Err() == nil && !statement(err) {
-			c.failed(e, err)
+		if ctx.Err() == nil {
+			if !statement(err) {
+				c.failed(e, err)
+			}
+			c.weigh(e, fmt.Sprintf("events from %d (%s)", q.From.Next, tag(q.Filter)), q.From.Next, err, func(ctx context.Context) error {
+				_, _, err := e.reader.Events(ctx, q)
+				return err
+			})
 		}
 		return last, events, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/test/fake"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
 )
@@ -58,7 +60,7 @@ func TestATroubleAboutAStateThatIsForgottenEndsWithTheNewestState(t *testing.T) 
 	r.mine(4)
 	head, err := r.client.Head(t.Context())
 	require.NoError(t, err)
-	r.proxies[0].lie(func(m string, raw json.RawMessage) json.RawMessage {
+	r.proxies[0].Lie(func(m string, raw json.RawMessage) json.RawMessage {
 		if m == "eth_getBalance" {
 			return json.RawMessage(`"0xffff"`)
 		}
@@ -75,7 +77,7 @@ func TestATroubleAboutAStateThatIsForgottenEndsWithTheNewestState(t *testing.T) 
 	}
 	r.client.Tend(t.Context())
 	require.Error(t, r.client.Trouble(), "it lies about the newest one too")
-	r.proxies[0].lie(nil)
+	r.proxies[0].Lie(nil)
 	r.client.Tend(t.Context())
 	require.NoError(t, r.client.Trouble())
 }
@@ -97,7 +99,7 @@ func TestWhereAllMustAgreeTwoAgainstOneIsNoAnswer(t *testing.T) {
 	r := newRig(t, 3, 3)
 	r.send(&r.contract, []byte{1})
 	r.mine(4)
-	r.proxies[2].lie(logLies["no logs at all"])
+	r.proxies[2].Lie(logLies["no logs at all"])
 	_, events, err := r.client.Events(t.Context(), r.query())
 	var split *DisagreementError
 	require.ErrorAs(t, err, &split)
@@ -108,12 +110,12 @@ func TestWhereOneIsEnoughTwoThatDifferAreNoAnswer(t *testing.T) {
 	r := newRig(t, 2, 1)
 	r.send(&r.contract, []byte{1})
 	r.mine(4)
-	r.proxies[0].lie(logLies["other data"])
+	r.proxies[0].Lie(logLies["other data"])
 	_, _, err := r.client.Events(t.Context(), r.query())
 	var split *DisagreementError
 	require.ErrorAs(t, err, &split)
 	require.Len(t, split.Said, 2)
-	r.proxies[0].instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	r.proxies[0].Instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	_, events, err := r.client.Events(t.Context(), r.query())
 	require.NoError(t, err, "one that is silent is no contradiction")
 	require.Len(t, events, 1)
@@ -122,11 +124,11 @@ func TestWhereOneIsEnoughTwoThatDifferAreNoAnswer(t *testing.T) {
 func TestTooFewThatDoWellAreNotWaitedFor(t *testing.T) {
 	r := newRig(t, 2, 2)
 	r.mine(4)
-	r.proxies[0].instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	r.proxies[0].Instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	_, err := r.client.Head(t.Context())
 	require.ErrorIs(t, err, chains.ErrUnavailable)
 	require.NotEmpty(t, r.status("a").Out)
-	r.proxies[0].instead(nil)
+	r.proxies[0].Instead(nil)
 	_, err = r.client.Head(t.Context())
 	require.NoError(t, err, "it is asked all the same, since it is needed")
 	require.Empty(t, r.status("a").Out)
@@ -140,7 +142,7 @@ func TestWhoHasNotPassedABlockMayStillChangeItsMind(t *testing.T) {
 	r.mine(3)
 	head, err := r.client.Head(t.Context())
 	require.NoError(t, err)
-	r.proxies[0].lie(object("eth_getBlockByNumber", func(b map[string]any) { b["hash"] = common.BigToHash(common.Big2).Hex() }))
+	r.proxies[0].Lie(fake.LieObject("eth_getBlockByNumber", func(b map[string]any) { b["hash"] = common.BigToHash(common.Big2).Hex() }))
 	b, err := r.client.BlockByNumber(t.Context(), head.Number)
 	require.NoError(t, err)
 	require.Equal(t, head, b)
@@ -150,7 +152,7 @@ func TestWhoHasNotPassedABlockMayStillChangeItsMind(t *testing.T) {
 func TestTheEndOfARangeIsTheBlockThatEnoughSay(t *testing.T) {
 	r := newRig(t, 3, 2)
 	r.mine(4)
-	r.proxies[0].lie(object("eth_getBlockByNumber", func(b map[string]any) {
+	r.proxies[0].Lie(fake.LieObject("eth_getBlockByNumber", func(b map[string]any) {
 		if b["number"] != "0x1" {
 			b["hash"] = common.BigToHash(common.Big2).Hex()
 		}
@@ -176,4 +178,36 @@ func TestAHeadThatBecomesAnotherBlockIsAReorg(t *testing.T) {
 	}
 	_, err = r.client.Head(t.Context())
 	require.ErrorIs(t, err, chains.ErrReorg)
+}
+
+// Where a log stands in its receipt is part of the name of a message.
+func TestAPlaceInAReceiptIsWhatEnoughSay(t *testing.T) {
+	for n, k := range map[int]int{2: 2, 3: 2} {
+		r := newRig(t, n, k)
+		r.send(&r.contract, []byte{1})
+		second := r.send(&r.contract, []byte{2})
+		r.mine(4)
+		r.proxies[0].Lie(fake.LieObject("eth_getTransactionReceipt", func(receipt map[string]any) {
+			logs, _ := receipt["logs"].([]any)
+			if receipt["transactionHash"] != second.Hex() || len(logs) != 1 {
+				return
+			}
+			forged := maps.Clone(logs[0].(map[string]any))
+			forged["logIndex"] = "0x0"
+			receipt["logs"] = []any{forged, logs[0]}
+		}))
+		q := r.query()
+		q.Filter.Placed = []common.Address{r.contract}
+		_, events, err := r.client.Events(t.Context(), q)
+		if n == k {
+			var split *DisagreementError
+			require.ErrorAs(t, err, &split)
+			require.Empty(t, events)
+			continue
+		}
+		require.NoError(t, err)
+		require.Len(t, events, 2)
+		require.Zero(t, events[1].Position)
+		require.NotEmpty(t, r.status("a").Differs)
+	}
 }

@@ -1,15 +1,10 @@
 package agree
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math/big"
-	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +12,7 @@ import (
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/devchain"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/test/fake"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
@@ -41,7 +37,7 @@ type rig struct {
 	honest   *evm.Client
 	contract common.Address
 	nonce    uint64
-	proxies  []*proxy
+	proxies  []*fake.Proxy
 	readers  []*lying
 	client   *Client
 	clock    time.Time
@@ -55,7 +51,7 @@ func newRig(t *testing.T, n, k int) *rig {
 	r.send(nil, append(common.FromHex(fmt.Sprintf("60%02x600c60003960%02x6000f3", len(logger), len(logger))), logger...))
 	r.mine(1)
 	for range n {
-		r.proxies = append(r.proxies, newProxy(t, r.chain.HTTP()))
+		r.proxies = append(r.proxies, fake.NewProxy(t, r.chain.HTTP()))
 		r.readers = append(r.readers, &lying{})
 	}
 	require.NoError(t, r.dial(k))
@@ -85,7 +81,7 @@ func (r *rig) dial(k int) error {
 	for i, p := range r.proxies {
 		list = append(list, Endpoint{Name: string(rune('a' + i)), Dial: func(ctx context.Context) (evm.Reader, error) {
 			// Its headers say nothing of what their blocks hold, as Lotus' do.
-			c, err := evm.Dial(ctx, evm.Config{Name: "root", URL: p.server.URL, ChainID: chainID, MaxAhead: -1, NoBloom: true, MaxBytes: 1 << 20}, nil)
+			c, err := evm.Dial(ctx, evm.Config{Name: "root", URL: p.URL(), ChainID: chainID, MaxAhead: -1, NoBloom: true, MaxBytes: 1 << 20}, nil)
 			if err != nil {
 				return nil, err
 			}
@@ -163,131 +159,4 @@ func (l *lying) Head(ctx context.Context) (chains.Block, error) {
 		b = l.head(b)
 	}
 	return b, err
-}
-
-// proxy passes requests on to a chain and lies about the answers.
-type proxy struct {
-	server *httptest.Server
-	mu     sync.Mutex
-	to     string
-	change func(method string, result json.RawMessage) json.RawMessage
-	handle http.HandlerFunc // instead of all that
-}
-
-func newProxy(t *testing.T, to string) *proxy {
-	p := &proxy{to: to}
-	p.server = httptest.NewServer(p)
-	t.Cleanup(p.server.Close)
-	return p
-}
-
-func (p *proxy) lie(change func(method string, result json.RawMessage) json.RawMessage) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.change = change
-}
-
-func (p *proxy) instead(h http.HandlerFunc) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.handle = h
-}
-
-// moveTo ends all connections; the next ones lead to another chain.
-func (p *proxy) moveTo(url string) {
-	p.mu.Lock()
-	p.to = url
-	p.mu.Unlock()
-	p.server.CloseClientConnections()
-}
-
-type message struct {
-	Version string          `json:"jsonrpc"`
-	ID      json.RawMessage `json:"id"`
-	Method  string          `json:"method,omitempty"`
-	Result  json.RawMessage `json:"result,omitempty"`
-	Error   json.RawMessage `json:"error,omitempty"`
-}
-
-func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	to, change, handle := p.to, p.change, p.handle
-	p.mu.Unlock()
-	asked, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
-	}
-	if handle != nil {
-		handle(w, r)
-		return
-	}
-	resp, err := http.Post(to, "application/json", bytes.NewReader(asked))
-	if err != nil {
-		w.WriteHeader(http.StatusBadGateway)
-		return
-	}
-	defer resp.Body.Close()
-	answered, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return
-	}
-	if change != nil {
-		answered = apply(change, asked, answered)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(answered)
-}
-
-func apply(change func(string, json.RawMessage) json.RawMessage, asked, answered []byte) []byte {
-	var qs, as []message
-	single := json.Unmarshal(asked, &qs) != nil
-	if single {
-		qs, as = make([]message, 1), make([]message, 1)
-		if json.Unmarshal(asked, &qs[0]) != nil || json.Unmarshal(answered, &as[0]) != nil {
-			return answered
-		}
-	} else if json.Unmarshal(answered, &as) != nil {
-		return answered
-	}
-	methods := map[string]string{}
-	for _, q := range qs {
-		methods[string(q.ID)] = q.Method
-	}
-	for i := range as {
-		if len(as[i].Result) > 0 {
-			as[i].Result = change(methods[string(as[i].ID)], as[i].Result)
-		}
-	}
-	var out []byte
-	if single {
-		out, _ = json.Marshal(as[0])
-	} else {
-		out, _ = json.Marshal(as)
-	}
-	return out
-}
-
-// list changes the list that a method answers with.
-func list(method string, edit func([]map[string]any) []map[string]any) func(string, json.RawMessage) json.RawMessage {
-	return func(m string, raw json.RawMessage) json.RawMessage {
-		var l []map[string]any
-		if m != method || json.Unmarshal(raw, &l) != nil {
-			return raw
-		}
-		out, _ := json.Marshal(edit(l))
-		return out
-	}
-}
-
-// object changes the object that a method answers with.
-func object(method string, edit func(map[string]any)) func(string, json.RawMessage) json.RawMessage {
-	return func(m string, raw json.RawMessage) json.RawMessage {
-		var o map[string]any
-		if m != method || json.Unmarshal(raw, &o) != nil || o == nil {
-			return raw
-		}
-		edit(o)
-		out, _ := json.Marshal(o)
-		return out
-	}
 }

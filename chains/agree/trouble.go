@@ -169,7 +169,8 @@ type Status struct {
 	Endpoints []EndpointStatus `json:"endpoints"`
 }
 
-// EndpointStatus is how one does. Out is why it is not asked, "" where it is.
+// EndpointStatus is how one does. Out is why it is not asked, or why its own reader
+// does not believe it; "" where it is well.
 type EndpointStatus struct {
 	Name    string       `json:"name"`
 	Height  uint64       `json:"height"` // the newest final block it has told
@@ -189,6 +190,8 @@ func (c *Client) Status() Status {
 		if e.why != "" {
 			since := e.since
 			s.Since = &since
+		} else if r := e.refused; r != nil {
+			s.Out, s.Since = "its answers do not add up: "+r.why, &r.since
 		}
 		for _, d := range e.differs {
 			s.Differs = append(s.Differs, d.Difference)

@@ -6,17 +6,15 @@ import (
 	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/big"
-	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/devchain"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/causeway-bridge/causeway/test/fake"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -56,7 +54,7 @@ func newL1(t *testing.T, depth uint64) *l1 {
 	t.Cleanup(func() { require.NoError(t, chain.Close()) })
 	chain.Pause()
 	l := &l1{t: t, chain: chain, key: key}
-	l.client = l.dial(nil)
+	l.client = l.dial(l.chain.HTTP())
 	// init: copy the code behind these 11 bytes and return it.
 	l.contract = crypto.CreateAddress(account, 0)
 	l.send(nil, append(common.FromHex(fmt.Sprintf("60%02x600c60003960%02x6000f3", len(twice), len(twice))), twice...))
@@ -64,10 +62,13 @@ func newL1(t *testing.T, depth uint64) *l1 {
 	return l
 }
 
-func (l *l1) dial(liar http.RoundTripper) *evm.Client {
+// teller is an endpoint of the chain that may lie.
+func (l *l1) teller() *fake.Proxy { return fake.NewProxy(l.t, l.chain.HTTP()) }
+
+func (l *l1) dial(url string) *evm.Client {
 	c, err := evm.Dial(l.t.Context(), evm.Config{
-		Name: "ethereum", URL: l.chain.HTTP(), ChainID: chainID, Finality: "finalized", MaxAhead: -1,
-		CheckHeaders: true, Transport: liar, Timeout: 10 * time.Second,
+		Name: "ethereum", URL: url, ChainID: chainID, Finality: "finalized", MaxAhead: -1,
+		CheckHeaders: true, Timeout: 10 * time.Second,
 	}, nil)
 	require.NoError(l.t, err)
 	l.t.Cleanup(c.Close)
@@ -98,88 +99,9 @@ func (l *l1) from(next uint64) chains.Query {
 	return chains.Query{From: chains.Cursor{Chain: chainID, Next: next}, To: 1 << 40, Filter: l.filter()}
 }
 
-// liar passes every answer to an HTTP request through a change of its result.
-type liar struct {
-	mu     sync.Mutex
-	change func(method string, result json.RawMessage) json.RawMessage
-}
-
-func (l *liar) set(change func(method string, result json.RawMessage) json.RawMessage) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.change = change
-}
-
-type message struct {
-	Version string          `json:"jsonrpc"`
-	ID      json.RawMessage `json:"id"`
-	Method  string          `json:"method,omitempty"`
-	Result  json.RawMessage `json:"result,omitempty"`
-	Error   json.RawMessage `json:"error,omitempty"`
-}
-
-func (l *liar) RoundTrip(r *http.Request) (*http.Response, error) {
-	asked, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	r.Body = io.NopCloser(bytes.NewReader(asked))
-	resp, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	answered, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
-	change := l.change
-	l.mu.Unlock()
-	if change != nil {
-		answered = l.apply(change, asked, answered)
-	}
-	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(answered)), int64(len(answered))
-	return resp, nil
-}
-
-func (l *liar) apply(change func(string, json.RawMessage) json.RawMessage, asked, answered []byte) []byte {
-	var qs, as []message
-	single := json.Unmarshal(asked, &qs) != nil
-	if single {
-		qs, as = make([]message, 1), make([]message, 1)
-		if json.Unmarshal(asked, &qs[0]) != nil || json.Unmarshal(answered, &as[0]) != nil {
-			return answered
-		}
-	} else if json.Unmarshal(answered, &as) != nil {
-		return answered
-	}
-	methods := map[string]string{}
-	for _, q := range qs {
-		methods[string(q.ID)] = q.Method
-	}
-	for i := range as {
-		if len(as[i].Result) > 0 {
-			as[i].Result = change(methods[string(as[i].ID)], as[i].Result)
-		}
-	}
-	var out []byte
-	if single {
-		out, _ = json.Marshal(as[0])
-	} else {
-		out, _ = json.Marshal(as)
-	}
-	return out
-}
-
 // edit changes one answer as text.
-func edit(method, old, replacement string) func(string, json.RawMessage) json.RawMessage {
-	return func(m string, r json.RawMessage) json.RawMessage {
-		if m != method {
-			return r
-		}
-		return json.RawMessage(strings.ReplaceAll(string(r), old, replacement))
-	}
+func edit(method, old, replacement string) fake.Lie {
+	return fake.LieText(method, func(result string) string { return strings.ReplaceAll(result, old, replacement) })
 }
 
 func TestEventsComeWithTheirPlaceInTheirOwnReceipt(t *testing.T) {
@@ -189,7 +111,7 @@ func TestEventsComeWithTheirPlaceInTheirOwnReceipt(t *testing.T) {
 	l.mine(1)
 	at := l.chain.Head().Number
 	l.mine(3)
-	s, err := New(l.client, l.dial(nil))
+	s, err := New(l.client, l.dial(l.chain.HTTP()))
 	require.NoError(t, err)
 	last, events, err := s.Events(t.Context(), l.from(1))
 	require.NoError(t, err)
@@ -218,7 +140,7 @@ func TestAForgedEventIsNotBelieved(t *testing.T) {
 	other := l.send(&l.contract, []byte("pay 2 to alice"))
 	l.mine(4)
 	data := func(s string) string { return hexutil.Encode([]byte(s))[2:] }
-	drop := func(method string) func(string, json.RawMessage) json.RawMessage {
+	drop := func(method string) fake.Lie {
 		return func(m string, r json.RawMessage) json.RawMessage {
 			var all []json.RawMessage
 			if m != method || json.Unmarshal(r, &all) != nil || len(all) == 0 {
@@ -228,7 +150,7 @@ func TestAForgedEventIsNotBelieved(t *testing.T) {
 			return out
 		}
 	}
-	both := func(changes ...func(string, json.RawMessage) json.RawMessage) func(string, json.RawMessage) json.RawMessage {
+	both := func(changes ...fake.Lie) fake.Lie {
 		return func(m string, r json.RawMessage) json.RawMessage {
 			for _, c := range changes {
 				r = c(m, r)
@@ -237,7 +159,7 @@ func TestAForgedEventIsNotBelieved(t *testing.T) {
 		}
 	}
 	pay, steal := data("pay 1 to alice"), data("pay 9 to mallo")
-	for name, lie := range map[string]func(string, json.RawMessage) json.RawMessage{
+	for name, lie := range map[string]fake.Lie{
 		"a changed amount in the log answers": edit("eth_getLogs", pay, steal),
 		"and in the receipts":                 both(edit("eth_getLogs", pay, steal), edit("eth_getBlockReceipts", pay, steal)),
 		"another transaction's hash":          both(edit("eth_getLogs", tx.Hex(), common.HexToHash("0xbad").Hex()), edit("eth_getBlockReceipts", tx.Hex(), common.HexToHash("0xbad").Hex())),
@@ -259,14 +181,14 @@ func TestAForgedEventIsNotBelieved(t *testing.T) {
 		"another call":               edit("eth_getBlockByHash", pay, steal),
 	} {
 		t.Run(name, func(t *testing.T) {
-			teller := &liar{}
-			s, err := New(l.dial(teller), l.client)
+			teller := l.teller()
+			s, err := New(l.dial(teller.URL()), l.client)
 			require.NoError(t, err)
 			_, events, err := s.Events(t.Context(), l.from(1))
 			require.NoError(t, err, "told the truth")
 			require.Len(t, events, 4)
 			changed := false
-			teller.set(func(m string, r json.RawMessage) json.RawMessage {
+			teller.Lie(func(m string, r json.RawMessage) json.RawMessage {
 				out := lie(m, r)
 				changed = changed || !bytes.Equal(out, r)
 				return out
@@ -293,8 +215,8 @@ func TestTwoEndpointsMustAgreeOnABlock(t *testing.T) {
 	l.send(&l.contract, []byte("pay"))
 	l.mine(5)
 	fake := hexutil.Encode(crypto.Keccak256([]byte("another")))
-	teller := &liar{}
-	witness := l.dial(teller)
+	teller := l.teller()
+	witness := l.dial(teller.URL())
 	s, err := New(l.client, witness)
 	require.NoError(t, err)
 	head, err := s.Head(t.Context())
@@ -303,7 +225,7 @@ func TestTwoEndpointsMustAgreeOnABlock(t *testing.T) {
 
 	// Its headers hash to themselves: only the agreement tells.
 	var other *types.Header
-	teller.set(func(m string, r json.RawMessage) json.RawMessage {
+	teller.Lie(func(m string, r json.RawMessage) json.RawMessage {
 		var h types.Header
 		if m != "eth_getBlockByNumber" || json.Unmarshal(r, &h) != nil {
 			return r
@@ -329,7 +251,7 @@ func TestTwoEndpointsMustAgreeOnABlock(t *testing.T) {
 	_, _, err = s.Events(t.Context(), l.from(1))
 	require.ErrorAs(t, err, &split)
 
-	teller.set(nil)
+	teller.Lie(nil)
 	l.mine(1)
 	_, events, err := s.Events(t.Context(), l.from(1))
 	require.NoError(t, err)
@@ -342,8 +264,8 @@ func TestTwoEndpointsMustAgreeOnABlock(t *testing.T) {
 func TestTheHeadIsWhatAllHaveFinal(t *testing.T) {
 	l := newL1(t, 2)
 	l.mine(6)
-	teller := &liar{}
-	s, err := New(l.client, l.dial(teller))
+	teller := l.teller()
+	s, err := New(l.client, l.dial(teller.URL()))
 	require.NoError(t, err)
 	head, err := s.Head(t.Context())
 	require.NoError(t, err)
@@ -352,7 +274,7 @@ func TestTheHeadIsWhatAllHaveFinal(t *testing.T) {
 		require.NoError(t, err)
 		var raw json.RawMessage
 		require.NoError(t, l.client.RPC(context.Background(), &raw, "eth_getBlockByNumber", hexutil.Uint64(b.Number), false))
-		teller.set(func(m string, r json.RawMessage) json.RawMessage {
+		teller.Lie(func(m string, r json.RawMessage) json.RawMessage {
 			var h types.Header
 			if m == "eth_getBlockByNumber" && json.Unmarshal(r, &h) == nil && h.Number.Uint64() == l.chain.Head().Number-2 {
 				return raw
@@ -368,13 +290,13 @@ func TestTheHeadIsWhatAllHaveFinal(t *testing.T) {
 	_, _, err = s.Events(t.Context(), l.from(head.Number+2))
 	require.ErrorIs(t, err, chains.ErrUnavailable, "not final for all")
 
-	fresh := l.dial(nil)
+	fresh := l.dial(l.chain.HTTP())
 	s.witnesses[0] = fresh
 	ahead, err := s.Head(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, head.Number+4, ahead.Number)
 	hold(head.Number + 1)
-	s.witnesses[0] = l.dial(teller)
+	s.witnesses[0] = l.dial(teller.URL())
 	_, err = s.Head(t.Context())
 	require.ErrorIs(t, err, chains.ErrUnavailable)
 }
@@ -449,9 +371,9 @@ func TestWhatProvesABlockMayComeFromAnyEndpoint(t *testing.T) {
 	l := newL1(t, 3)
 	l.send(&l.contract, []byte("pay"))
 	l.mine(5)
-	teller := &liar{}
-	forger := l.dial(teller)
-	teller.set(func(m string, r json.RawMessage) json.RawMessage {
+	teller := l.teller()
+	forger := l.dial(teller.URL())
+	teller.Lie(func(m string, r json.RawMessage) json.RawMessage {
 		return when(m == "eth_getBlockReceipts", "[]", r)
 	})
 	s, err := New(pair{l.client, []evm.Reader{forger, l.client}})

@@ -20,8 +20,7 @@ func placing(t *testing.T) (*fake.Node, *Client, chains.Query) {
 	c := dial(t, config(n))
 	_, err := c.Head(t.Context())
 	require.NoError(t, err)
-	q := query(n)
-	q.To = 5
+	q := chains.Query{From: chains.Cursor{Chain: testChain, Next: 1, Parent: n.Hash(0)}, To: 5, Filter: filter}
 	q.Filter.Placed = []common.Address{ours}
 	return n, c, q
 }

@@ -1,67 +1,23 @@
 package filecoin_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/filecoin"
+	"github.com/causeway-bridge/causeway/test/fake"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/stretchr/testify/require"
 )
 
-// answer is one of JSON-RPC as it passes a liar.
-type answer struct {
-	Version string          `json:"jsonrpc"`
-	ID      json.RawMessage `json:"id"`
-	Method  string          `json:"method,omitempty"`
-	Result  json.RawMessage `json:"result,omitempty"`
-	Error   json.RawMessage `json:"error,omitempty"`
-}
-
 // liar is a node before the one that is read, which edits the results of a method.
 func (w *world) liar(method string, edit func(result string) string) string {
-	target := w.root.Node(0).HTTP()
-	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		asked, _ := io.ReadAll(r.Body)
-		res, err := http.Post(target, "application/json", bytes.NewReader(asked))
-		if err != nil {
-			rw.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		defer res.Body.Close()
-		told, _ := io.ReadAll(res.Body)
-		rw.Header().Set("Content-Type", "application/json")
-		var questions, answers []answer
-		if bytes.HasPrefix(asked, []byte("[")) && json.Unmarshal(asked, &questions) == nil && json.Unmarshal(told, &answers) == nil {
-			methods := map[string]string{}
-			for _, q := range questions {
-				methods[string(q.ID)] = q.Method
-			}
-			for i, a := range answers {
-				if methods[string(a.ID)] == method {
-					answers[i].Result = json.RawMessage(edit(string(a.Result)))
-				}
-			}
-			_ = json.NewEncoder(rw).Encode(answers)
-			return
-		}
-		var q, a answer
-		if json.Unmarshal(asked, &q) == nil && q.Method == method && json.Unmarshal(told, &a) == nil {
-			a.Result = json.RawMessage(edit(string(a.Result)))
-			_ = json.NewEncoder(rw).Encode(a)
-			return
-		}
-		_, _ = rw.Write(told)
-	}))
-	w.t.Cleanup(s.Close)
-	return s.URL
+	p := fake.NewProxy(w.t, w.root.Node(0).HTTP())
+	p.Lie(fake.LieText(method, edit))
+	return p.URL()
 }
 
 // The amount or the recipient of a log may be forged where everything else of it is

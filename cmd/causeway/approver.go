@@ -63,6 +63,7 @@ func (g *globals) approver(path string) (relayer.ApproverConfig, error) {
 	if err != nil {
 		return cfg, usageError{err}
 	}
+	cfg.DialLotus = home.DialLotus
 	if err := cfg.Check(); err != nil {
 		return cfg, usageError{fmt.Errorf("configuration %s:\n%w", path, err)}
 	}
@@ -173,7 +174,7 @@ func newApproverStatus(g *globals, config *string) *cobra.Command {
 
 func approverText(s relayer.ApproverStatus) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "signer %s (version %s): %s\n", s.Signer.Hex(), s.Version, readiness(s.Ready))
+	fmt.Fprintf(&b, "signer %s (version %s): %s, %s\n", s.Signer.Hex(), s.Version, readiness(s.Ready), s.Believed)
 	for _, part := range slices.Sorted(maps.Keys(s.Parts)) {
 		if err := s.Parts[part]; err != "" {
 			fmt.Fprintf(&b, "  %s: %s\n", part, err)
@@ -181,6 +182,7 @@ func approverText(s relayer.ApproverStatus) string {
 	}
 	for _, chain := range slices.Sorted(maps.Keys(s.Heads)) {
 		fmt.Fprintf(&b, "chain %-12s final %d\n", chain, s.Heads[chain])
+		b.WriteString(sourcesText(s.Sources[chain]))
 	}
 	b.WriteString(ledgerText(s.Ledger))
 	for _, r := range s.Refused {

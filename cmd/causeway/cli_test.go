@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
+	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/chains/crash"
 	"github.com/causeway-bridge/causeway/cmd/causeway/devnet"
 	"github.com/causeway-bridge/causeway/relayer"
@@ -688,8 +689,9 @@ func TestAStoppedSignerShowsItsLedger(t *testing.T) {
 
 	// While it runs, it says so itself.
 	running := relayer.ApproverStatus{
-		Signer: me, Version: "v", Ready: false, Parts: map[string]string{"chain/a": "down", "chain/b": ""}, Heads: map[string]uint64{"a": 9},
-		Ledger: *v.Ledger, Refused: []relayer.RefusedProposal{{Chain: "b", Digest: common.Hash{4}, Messages: 2, Reason: "unseen", Later: true, Why: "x"}, {Chain: "b", Rotation: true, Reason: "rotation"}},
+		Signer: me, Version: "v", Ready: false, Believed: "single-source (a)", Parts: map[string]string{"chain/a": "down", "chain/b": ""}, Heads: map[string]uint64{"a": 9},
+		Sources: map[string]*agree.Status{"a": {K: 1, Endpoints: []agree.EndpointStatus{{Name: "x", Height: 9, Differs: []agree.Difference{{What: "block 3", Said: "p", Others: "q"}}}, {Name: "y"}}}},
+		Ledger:  *v.Ledger, Refused: []relayer.RefusedProposal{{Chain: "b", Digest: common.Hash{4}, Messages: 2, Reason: "unseen", Later: true, Why: "x"}, {Chain: "b", Rotation: true, Reason: "rotation"}},
 	}
 	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(running) }))
 	defer admin.Close()
@@ -697,7 +699,9 @@ func TestAStoppedSignerShowsItsLedger(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(home, "approver.yaml"), []byte(cfg), 0o600))
 	out, _, err = cli(t, home, "approver", "status")
 	require.NoError(t, err)
-	for _, say := range []string{"NOT READY", "  chain/a: down\n", "final 9\n", "not yet: 2 messages for b", "refused: a rotation for b", "2 calls, 1 signed for"} {
+	for _, say := range []string{
+		"NOT READY, single-source (a)\n", "  chain/a: down\n", "final 9\n", "  endpoint x: final 9, 1 of 2 must agree\n", "DIFFERS about block 3: says p; others say q\n", "not yet: 2 messages for b", "refused: a rotation for b", "2 calls, 1 signed for",
+	} {
 		require.Contains(t, out, say)
 	}
 	require.NotContains(t, out, "chain/b")

@@ -10,15 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/agree"
-	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/subnet/node"
 	"github.com/causeway-bridge/causeway/cmd/causeway/home"
 	"github.com/causeway-bridge/causeway/relayer"
 	"github.com/causeway-bridge/causeway/relayer/api"
 	"github.com/cenkalti/backoff/v4"
-	"github.com/ethereum/go-ethereum/common"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
@@ -86,9 +83,11 @@ func runNode(ctx context.Context, cfg home.NodeConfig, ready string, log *slog.L
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var running atomic.Pointer[node.Node]
+	root := newRootSources(cfg.Parent, reg)
+	health := nodeHealth{&running, root}
 	metrics := ""
 	if cfg.Metrics != "" {
-		admin, err := api.Listen(cfg.Metrics, api.Admin(reg, nodeHealth{&running}, nil))
+		admin, err := api.Listen(cfg.Metrics, api.Admin(reg, health, func(context.Context) any { return health.status() }))
 		if err != nil {
 			return err
 		}
@@ -96,11 +95,14 @@ func runNode(ctx context.Context, cfg home.NodeConfig, ready string, log *slog.L
 		metrics = admin.Addr()
 	}
 
-	parent, err := dialParent(ctx, cfg.Parent, log)
+	parent, err := root.dial(ctx, log)
 	if err != nil {
 		return err
 	}
-	defer parent.Close()
+	watching, stop := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() { defer close(watched); root.watch(watching) }()
+	defer func() { stop(); <-watched; parent.Close() }()
 	nc := node.Default(cfg.Home, parentSource{parent})
 	nc.HTTPAddr, nc.WSAddr, nc.P2PAddr, nc.Log, nc.Metrics = cfg.HTTP, cfg.WS, cfg.P2P, log, reg
 	nc.BlockInterval, nc.ParentPoll = time.Duration(cfg.Interval), time.Duration(cfg.Parent.Poll)
@@ -127,16 +129,37 @@ func runNode(ctx context.Context, cfg home.NodeConfig, ready string, log *slog.L
 }
 
 // nodeHealth is what /readyz says of a node that may not run yet.
-type nodeHealth struct{ running *atomic.Pointer[node.Node] }
-
-func (h nodeHealth) Ready() error {
-	if n := h.running.Load(); n != nil {
-		return n.Ready()
-	}
-	return errNodeStarting
+type nodeHealth struct {
+	running *atomic.Pointer[node.Node]
+	root    *rootSources
 }
 
-func (nodeHealth) Remarks() map[string]string { return nil }
+func (h nodeHealth) Ready() error {
+	err := errNodeStarting
+	if n := h.running.Load(); n != nil {
+		err = n.Ready()
+	}
+	return errors.Join(err, h.root.trouble())
+}
+
+func (h nodeHealth) Remarks() map[string]string { return h.root.remarks() }
+
+// nodeStatus is the body of /status on a node's operators' listener.
+type nodeStatus struct {
+	Ready bool   `json:"ready"`
+	Why   string `json:"why,omitempty"` // it is not
+	// Believed is "quorum", or that one endpoint of the root alone is believed.
+	Believed string        `json:"believed"`
+	Sources  *agree.Status `json:"sources,omitempty"` // the root's endpoints, once they are connected
+}
+
+func (h nodeHealth) status() nodeStatus {
+	out := nodeStatus{Ready: true, Believed: relayer.Believed(h.root.single()), Sources: h.root.status()}
+	if err := h.Ready(); err != nil {
+		out.Ready, out.Why = false, err.Error()
+	}
+	return out
+}
 
 // errNodeStarting keeps /readyz amber until the node takes part.
 var errNodeStarting = errors.New("starting")
@@ -159,43 +182,4 @@ func dialSigner(ctx context.Context, s home.Signer, log *slog.Logger) (*node.Rem
 func retry(ctx context.Context, do func() error, failed func(error)) error {
 	b := backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0), backoff.WithMaxInterval(10*time.Second))
 	return backoff.RetryNotify(do, backoff.WithContext(b, ctx), func(err error, _ time.Duration) { failed(err) })
-}
-
-// dialParent waits until as many endpoints of the root answer as must agree; one
-// that is another chain ends the start.
-func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (evm.Reader, error) {
-	sources, err := relayer.Sources(p.URL, p.URLFile, p.Also)
-	if err != nil {
-		return nil, fmt.Errorf("read parent URL: %w", err)
-	}
-	var endpoints []agree.Endpoint
-	for _, s := range sources {
-		cfg := evm.Config{Name: "root", URL: s.URL, ChainID: p.ChainID, GenesisHash: p.GenesisHash, Finality: p.Finality}
-		endpoints = append(endpoints, agree.Endpoint{Name: s.Name, Dial: func(ctx context.Context) (evm.Reader, error) {
-			if p.Lotus != nil {
-				return home.DialLotus(ctx, relayer.Endpoint{Config: cfg, Lotus: p.Lotus}, log)
-			}
-			return evm.DialReader(ctx, cfg, log)
-		}})
-	}
-	var client *agree.Client
-	err = retry(ctx, func() (err error) {
-		client, err = agree.Dial(ctx, agree.Config{Name: "root", ChainID: p.ChainID, K: relayer.MustAgree(p.Agree, len(endpoints))}, endpoints, log)
-		if err != nil && !errors.Is(err, chains.ErrUnavailable) {
-			return backoff.Permanent(err)
-		}
-		return err
-	}, func(err error) { log.Warn("root is not reachable: will retry", "err", err) })
-	if err != nil {
-		return nil, fmt.Errorf("connect to the root: %w", err)
-	}
-	return client, nil
-}
-
-// parentSource is the root as the node reads it.
-type parentSource struct{ evm.Reader }
-
-// Call runs a view at a block pinned by its hash.
-func (p parentSource) Call(ctx context.Context, to common.Address, data []byte, block common.Hash) ([]byte, error) {
-	return p.Reader.Call(ctx, to, data, evm.AtHash(block))
 }

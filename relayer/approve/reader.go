@@ -60,6 +60,30 @@ func (r *reader) unwell() error {
 	return r.err
 }
 
+// trouble is why nothing is signed of the chain, or for it, for now.
+func (r *reader) trouble() error {
+	if r.chain.Trouble == nil {
+		return nil
+	}
+	return r.chain.Trouble()
+}
+
+// calm says whether the endpoints of all chains that a proposal concerns are of one
+// mind: while they are not, any of them may be the one that lies.
+func (s *Signer) calm(to Chain, calls []Call) error {
+	names := []string{to.Name}
+	for _, c := range calls {
+		names = append(names, c.Chain)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if err := s.byName[name].trouble(); err != nil {
+			return later(ReasonChain, "%s: %v", name, err)
+		}
+	}
+	return nil
+}
+
 func (r *reader) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,6 +111,9 @@ func (r *reader) run(ctx context.Context) error {
 		told := err
 		if told == nil {
 			told = r.unwell()
+		}
+		if told == nil {
+			told = r.trouble()
 		}
 		if r.s.cfg.Tell.Failed != nil {
 			r.s.cfg.Tell.Failed("chain/"+r.chain.Name, told)
@@ -142,7 +169,7 @@ func (r *reader) read(ctx context.Context) (progress bool, err error) {
 		}
 		return false, nil
 	}
-	last, events, err := r.chain.Source.Events(ctx, chains.Query{From: from, To: head.Number, Filter: axelar.Calls(r.chain.Gateway)})
+	last, events, err := r.chain.Source.Events(ctx, chains.Query{From: from, To: head.Number, Filter: r.filter()})
 	if err != nil {
 		return false, fmt.Errorf("read events of %s: %w", name, err)
 	}
@@ -167,6 +194,14 @@ func (r *reader) read(ctx context.Context) (progress bool, err error) {
 		r.s.cfg.Tell.Read(name, to.Next, fresh)
 	}
 	return last.Number < head.Number, nil
+}
+
+// filter selects the calls of the gateway, with the positions that are part of their
+// names.
+func (r *reader) filter() chains.Filter {
+	f := axelar.Calls(r.chain.Gateway)
+	f.Placed = f.Addresses
+	return f
 }
 
 // record keeps calls and counts those that are new.
@@ -198,7 +233,7 @@ func (r *reader) again(ctx context.Context, tx common.Hash) (fresh int, err erro
 		return 0, nil
 	}
 	from := chains.Cursor{Chain: r.chain.ID, Next: height}
-	last, events, err := r.chain.Source.Events(ctx, chains.Query{From: from, To: height, Filter: axelar.Calls(r.chain.Gateway)})
+	last, events, err := r.chain.Source.Events(ctx, chains.Query{From: from, To: height, Filter: r.filter()})
 	if err != nil {
 		return 0, fmt.Errorf("read block %d of %s again: %w", height, r.chain.Name, err)
 	}

@@ -46,6 +46,9 @@ type Chain struct {
 	// Locate says which block has a transaction: where to look again for a call that
 	// an endpoint left out. It is believed in nothing else. nil: nobody looks.
 	Locate func(ctx context.Context, tx common.Hash) (height uint64, ok bool, err error)
+	// Trouble says who disagrees about what is final there: nothing of the chain is
+	// signed then, nor for it. nil: nobody can.
+	Trouble func() error
 }
 
 // SignerConfig is one signer.
@@ -392,6 +395,9 @@ func (s *Signer) one(ctx context.Context, to Chain, p store.Proposal) error {
 		return refuse(ReasonDigest, "what began with those calls has digest %s, the proposal says %s", digest, p.Digest)
 	}
 	if err := s.agree(ctx, calls); err != nil {
+		return err
+	}
+	if err := s.calm(to, calls); err != nil {
 		return err
 	}
 	return s.commit(ctx, p, digest, what, calls)

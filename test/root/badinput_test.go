@@ -96,6 +96,35 @@ func TestOneEndpointOfThree(t *testing.T) {
 	require.GreaterOrEqual(t, w.prove(), 2*14*len(rows))
 }
 
+// An endpoint whose own reader finds that its answers do not add up contradicts
+// nobody and keeps up: it is shown as out until they do.
+func TestAnEndpointThatItsOwnReaderRefusesIsShown(t *testing.T) {
+	w := newWorld(t, 3, 12)
+	require.NoError(t, w.root.Mine(t.Context(), 15))
+	w.follow()
+	w.reach()
+	w.root.Node(0).Set(func(s *lotus.Switches) { s.DropLog = 3 })
+	w.busyBlock()
+	w.reach()
+	out := w.sources.Status().Endpoints[0]
+	require.Contains(t, out.Out, "its answers do not add up: root: the logs of epochs")
+	require.NotNil(t, out.Since)
+	for range 3 {
+		require.NoError(t, w.root.Mine(t.Context(), 2))
+		w.reach()
+		w.sources.Tend(t.Context())
+		still := w.sources.Status().Endpoints[0]
+		require.Contains(t, still.Out, "do not add up")
+		require.Equal(t, out.Since, still.Since, "since it began")
+	}
+	require.NoError(t, w.sources.Trouble())
+	w.root.Node(0).Reset()
+	w.sources.Tend(t.Context())
+	for _, s := range w.sources.Status().Endpoints {
+		require.Empty(t, s.Out)
+	}
+}
+
 // Two that tell different lies leave nothing that two agree on: then nothing is read,
 // and all is when they are well.
 func TestTwoThatLieDifferentlyAreNotBelieved(t *testing.T) {

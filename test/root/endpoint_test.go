@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/filecoin"
@@ -26,20 +25,6 @@ func (w *world) endpoint(i int) agree.Endpoint {
 		if err != nil {
 			return nil, err // an interface of nothing is not nothing
 		}
-		return refusing{c, func() { w.notice(nameOf(i)) }}, nil
+		return c, nil
 	}}
-}
-
-// refusing tells when a reader does not believe its own node.
-type refusing struct {
-	evm.Reader
-	tell func()
-}
-
-func (r refusing) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
-	last, events, err := r.Reader.Events(ctx, q)
-	if err != nil && ctx.Err() == nil {
-		r.tell()
-	}
-	return last, events, err
 }

@@ -223,7 +223,7 @@ func TestABridgeWithSignersOfItsOwnStartsOverAnAxelarThatStands(t *testing.T) {
 	// Signers need nothing of a bridge, which is not there yet.
 	bare := deploy.Deployment{Crossing: &deploy.Crossing{L1: w.l1.set, Root: w.root.set, TokenID: w.token.ID, Signers: []deploy.SignerSet{w.first}}}
 	for n := range needed {
-		require.NoError(t, w.operator.WriteSigner(n+1, bare, shared, w.l1.chain.HTTP(), w.root.chain.HTTP()))
+		require.NoError(t, w.operator.WriteSigner(n+1, bare, shared, home.SignerEndpoints{L1: w.l1.chain.HTTP(), Root: w.root.chain.HTTP()}))
 		spawn(t, "approver", "--config", w.operator.SignerConfig(n+1))
 	}
 	d := w.described()

@@ -172,7 +172,8 @@ func Start(ctx context.Context, o Options) (_ *Net, err error) {
 	}
 	if o.Axelar != "" {
 		for i := range home.Signers {
-			if err := o.Home.WriteSigner(i+1, n.Dep, n.redis(), n.Info.EthereumURL, append([]string{n.Info.RootURL}, n.Info.RootAlso...)...); err != nil {
+			at := home.SignerEndpoints{L1: n.Info.EthereumURL, Root: n.Info.RootURL, RootAlso: n.Info.RootAlso, Lotus: n.lotus()}
+			if err := o.Home.WriteSigner(i+1, n.Dep, n.redis(), at); err != nil {
 				return nil, err
 			}
 			if err := n.StartSigner(ctx, i+1); err != nil {

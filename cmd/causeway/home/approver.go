@@ -11,10 +11,16 @@ import (
 // SignerConfig is the configuration of one of this home's approvers, from 1.
 func (d Dir) SignerConfig(n int) string { return d.path(SignerName(n) + ".yaml") }
 
-// WriteSigner writes the configuration of an approver that reads both chains
-// through one endpoint each, or the root through several that must all agree, as
-// those of a Filecoin must, whose headers prove nothing.
-func (d Dir) WriteSigner(n int, dep deploy.Deployment, redis relayer.Redis, l1URL string, rootURLs ...string) error {
+// SignerEndpoints are those that an approver reads both chains through.
+type SignerEndpoints struct {
+	L1, Root string
+	RootAlso []string       // further ones of the root
+	Lotus    *relayer.Lotus // the root's are Lotus nodes
+}
+
+// WriteSigner writes the configuration of an approver. What several endpoints of the
+// root must agree on needs no proof by headers, and those of a Filecoin prove nothing.
+func (d Dir) WriteSigner(n int, dep deploy.Deployment, redis relayer.Redis, at SignerEndpoints) error {
 	x := dep.Crossing
 	c := relayer.DefaultApprover()
 	name := SignerName(n)
@@ -27,11 +33,15 @@ func (d Dir) WriteSigner(n int, dep deploy.Deployment, redis relayer.Redis, l1UR
 			Finality: "finalized", Tick: relayer.Duration(250 * time.Millisecond), MaxRange: relayer.DefaultChain().MaxRange,
 		}
 	}
-	root := chain(x.Root, rootURLs[0])
-	if root.Witnesses = rootURLs[1:]; len(root.Witnesses) > 0 {
+	root := chain(x.Root, at.Root)
+	if root.Also = at.RootAlso; len(root.Also) > 0 {
 		root.Proofs = relayer.ProofsEndpoints
 	}
-	c.Chains = []relayer.ApproverChain{chain(x.L1, l1URL), root}
+	if at.Lotus != nil {
+		root.Lotus = &relayer.Lotus{Depth: at.Lotus.Depth, Behind: at.Lotus.Behind} // floors are the relayer's
+		root.Finality, root.Proofs = "", relayer.ProofsEndpoints
+	}
+	c.Chains = []relayer.ApproverChain{chain(x.L1, at.L1), root}
 	c.Tokens = []relayer.ApproverToken{{ID: x.TokenID, Home: x.L1.Chain, Decimals: tokens.FLT.Decimals}}
 	if x.HasGmp() {
 		c.Direct = []relayer.ApproverDirect{

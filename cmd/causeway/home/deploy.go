@@ -221,10 +221,12 @@ func (d Dir) writeConfigs(dep deploy.Deployment, o DeployOptions, x *crossing) e
 	account := relayer.Account{Keystore: "keys/relayer.json", PasswordFile: "keys/relayer.password"}
 	c.Root.URL, c.Root.ChainID, c.Root.StartBlock = o.RootURL, dep.Root.ChainID, dep.Root.StartBlock
 	c.Root.Also = append(c.Root.Also, o.RootAlso...)
-	n.Parent.Lotus, c.Root.Lotus = o.Lotus, o.Lotus
 	c.Root.Accounts = []relayer.Account{account}
 	if o.Finality != "" {
 		c.Root.Finality = o.Finality
+	}
+	if n.Parent.Lotus, c.Root.Lotus = o.Lotus, o.Lotus; o.Lotus != nil {
+		n.Parent.Finality, c.Root.Finality = "", "" // the lotus block says it
 	}
 	sub := relayer.Subnet{Name: "subnet", Deployment: "deployment.json", Chain: relayer.DefaultChain()}
 	sub.URL, sub.ChainID, sub.Accounts = "http://"+n.HTTP, dep.Subnet.ChainID, []relayer.Account{account}

@@ -74,7 +74,7 @@ type Parent struct {
 	SingleSource bool             `yaml:"single_source,omitempty"`
 	ChainID      chains.ID        `yaml:"chain_id"`
 	GenesisHash  common.Hash      `yaml:"genesis_hash"`
-	Finality     string           `yaml:"finality"`
+	Finality     string           `yaml:"finality,omitempty"` // empty beside a lotus block, which says it
 	Poll         relayer.Duration `yaml:"poll"`
 }
 
@@ -93,10 +93,14 @@ func ReadNode(path string) (NodeConfig, error) {
 		return NodeConfig{}, fmt.Errorf("read node configuration: %w", err)
 	}
 	cfg := DefaultNode()
+	cfg.Parent.Finality = "" // whether it is written is seen afterwards
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
 	if err := dec.Decode(&cfg); err != nil {
 		return NodeConfig{}, fmt.Errorf("read node configuration %s: %w", filepath.Base(path), err)
+	}
+	if cfg.Parent.Finality == "" && cfg.Parent.Lotus == nil {
+		cfg.Parent.Finality = DefaultNode().Parent.Finality
 	}
 	for _, p := range []*string{&cfg.Home, &cfg.Parent.URLFile, &cfg.Signer.CAFile, &cfg.Signer.CertFile, &cfg.Signer.KeyFile} {
 		if *p != "" && !filepath.IsAbs(*p) {
@@ -136,6 +140,9 @@ func (c NodeConfig) Check() error {
 	}
 	if c.Parent.Lotus != nil {
 		c.Parent.Lotus.Check("parent", func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) })
+		if c.Parent.Finality != "" {
+			errs = append(errs, errors.New("parent.finality: beside lotus it would count for nothing: lotus.depth says what is final; leave it out"))
+		}
 		if len(c.Parent.Lotus.Floors) > 0 {
 			errs = append(errs, errors.New("parent.lotus.floors: the relayer keeps them; a node signs by depth alone"))
 		}
