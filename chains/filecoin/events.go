@@ -24,10 +24,11 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if err != nil {
 		return fail(err)
 	}
-	asked, err := c.edges(ctx, q, min(q.To, final))
+	asked, first, end, err := c.edges(ctx, q, min(q.To, final))
 	if err != nil {
 		return fail(err)
 	}
+	ctx = knowing(ctx, first, end)
 	asked.Filter.Placed = q.Filter.Addresses // each event is looked up in its receipt
 	last, events, err := c.Client.Events(ctx, asked)
 	if err != nil {
@@ -76,44 +77,49 @@ func (c *Client) fullRange() uint64 {
 // null rounds lie before them, and checks that the first has the cursor's tipset for
 // parent, as its headers name it: where it has not, and the cursor's is not on the
 // chain, the chain has changed.
-func (c *Client) edges(ctx context.Context, q chains.Query, to uint64) (chains.Query, error) {
+func (c *Client) edges(ctx context.Context, q chains.Query, to uint64) (asked chains.Query, first, last chains.Block, err error) {
+	fail := func(err error) (chains.Query, chains.Block, chains.Block, error) { return q, first, last, err }
 	asks := []*evm.Ask{
 		{Method: "Filecoin.ChainGetTipSetAfterHeight", Args: []any{q.From.Next, heaviest}},
 		{Method: "Filecoin.ChainGetTipSetByHeight", Args: []any{to, heaviest}},
 	}
-	if err := c.AskAll(ctx, asks); err != nil {
-		return q, err
+	id := &evm.Ask{Method: "eth_chainId"}
+	if err := c.AskAll(ctx, append(asks, id)); err != nil {
+		return fail(err)
+	}
+	if err := c.isHere(id); err != nil {
+		return fail(err)
 	}
 	var found [2]chains.Block
 	for i, a := range asks {
 		if a.Err != nil {
-			return q, a.Err
+			return fail(a.Err)
 		}
 		b, err := decodeTipset(a.Result)
 		if err != nil {
-			return q, c.unavailable("tipset at an edge of %d to %d: %w", q.From.Next, to, err)
+			return fail(c.unavailable("tipset at an edge of %d to %d: %w", q.From.Next, to, err))
 		}
 		found[i] = b
 	}
-	first, last := found[0], found[1]
+	first, last = found[0], found[1]
 	if first.Number < q.From.Next || last.Number > to {
-		return q, c.unavailable("the edges of %d to %d are said to be %d and %d", q.From.Next, to, first.Number, last.Number)
+		return fail(c.unavailable("the edges of %d to %d are said to be %d and %d", q.From.Next, to, first.Number, last.Number))
 	}
 	if q.From.Parent != (common.Hash{}) && first.Parent != q.From.Parent {
 		before, err := c.At(ctx, q.From.Next-1)
 		if err != nil {
-			return q, err
+			return fail(err)
 		}
 		if before.Hash != q.From.Parent {
-			return q, fmt.Errorf("%s: epoch %d was %s and is %s: %w", c.cfg.Name, before.Number, q.From.Parent, before.Hash, chains.ErrReorg)
+			return fail(fmt.Errorf("%s: epoch %d was %s and is %s: %w", c.cfg.Name, before.Number, q.From.Parent, before.Hash, chains.ErrReorg))
 		}
-		return q, c.unavailable("the tipset of epoch %d does not follow that of %d", first.Number, before.Number)
+		return fail(c.unavailable("the tipset of epoch %d does not follow that of %d", first.Number, before.Number))
 	}
 	if last.Number < first.Number {
-		return q, c.unavailable("no tipset from epoch %d to %d", q.From.Next, to)
+		return fail(c.unavailable("no tipset from epoch %d to %d", q.From.Next, to))
 	}
 	q.From.Next, q.From.Parent, q.To = first.Number, first.Parent, last.Number
-	return q, nil
+	return q, first, last, nil
 }
 
 // whole reads the receipts of every block of a range, and compares the logs in them

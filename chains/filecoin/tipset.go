@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -113,6 +114,7 @@ var heaviest = types.EmptyTSK
 // message, so that the answers provably come from this chain.
 func (c *Client) blocks(ctx context.Context, heights []uint64) (map[uint64]chains.Block, error) {
 	out := make(map[uint64]chains.Block, len(heights))
+	heights = known(ctx, heights, out)
 	for part := range slices.Chunk(heights, tipsetBatch) {
 		id := &evm.Ask{Method: "eth_chainId"}
 		found, err := c.tipsets(ctx, part, id)
@@ -129,6 +131,43 @@ func (c *Client) blocks(ctx context.Context, heights []uint64) (map[uint64]chain
 		}
 	}
 	return out, nil
+}
+
+// memo are tipsets that were read a moment ago, each to be taken once: what is asked
+// for a second time is asked for to see whether it is still so.
+type memo struct {
+	mu sync.Mutex
+	at map[uint64]chains.Block
+}
+
+type memoKey struct{}
+
+// knowing is a context in which blocks need not be read again the next time.
+func knowing(ctx context.Context, blocks ...chains.Block) context.Context {
+	m := &memo{at: map[uint64]chains.Block{}}
+	for _, b := range blocks {
+		m.at[b.Number] = b
+	}
+	return context.WithValue(ctx, memoKey{}, m)
+}
+
+// known takes the blocks of heights from the context and says which are left.
+func known(ctx context.Context, heights []uint64, out map[uint64]chains.Block) (left []uint64) {
+	m, ok := ctx.Value(memoKey{}).(*memo)
+	if !ok {
+		return heights
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, h := range heights {
+		if b, ok := m.at[h]; ok {
+			out[h] = b
+			delete(m.at, h)
+		} else {
+			left = append(left, h)
+		}
+	}
+	return left
 }
 
 // tipsetBatch is how many tipsets are asked for in one message.

@@ -40,12 +40,22 @@ import (
 // Lotus is how fast a root of Lotus nodes is read, beside a client that asks for logs
 // and for nothing else, and how much is asked for while nothing happens.
 type Lotus struct {
-	Conditions string `json:"conditions"`
-	Epochs     int    `json:"epochs"`
-	NullRounds int    `json:"null_rounds"`
-	Logs       int    `json:"logs"` // of our contracts and topics
+	Conditions string     `json:"conditions"`
+	Sparse     Reading    `json:"sparse"` // deposits every few hours
+	Dense      Reading    `json:"dense"`  // every few minutes
+	Idle       IdleCalls  `json:"idle_one_source"`
+	IdleAgreed IdleCalls  `json:"idle_two_agree"`
+	Load       [2]float64 `json:"load_1m"`
+}
+
+// Reading is one root, read in several ways.
+type Reading struct {
+	Epochs     int `json:"epochs"`
+	NullRounds int `json:"null_rounds"`
+	EventEvery int `json:"epochs_between_events"`
+	Logs       int `json:"logs"` // of our contracts and topics
 	// Bare is eth_getLogs and nothing else; Checked is chains/filecoin over the same
-	// ranges, without a journal. AtOnce ranges are read at once in the second of each.
+	// ranges, without a journal. Some ranges are read at once in the second of each.
 	Bare          Speed `json:"bare"`
 	BareAtOnce    Speed `json:"bare_at_once"`
 	Checked       Speed `json:"checked"`
@@ -55,13 +65,11 @@ type Lotus struct {
 	Caught Speed `json:"caught_up"`
 	Agreed Speed `json:"caught_up_two_agree"`
 	// Ratios are of epochs per second, run by run; the median of them.
-	CheckedToBare       float64    `json:"checked_to_bare"`
-	CheckedToBareAtOnce float64    `json:"checked_to_bare_at_once"`
-	CaughtToBareAtOnce  float64    `json:"caught_up_to_bare_at_once"`
-	AgreedToCaught      float64    `json:"two_agree_to_one"`
-	Idle                IdleCalls  `json:"idle_one_source"`
-	IdleAgreed          IdleCalls  `json:"idle_two_agree"`
-	Load                [2]float64 `json:"load_1m"`
+	CheckedToBare       float64 `json:"checked_to_bare"`
+	CheckedToBareAtOnce float64 `json:"checked_to_bare_at_once"`
+	CaughtToBare        float64 `json:"caught_up_to_bare"`
+	CaughtToBareAtOnce  float64 `json:"caught_up_to_bare_at_once"`
+	AgreedToCaught      float64 `json:"two_agree_to_one"`
 }
 
 // Speed is one way of reading, the median of its runs.
@@ -80,23 +88,24 @@ type IdleCalls struct {
 	HTTPPerBlock  float64        `json:"http_requests_per_final_block"`
 }
 
-const lotusConditions = "a Lotus-speaking root in this process, a tenth of its epochs null rounds, a deposit of FLT and one of USDC in every %dth epoch, read over HTTP through the loopback; %d epochs a query, " +
+const lotusConditions = "a Lotus-speaking root in this process, a tenth of its epochs null rounds, a deposit of FLT and one of USDC in every %dth epoch (sparse) or every %dth (dense), read over HTTP through the loopback; %d epochs a query, " +
 	"%d queries at once where it says so; %d runs of each, in turn; the watcher writes into a private Redis with appendfsync always; idle: the watcher alone, epochs of %s and a tick of %s, " +
 	"as epochs of 30 s and the default tick of 500 ms are to each other"
 
 const (
-	lotusEventEvery = 20
-	lotusRange      = 2000
-	lotusAtOnce     = 4
-	lotusDepth      = 20
-	lotusChain      = 31415926
-	idleEpoch       = 2 * time.Second
-	idleTick        = idleEpoch * 500 / 30_000
+	sparseEvery = 500
+	denseEvery  = 20
+	lotusRange  = 2000
+	lotusAtOnce = 4
+	lotusDepth  = 20
+	lotusChain  = 31415926
+	idleEpoch   = 2 * time.Second
+	idleTick    = idleEpoch * 500 / 30_000
 )
 
 func measureLotus(ctx context.Context, s size, say progress) (_ *Lotus, err error) {
 	m := &Lotus{
-		Conditions: fmt.Sprintf(lotusConditions, lotusEventEvery, lotusRange, lotusAtOnce, s.reads, idleEpoch, idleTick.Round(time.Millisecond)),
+		Conditions: fmt.Sprintf(lotusConditions, sparseEvery, denseEvery, lotusRange, lotusAtOnce, s.reads, idleEpoch, idleTick.Round(time.Millisecond)),
 		Load:       [2]float64{load()},
 	}
 	dir, err := os.MkdirTemp("", "causeway-bench-")
@@ -104,22 +113,21 @@ func measureLotus(ctx context.Context, s size, say progress) (_ *Lotus, err erro
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	say("lotus: making a root of %d epochs", s.epochs)
-	r, err := makeRoot(ctx, home.Dir(filepath.Join(dir, "home")), s.epochs)
-	if err != nil {
-		return nil, err
+	var sub flow.Subnet
+	for _, part := range []struct {
+		out   *Reading
+		every int
+		name  string
+	}{{&m.Sparse, sparseEvery, "sparse"}, {&m.Dense, denseEvery, "dense"}} {
+		say("lotus: making a root of %d epochs, %s", s.epochs, part.name)
+		if sub, err = part.out.measure(ctx, filepath.Join(dir, part.name), s, part.every, say); err != nil {
+			return nil, fmt.Errorf("%s: %w", part.name, err)
+		}
 	}
-	defer func() { err = errors.Join(err, r.root.Close()) }()
-	if err := r.count(ctx, m); err != nil {
-		return nil, err
-	}
-	if err := r.speeds(ctx, m, s.reads, filepath.Join(dir, "redis"), say); err != nil {
-		return nil, err
-	}
-	if m.Idle, err = idleCalls(ctx, r.sub, 1, s.idleEpochs); err != nil {
+	if m.Idle, err = idleCalls(ctx, sub, 1, s.idleEpochs); err != nil {
 		return nil, fmt.Errorf("idle: %w", err)
 	}
-	if m.IdleAgreed, err = idleCalls(ctx, r.sub, 2, s.idleEpochs); err != nil {
+	if m.IdleAgreed, err = idleCalls(ctx, sub, 2, s.idleEpochs); err != nil {
 		return nil, fmt.Errorf("idle, two agree: %w", err)
 	}
 	say("lotus: idle, %.1f calls per final block, %.1f where two agree", m.Idle.CallsPerBlock, m.IdleAgreed.CallsPerBlock)
@@ -127,8 +135,22 @@ func measureLotus(ctx context.Context, s size, say progress) (_ *Lotus, err erro
 	return m, nil
 }
 
+// measure makes a root and reads it in each way.
+func (m *Reading) measure(ctx context.Context, dir string, s size, every int, say progress) (sub flow.Subnet, err error) {
+	r, err := makeRoot(ctx, home.Dir(filepath.Join(dir, "home")), s.epochs, every)
+	if err != nil {
+		return sub, err
+	}
+	defer func() { err = errors.Join(err, r.root.Close()) }()
+	m.EventEvery = every
+	if err := r.count(ctx, m); err != nil {
+		return sub, err
+	}
+	return r.sub, r.speeds(ctx, m, s.reads, filepath.Join(dir, "redis"), say)
+}
+
 // speeds reads the root in each way, one after another, as often as asked.
-func (r *filRoot) speeds(ctx context.Context, m *Lotus, runs int, dir string, say progress) error {
+func (r *filRoot) speeds(ctx context.Context, m *Reading, runs int, dir string, say progress) error {
 	type way struct {
 		out  *Speed
 		read func(context.Context) (time.Duration, error)
@@ -166,10 +188,10 @@ func (r *filRoot) speeds(ctx context.Context, m *Lotus, runs int, dir string, sa
 		return round(median(out), 3)
 	}
 	m.CheckedToBare, m.CheckedToBareAtOnce = ratio(1, 0), ratio(3, 2)
-	m.CaughtToBareAtOnce, m.AgreedToCaught = ratio(4, 2), ratio(5, 4)
-	say("lotus: bare %.0f epochs/s, checked %.0f (%.0f %%); at once %.0f and %.0f (%.0f %%); caught up %.0f (%.0f %%), two agree %.0f (%.0f %% of one)",
+	m.CaughtToBare, m.CaughtToBareAtOnce, m.AgreedToCaught = ratio(4, 0), ratio(4, 2), ratio(5, 4)
+	say("lotus: bare %.0f epochs/s, checked %.0f (%.0f %%); at once %.0f and %.0f (%.0f %%); caught up %.0f (%.0f %% of bare), two agree %.0f (%.0f %% of one)",
 		m.Bare.EpochsPerSecond, m.Checked.EpochsPerSecond, 100*m.CheckedToBare, m.BareAtOnce.EpochsPerSecond, m.CheckedAtOnce.EpochsPerSecond, 100*m.CheckedToBareAtOnce,
-		m.Caught.EpochsPerSecond, 100*m.CaughtToBareAtOnce, m.Agreed.EpochsPerSecond, 100*m.AgreedToCaught)
+		m.Caught.EpochsPerSecond, 100*m.CaughtToBare, m.Agreed.EpochsPerSecond, 100*m.AgreedToCaught)
 	return nil
 }
 
@@ -198,7 +220,7 @@ func startRoot(ctx context.Context, cfg lotus.Config) (*lotus.Root, error) {
 }
 
 // makeRoot deploys the contracts as operators do, then makes epochs at once.
-func makeRoot(ctx context.Context, dir home.Dir, epochs int) (_ *filRoot, err error) {
+func makeRoot(ctx context.Context, dir home.Dir, epochs, every int) (_ *filRoot, err error) {
 	deployer, err := crypto.GenerateKey()
 	if err != nil {
 		return nil, err
@@ -251,13 +273,13 @@ func makeRoot(ctx context.Context, dir home.Dir, epochs int) (_ *filRoot, err er
 	if err := r.root.Mine(ctx, 2); err != nil {
 		return nil, err
 	}
-	for head := 0; head < epochs; head += lotusEventEvery {
+	for head := 0; head < epochs; head += every {
 		calls := []call{depositOf(r.dep, tokens.FLT, somebody(uint64(head))), depositOf(r.dep, tokens.USDC, somebody(uint64(head)))}
 		if _, _, err := sender.send(ctx, calls); err != nil {
 			return nil, fmt.Errorf("deposit: %w", err)
 		}
 		r.deposits += len(calls)
-		if err := r.root.Mine(ctx, lotusEventEvery); err != nil {
+		if err := r.root.Mine(ctx, min(every, epochs-head)); err != nil {
 			return nil, err
 		}
 	}
@@ -265,7 +287,7 @@ func makeRoot(ctx context.Context, dir home.Dir, epochs int) (_ *filRoot, err er
 }
 
 // count is what there is to read.
-func (r *filRoot) count(ctx context.Context, m *Lotus) error {
+func (r *filRoot) count(ctx context.Context, m *Reading) error {
 	c, err := r.dial(ctx, 0, nil)
 	if err != nil {
 		return err
