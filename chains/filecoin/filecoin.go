@@ -66,6 +66,8 @@ func (c Config) Check() error {
 type Client struct {
 	*evm.Client
 	cfg Config
+	// looking is taken by the one look at the head that goes on.
+	looking chan struct{}
 
 	mu   sync.Mutex
 	head chains.Block // the newest final tipset seen
@@ -87,7 +89,7 @@ func Dial(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{Client: inner, cfg: cfg}
+	c := &Client{Client: inner, cfg: cfg, looking: make(chan struct{}, 1)}
 	if _, err := c.Latest(ctx); err != nil {
 		inner.Close()
 		return nil, fmt.Errorf("ask for the head as Lotus has it: %w", err)

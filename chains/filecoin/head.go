@@ -8,6 +8,7 @@ import (
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // Latest is the newest tipset whose messages are executed, less the epochs that are
@@ -46,8 +47,17 @@ func (c *Client) chainHead(ctx context.Context) (chains.Block, error) {
 }
 
 // Head is the newest tipset so deep below the node's head that it is final. It never
-// goes back.
+// goes back. One look goes on at a time: an answer that is lower than one before it
+// was asked for after that one, so it is a node that goes back, never one that is
+// merely overtaken. Where the chain no longer has the tipset that was final it is
+// chains.ErrReorg.
 func (c *Client) Head(ctx context.Context) (chains.Block, error) {
+	select {
+	case c.looking <- struct{}{}:
+		defer func() { <-c.looking }()
+	case <-ctx.Done():
+		return chains.Block{}, fmt.Errorf("%s: wait for another look at the head: %w", c.cfg.Name, ctx.Err())
+	}
 	top, err := c.chainHead(ctx)
 	if err != nil {
 		return chains.Block{}, err
@@ -56,16 +66,39 @@ func (c *Client) Head(ctx context.Context) (chains.Block, error) {
 	if err != nil {
 		return chains.Block{}, fmt.Errorf("final tipset: %w", err)
 	}
+	if err := c.kept(ctx, top, final); err != nil {
+		return chains.Block{}, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if final.Number < c.head.Number {
-		return chains.Block{}, c.unavailable("final epoch went back from %d to %d", c.head.Number, final.Number)
-	}
-	if final.Number == c.head.Number && c.head.Hash != final.Hash && c.head.Hash != (chains.Block{}).Hash {
-		return chains.Block{}, c.unavailable("the final tipset of epoch %d was %s and is %s", final.Number, c.head.Hash, final.Hash)
-	}
 	c.head, c.top = final, top.Number
 	return final, nil
+}
+
+// kept checks that what was final is so still. Where the final epoch went back, the
+// tipset that was final tells a node that is behind from a chain that has changed:
+// its epoch may be a null round now.
+func (c *Client) kept(ctx context.Context, top, final chains.Block) error {
+	c.mu.Lock()
+	old := c.head
+	c.mu.Unlock()
+	if old.Hash == (common.Hash{}) || final.Number > old.Number {
+		return nil
+	}
+	now := final
+	if final.Number < old.Number && top.Number >= old.Number {
+		var err error
+		if now, err = c.At(ctx, old.Number); err != nil {
+			return fmt.Errorf("final epoch went back from %d to %d: %w", old.Number, final.Number, err)
+		}
+	}
+	switch {
+	case top.Number >= old.Number && now.Hash != old.Hash:
+		return fmt.Errorf("%s: the final tipset of epoch %d was %s and is %s, of epoch %d: %w", c.cfg.Name, old.Number, old.Hash, now.Hash, now.Number, chains.ErrReorg)
+	case final.Number < old.Number:
+		return c.unavailable("final epoch went back from %d to %d", old.Number, final.Number)
+	}
+	return nil
 }
 
 // BlockByNumber is the tipset of an epoch; an epoch without one is evm.ErrNullRound,
