@@ -182,6 +182,10 @@ func TestOneEndpointAloneMustBeAdmitted(t *testing.T) {
 	for want, bad := range map[string]Chain{
 		"root.agree": {Agree: 3}, "root.also[0]": {Also: []string{c.Root.URL}}, "root.also[1]": {Also: []string{"http://x.example", "http://x.example"}},
 		"root.lotus: depth":            {Lotus: &Lotus{}},
+		"root.lotus.floor: with":       {Lotus: &Lotus{Depth: 900, TrustFinalized: true}},
+		"root.lotus.floor: it":         {Lotus: &Lotus{Depth: 900, Floor: 20}},
+		"root.lotus.f3.network":        {Lotus: &Lotus{Depth: 900, Floor: 20, F3: &F3{PowerTable: "bafy2bzaceb" + strings.Repeat("a", 52)}}},
+		"root.lotus.f3.power_table":    {Lotus: &Lotus{Depth: 900, Floor: 20, F3: &F3{Network: "filecoin", PowerTable: "Qm" + strings.Repeat("a", 52)}}},
 		"root.lotus.floors[0]: give":   {Lotus: &Lotus{Depth: 900, Floors: []Floor{{Depth: 1}}}},
 		"root.lotus.floors[0].depth":   {Lotus: &Lotus{Depth: 900, Floors: []Floor{{USDC: "1"}}}},
 		"root.lotus.floors[0]: \"1.12": {Lotus: &Lotus{Depth: 900, Floors: []Floor{{USDC: "1.1234567", Depth: 1}}}},
