@@ -110,6 +110,11 @@ func TestAStoppedF3TakesNothingBackAndStopsNothing(t *testing.T) {
 	}
 	require.Equal(t, 1, strings.Count(log.String(), falls), log)
 	require.Contains(t, log.String(), "no certificate is newer")
+
+	// What was certified may lie too far back to be asked for.
+	w.lie(func(s *lotus.Switches) { s.Lookback = depth + 5 })
+	require.Equal(t, w.byDepth(), w.head(c))
+	w.root.Node(0).Reset()
 	w.root.SetF3(true)
 	w.mine(10)
 	require.Equal(t, w.root.Certified(), w.head(c).Number)
@@ -182,6 +187,21 @@ func TestACertifiedTipsetThatTheNodeHasNotDoesNotCount(t *testing.T) {
 	require.NoError(t, w.root.Node(0).Fork(t.Context(), depth-1))
 	_, err := c.Head(t.Context())
 	require.ErrorIs(t, err, chains.ErrReorg)
+}
+
+// A node may have certificates of what it has not come to yet.
+func TestACertificateOfWhatIsYetToComeWaits(t *testing.T) {
+	w := certified(t)
+	var head json.RawMessage
+	require.NoError(t, w.eth.Client().CallContext(t.Context(), &head, "Filecoin.ChainHead"))
+	at := w.root.Head()
+	w.mine(12)
+	url := w.liar("Filecoin.ChainHead", func(string) string { return string(head) })
+	c, log := w.logged(func(cfg *filecoin.Config) { cfg.URL = url })
+	before, err := c.At(t.Context(), at-floor)
+	require.NoError(t, err)
+	require.Equal(t, before, w.head(c))
+	require.Empty(t, log.String())
 }
 
 func TestCertificatesAreCaughtUpWithInPartsAndFromAnyInstance(t *testing.T) {

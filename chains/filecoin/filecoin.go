@@ -34,8 +34,9 @@ import (
 
 // Config is one Lotus node.
 type Config struct {
-	// Config is of the endpoint; its URL may name a websocket, but is asked over
-	// HTTP, since Lotus takes no batches on the other. Finality, bloom and header
+	// Config is of the endpoint. Where its URL names a websocket the node's head is
+	// followed there; all else is asked over HTTP, since Lotus takes no batches on the
+	// other. Finality, bloom and header
 	// checks are set by this package.
 	evm.Config
 	// Depth is how many epochs below the head a tipset is final.
@@ -75,12 +76,17 @@ func (c Config) Check() error {
 }
 
 // Client reads and writes through one node. Its methods may be called from any
-// goroutine.
+// goroutine; Close ends them.
 type Client struct {
 	*evm.Client
 	cfg Config
 	log *slog.Logger
 	f3  *follower // nil: off
+
+	bell    chains.Bell
+	quit    context.CancelFunc
+	running sync.WaitGroup
+
 	// looking is taken by the one look at the head that goes on.
 	looking chan struct{}
 
@@ -97,6 +103,7 @@ func Dial(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
+	socket := cfg.URL
 	cfg.URL = overHTTP(cfg.URL)
 	cfg.Finality = "depth:0" // nothing is asked of it above what is final here
 	// Hashes are the tipsets', checked below; every bloom has all bits.
@@ -117,6 +124,12 @@ func Dial(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
 		inner.Close()
 		return nil, fmt.Errorf("ask for the head as Lotus has it: %w", err)
 	}
+	// The subscription ends with Close, not with the dialing.
+	listening, quit := context.WithCancel(context.WithoutCancel(ctx))
+	c.quit = quit
+	if isWS(socket) {
+		c.running.Go(func() { c.listen(listening, socket) })
+	}
 	return c, nil
 }
 
@@ -133,4 +146,7 @@ func (c *Client) unavailable(format string, args ...any) error {
 	return fmt.Errorf("%s: "+format+": %w", append(append([]any{c.cfg.Name}, args...), chains.ErrUnavailable)...)
 }
 
-var _ evm.Reader = (*Client)(nil)
+var (
+	_ evm.Reader   = (*Client)(nil)
+	_ chains.Waker = (*Client)(nil)
+)

@@ -195,6 +195,9 @@ func dialParent(ctx context.Context, p home.Parent, log *slog.Logger) (evm.Reade
 // parentSource is the root as the node reads it.
 type parentSource struct{ evm.Reader }
 
+// Wake implements chains.Waker where the root's endpoints do.
+func (p parentSource) Wake() <-chan struct{} { return chains.WakeOf(p.Reader) }
+
 // Call runs a view at a block pinned by its hash.
 func (p parentSource) Call(ctx context.Context, to common.Address, data []byte, block common.Hash) ([]byte, error) {
 	return p.Reader.Call(ctx, to, data, evm.AtHash(block))
