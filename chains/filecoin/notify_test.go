@@ -22,7 +22,7 @@ func woken(t *testing.T, wake <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-wake:
-	case <-time.After(time.Minute):
+	case <-time.After(20 * time.Second):
 		t.Fatal("nothing wakes")
 	}
 }
@@ -127,7 +127,7 @@ func (h *herald) next(t *testing.T) *websocket.Conn {
 	case conn := <-h.came:
 		t.Cleanup(func() { _ = conn.Close() })
 		return conn
-	case <-time.After(time.Minute):
+	case <-time.After(20 * time.Second):
 		t.Fatal("it does not subscribe")
 	}
 	return nil
