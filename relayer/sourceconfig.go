@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
@@ -20,6 +21,46 @@ type Lotus struct {
 	Depth  uint64  `yaml:"depth"`  // epochs behind the head after which a block is final by itself
 	Behind uint64  `yaml:"behind"` // epochs that are never read, whatever is final
 	Floors []Floor `yaml:"floors"` // what large amounts wait for besides
+	// What may make a block final before its depth, with at least Floor epochs above
+	// it: certificates of F3, and what the nodes call finalized where their version
+	// knows more of it than a depth.
+	F3             *F3    `yaml:"f3,omitempty"`
+	TrustFinalized bool   `yaml:"trust_finalized,omitempty"`
+	Floor          uint64 `yaml:"floor,omitempty"`
+}
+
+// F3 is where trust in certificates of finality begins.
+type F3 struct {
+	Network    string `yaml:"network"`        // that the committee signs for: "filecoin"
+	First      uint64 `yaml:"first_instance"` // read first
+	PowerTable string `yaml:"power_table"`    // CID of its committee
+}
+
+// sooner lists what is wrong with what may be final before its depth.
+func (l Lotus) sooner(at string, bad func(string, ...any)) {
+	on := l.F3 != nil || l.TrustFinalized
+	if on && l.Floor < 1 || l.Floor > l.Depth {
+		bad("%s.lotus.floor: with f3 or trust_finalized 1 to depth epochs that a final block has above it", at)
+	}
+	if !on && l.Floor > 0 {
+		bad("%s.lotus.floor: it bounds f3 and trust_finalized, which are off", at)
+	}
+	if l.F3 == nil {
+		return
+	}
+	if l.F3.Network == "" {
+		bad("%s.lotus.f3.network: the name that the committee signs for", at)
+	}
+	if !isCID(l.F3.PowerTable) {
+		bad("%s.lotus.f3.power_table: the CID of the committee of first_instance, as in bafy…", at)
+	}
+}
+
+// isCID says whether a text looks like a CID of version 1 in base32. What it names is
+// found out when the nodes are reached.
+func isCID(s string) bool {
+	body, ok := strings.CutPrefix(s, "b")
+	return ok && len(body) >= 32 && len(body) <= 128 && strings.Trim(body, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }
 
 // tx is how transactions are sent to a Filecoin: what replaces another must pay a
@@ -60,6 +101,7 @@ func (l Lotus) Check(at string, bad func(string, ...any)) {
 	if l.Depth < 1 || l.Depth > maxLotusDepth || l.Behind > l.Depth {
 		bad("%s.lotus: depth 1–%d epochs, behind at most as many", at, maxLotusDepth)
 	}
+	l.sooner(at, bad)
 	for i, f := range l.Floors {
 		if _, _, err := f.amount(); err != nil {
 			bad("%s.lotus.floors[%d]: %v", at, i, err)

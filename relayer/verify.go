@@ -104,7 +104,7 @@ type recorded interface {
 }
 
 func verifyParts(ctx context.Context, cfg Config, o VerifyOptions, db recorded, p Parts) ([]Verified, error) {
-	cfg = through(cfg, o.URLs)
+	cfg = readThrough(cfg, o.URLs)
 	dial, lotus := p.Dial, cfg.DialLotus
 	p.Dial = func(ctx context.Context, c evm.Config, log *slog.Logger) (evm.Reader, error) {
 		return byReceipts(dial(ctx, c, log))
@@ -153,9 +153,9 @@ func verifyParts(ctx context.Context, cfg Config, o VerifyOptions, db recorded, 
 	return out, differ
 }
 
-// through is a configuration whose chains are read through the endpoints given, each
+// readThrough is a configuration whose chains are read through the endpoints given, each
 // of them alone.
-func through(cfg Config, urls map[string]string) Config {
+func readThrough(cfg Config, urls map[string]string) Config {
 	instead := func(name string, c Chain) Chain {
 		if url, ok := urls[name]; ok {
 			c.URL, c.URLFile, c.Also, c.Agree = url, "", nil, 1

@@ -74,13 +74,18 @@ type Client struct {
 	endpoints []*endpoint
 	now       func() time.Time
 	cancel    context.CancelFunc
+	done      <-chan struct{} // closed by cancel
+	bell      chains.Bell
 	running   sync.WaitGroup
 
 	mu   sync.Mutex
 	head chains.Block // the newest block that K agreed on
 }
 
-var _ evm.Reader = (*Client)(nil)
+var (
+	_ evm.Reader   = (*Client)(nil)
+	_ chains.Waker = (*Client)(nil)
+)
 
 // Dial connects to the endpoints at once. K of them must answer; the others are
 // tried again while the client is in use. One of another chain ends it
@@ -94,7 +99,7 @@ func Dial(ctx context.Context, cfg Config, endpoints []Endpoint, log *slog.Logge
 	}
 	// The goroutines end with Close, not with the dialing.
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	c := &Client{cfg: cfg.withDefaults(), log: log.With("chain", cfg.Name), now: time.Now, cancel: cancel}
+	c := &Client{cfg: cfg.withDefaults(), log: log.With("chain", cfg.Name), now: time.Now, cancel: cancel, done: background.Done()}
 	names := map[string]bool{}
 	for _, e := range endpoints {
 		if names[e.Name] {
@@ -162,8 +167,31 @@ func (c *Client) join(ctx context.Context, e *endpoint) error {
 	e.reader = r
 	e.mu.Unlock()
 	c.in(e)
+	c.heed(r)
 	return nil
 }
+
+// heed passes on what wakes one endpoint: any of them is reason enough to look.
+func (c *Client) heed(r evm.Reader) {
+	w, ok := r.(chains.Waker)
+	if !ok {
+		return
+	}
+	c.running.Go(func() {
+		for next := w.Wake(); ; {
+			select {
+			case <-next:
+			case <-c.done:
+				return
+			}
+			next = w.Wake() // before those who listen look
+			c.bell.Ring()
+		}
+	})
+}
+
+// Wake implements chains.Waker: any endpoint that is one wakes.
+func (c *Client) Wake() <-chan struct{} { return c.bell.Wake() }
 
 // Close ends all connections and waits for what runs.
 func (c *Client) Close() {

@@ -144,6 +144,9 @@ func (r *rootSources) single() []string {
 // parentSource is the root as the node reads it.
 type parentSource struct{ evm.Reader }
 
+// Wake implements chains.Waker where the root's endpoints do.
+func (p parentSource) Wake() <-chan struct{} { return chains.WakeOf(p.Reader) }
+
 // Call runs a view at a block pinned by its hash.
 func (p parentSource) Call(ctx context.Context, to common.Address, data []byte, block common.Hash) ([]byte, error) {
 	return p.Reader.Call(ctx, to, data, evm.AtHash(block))

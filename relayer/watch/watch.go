@@ -49,7 +49,7 @@ type Config struct {
 	Journal Journal
 	// Tick is the time between two looks at the head. Once the chain's pace is
 	// known the next head is looked for around the time it is due instead, a fifth
-	// of a tick apart.
+	// of a tick apart. A source that wakes (chains.Waker) is looked at at once besides.
 	Tick time.Duration
 	Log  *slog.Logger
 	// Far behind, at least two stretches of blocks, Ahead of them are read at once;
@@ -109,6 +109,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		backoff.WithInitialInterval(w.cfg.Tick), backoff.WithMaxInterval(maxWait),
 		backoff.WithRandomizationFactor(1), backoff.WithMaxElapsedTime(0))
 	for {
+		news := chains.WakeOf(w.cfg.Source) // what comes during the step is news, too
 		progress, err := w.step(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -133,9 +134,13 @@ func (w *Watcher) Run(ctx context.Context) error {
 			wait.Reset()
 			pause = w.pace.pause(time.Now())
 		}
+		if err != nil {
+			news = nil // no reason to be less patient
+		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-news:
 		case <-time.After(pause):
 		}
 	}

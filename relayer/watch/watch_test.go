@@ -67,12 +67,25 @@ func (c *chain) heal(call string) {
 
 func (c *chain) Head(context.Context) (chains.Block, error) {
 	c.asked++
-	return c.block(c.head), c.fails("head")
+	return c.block(c.top()), c.fails("head")
+}
+
+// grow is for a watcher that runs.
+func (c *chain) grow(head uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.head = head
+}
+
+func (c *chain) top() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.head
 }
 
 func (c *chain) At(_ context.Context, n uint64) (chains.Block, error) {
 	c.probes++
-	if n > c.head {
+	if n > c.top() {
 		return chains.Block{}, chains.ErrUnavailable
 	}
 	if c.forkAt > 0 && n < c.forkAt {
@@ -553,4 +566,45 @@ func TestAWatcherWithoutPartsIsRefused(t *testing.T) {
 		_, err := watch.New(b.config())
 		require.Error(t, err, name)
 	}
+}
+
+// waking is a chain that says when there is something new.
+type waking struct {
+	*chain
+	*chains.Bell
+}
+
+func TestASourceThatWakesIsLookedAtAtOnce(t *testing.T) {
+	b := &bench{c: &chain{head: 8, err: map[string]error{}}, j: newJournal(3)}
+	var bell chains.Bell
+	b.change = func(c *watch.Config) { c.Source, c.Tick = waking{b.c, &bell}, time.Hour }
+	b.run(t, 0, func() {
+		for head := uint64(9); head < 12; head++ {
+			b.c.grow(head)
+			looks := len(b.heads)
+			bell.Ring()
+			synctest.Wait()
+			require.Greater(t, len(b.heads), looks)
+			require.Equal(t, head+1, b.j.cursor.Next)
+		}
+		// Where nothing wakes it looks by its tick, as ever.
+		b.c.grow(12)
+		time.Sleep(5 * time.Hour)
+		synctest.Wait()
+		require.Equal(t, uint64(13), b.j.cursor.Next)
+	})
+}
+
+func TestASourceThatFailsIsNotAskedMoreOftenBecauseItWakes(t *testing.T) {
+	b := &bench{c: &chain{head: 8, err: map[string]error{"head": chains.ErrUnavailable}}, j: newJournal(3)}
+	var bell chains.Bell
+	b.change = func(c *watch.Config) { c.Source, c.Tick = waking{b.c, &bell}, time.Hour }
+	b.run(t, 0, func() {
+		failed := len(b.failed)
+		for range 100 {
+			bell.Ring()
+			synctest.Wait()
+		}
+		require.LessOrEqual(t, len(b.failed), failed+1)
+	})
 }

@@ -25,8 +25,8 @@ type Switches struct {
 	// removed.
 	ForgeLog    bool `json:"forge_log"`
 	ShowRemoved bool `json:"show_removed"`
-	// LieInReceipts makes receipts tell of HideLogs, HideEpochs and ForgeLog
-	// what eth_getLogs does.
+	// LieInReceipts leaves the logs that HideLogs and HideEpochs hide out of
+	// receipts, too. What ForgeLog adds has no transaction, so no receipt has it.
 	LieInReceipts bool `json:"lie_in_receipts"`
 	// LateReceipts answers that many times for each receipt without its logs.
 	LateReceipts int `json:"late_receipts"`

@@ -82,6 +82,7 @@ func newWatcher(g Genesis, p Parent, c *parentCache, v subnetView, log *slog.Log
 func (w *watcher) run(ctx context.Context, every time.Duration) {
 	pause := every
 	for {
+		news := chains.WakeOf(w.parent) // what comes during the look is news, too
 		looked, cancel := context.WithTimeout(ctx, parentTimeout)
 		err := w.step(looked)
 		cancel()
@@ -97,11 +98,12 @@ func (w *watcher) run(ctx context.Context, every time.Duration) {
 				level = slog.LevelError
 			}
 			w.log.Log(ctx, level, "look at the parent, will retry", "error", err)
-			pause = min(2*pause, maxParentPause)
+			pause, news = min(2*pause, maxParentPause), nil
 		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-news:
 		case <-time.After(pause):
 		}
 	}

@@ -11,7 +11,14 @@ import (
 
 // DialLotus reaches one Lotus node: what a configuration with a lotus block names.
 func DialLotus(ctx context.Context, e relayer.Endpoint, log *slog.Logger) (evm.Reader, error) {
-	c, err := filecoin.Dial(ctx, filecoin.Config{Config: e.Config, Depth: e.Lotus.Depth, Behind: e.Lotus.Behind, Deep: e.Deep}, log)
+	cfg := filecoin.Config{
+		Config: e.Config, Depth: e.Lotus.Depth, Behind: e.Lotus.Behind, Deep: e.Deep,
+		TrustFinalized: e.Lotus.TrustFinalized, Floor: e.Lotus.Floor,
+	}
+	if f := e.Lotus.F3; f != nil {
+		cfg.F3 = &filecoin.F3{Network: f.Network, First: f.First, PowerTable: f.PowerTable}
+	}
+	c, err := filecoin.Dial(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
