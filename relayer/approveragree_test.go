@@ -149,3 +149,46 @@ func TestASignersLotusNodesAreReachedThroughTheDialerThatWasGiven(t *testing.T) 
 	require.Equal(t, node.URL(), got.URL)
 	require.Nil(t, got.Deep)
 }
+
+// TestAWitnessOfAnotherBlockKeepsAChainFromBeingSignedFor: headers prove what they
+// commit to, and not which of two chains is the one.
+func TestAWitnessOfAnotherBlockKeepsAChainFromBeingSignedFor(t *testing.T) {
+	c := newCrossing(t, deploy.GatewayAmplifier)
+	l1 := c.sides["Ethereum"]
+	fork := newSide(t, "fork", l1.client.ChainID())
+	l1.chain.Pause()
+	fork.chain.Pause()
+	require.NoError(t, fork.chain.Mine(t.Context(), int(l1.chain.Head().Number)+5))
+
+	cfg := c.config(0)
+	a := newApproverOf(cfg)
+	chain, readers, err := a.chain(t.Context(), cfg.Chains[0])
+	for _, r := range readers {
+		defer r.Close()
+	}
+	require.NoError(t, err)
+	require.Len(t, readers, 2)
+	a.chains = []approve.Chain{chain}
+	_, err = chain.Source.Head(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, chain.Trouble())
+	l1.second.MoveTo(fork.chain.HTTP())
+	_, err = chain.Source.Head(t.Context())
+	require.Error(t, err)
+	require.ErrorContains(t, chain.Trouble(), "by witness 1")
+	a.tellSources(time.Now())
+	open := a.alerts.Open()
+	require.Len(t, open, 1)
+	require.Equal(t, alerts.SourcesDisagree, open[0].Name)
+	require.Equal(t, "Ethereum/witnesses", open[0].Key)
+
+	l1.second.MoveTo(l1.chain.HTTP())
+	require.NoError(t, l1.chain.Mine(t.Context(), 10)) // beyond what the witness has told
+	require.Eventually(t, func() bool {
+		_, err := chain.Source.Head(t.Context())
+		return err == nil
+	}, time.Minute, 50*time.Millisecond)
+	require.NoError(t, chain.Trouble())
+	a.tellSources(time.Now())
+	require.Empty(t, a.alerts.Open())
+}
