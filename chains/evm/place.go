@@ -33,7 +33,8 @@ func (c *Client) place(ctx context.Context, contracts []common.Address, events [
 		}
 		for i, tx := range part {
 			if logs[tx], err = decodePlaced(raw[i], tx); err != nil {
-				return c.wrap("eth_getTransactionReceipt", err)
+				// It answers, but what it says of a log and of its transaction differ.
+				return c.unavailable("a log of %s was told, and its receipt: %w", tx, err)
 			}
 		}
 	}

@@ -87,8 +87,10 @@ type Client struct {
 	quit    context.CancelFunc
 	running sync.WaitGroup
 
-	// looking is taken by the one look at the head that goes on.
+	// looking is taken by the one look at the head that goes on; seen is the newest
+	// tipset at the last that went well.
 	looking chan struct{}
+	seen    chains.Block
 
 	mu   sync.Mutex
 	head chains.Block // the newest final tipset seen

@@ -63,6 +63,13 @@ func (c *Client) Head(ctx context.Context) (chains.Block, error) {
 	if err != nil {
 		return chains.Block{}, err
 	}
+	// The same tipset has the same chain below it; only what others call final may be
+	// news.
+	if c.seen.Hash == top.Hash && c.f3 == nil && !c.cfg.TrustFinalized {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.head, nil
+	}
 	deep, final, err := c.finals(ctx, top)
 	if err != nil {
 		return chains.Block{}, fmt.Errorf("final tipset: %w", err)
@@ -70,6 +77,7 @@ func (c *Client) Head(ctx context.Context) (chains.Block, error) {
 	if final, err = c.kept(ctx, top, deep, final); err != nil {
 		return chains.Block{}, err
 	}
+	c.seen = top
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.head, c.deep, c.top = final, deep.Number, top.Number
