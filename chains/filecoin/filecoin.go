@@ -115,12 +115,11 @@ func Dial(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, log: log, f3: f3, looking: make(chan struct{}, 1)}
 	inner, err := evm.Dial(ctx, cfg.Config, log)
 	if err != nil {
 		return nil, err
 	}
-	c.Client = inner
+	c := &Client{Client: inner, cfg: cfg, log: log, f3: f3, looking: make(chan struct{}, 1)}
 	if _, err := c.Latest(ctx); err != nil {
 		inner.Close()
 		return nil, fmt.Errorf("ask for the head as Lotus has it: %w", err)
