@@ -121,6 +121,9 @@ func (c *Client) failed(e *endpoint, err error) {
 
 // look asks an endpoint for its head, which is how it shows that it is well.
 func (c *Client) look(ctx context.Context, e *endpoint) (chains.Block, error) {
+	e.mu.Lock()
+	known := e.head.Number // what is told while this look goes on may be newer
+	e.mu.Unlock()
 	b, err := e.reader.Head(ctx)
 	if err != nil {
 		return b, err
@@ -131,8 +134,8 @@ func (c *Client) look(ctx context.Context, e *endpoint) (chains.Block, error) {
 		e.head, e.behind = b, time.Time{}
 	}
 	e.mu.Unlock()
-	if b.Number < old.Number {
-		return b, c.unavailable("final block went back from %d to %d", old.Number, b.Number)
+	if b.Number < known {
+		return b, c.unavailable("final block went back from %d to %d", known, b.Number)
 	}
 	return b, nil
 }

@@ -54,7 +54,7 @@ func (c *Client) Head(ctx context.Context) (chains.Block, error) {
 		}
 		var b chains.Block
 		if b, err = c.passed(ctx, numbers[i], heads, i < len(numbers)-1); err == nil {
-			return c.advance(b)
+			return c.advance(known, b)
 		}
 		if ctx.Err() != nil {
 			break
@@ -95,12 +95,17 @@ func (c *Client) passed(ctx context.Context, height uint64, heads map[*endpoint]
 	return ask(ctx, c, q)
 }
 
-func (c *Client) advance(b chains.Block) (chains.Block, error) {
+// advance takes a block that was agreed on as the head. One below what was known when
+// it was asked for is a chain that goes back; one that another look has overtaken
+// since is none.
+func (c *Client) advance(known uint64, b chains.Block) (chains.Block, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case b.Number < known:
+		return chains.Block{}, c.unavailable("final block went back from %d to %d", known, b.Number)
 	case b.Number < c.head.Number:
-		return chains.Block{}, c.unavailable("final block went back from %d to %d", c.head.Number, b.Number)
+		return c.head, nil
 	case b.Number == c.head.Number && c.head.Hash != (common.Hash{}) && b.Hash != c.head.Hash:
 		return chains.Block{}, fmt.Errorf("%s: final block %d was %s and is %s: %w", c.cfg.Name, b.Number, c.head.Hash, b.Hash, chains.ErrReorg)
 	}

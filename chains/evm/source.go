@@ -14,6 +14,9 @@ import (
 // backwards: an endpoint that has fallen behind an earlier answer is
 // chains.ErrUnavailable.
 func (c *Client) Head(ctx context.Context) (chains.Block, error) {
+	c.mu.Lock()
+	known := c.head.Number // what is told while this goes on may be newer
+	c.mu.Unlock()
 	latest := byTag("latest")
 	reqs := []*request{latest}
 	if c.tag {
@@ -51,8 +54,10 @@ func (c *Client) Head(ctx context.Context) (chains.Block, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case final.Number < known:
+		return chains.Block{}, c.unavailable("final block went back from %d to %d", known, final.Number)
 	case final.Number < c.head.Number:
-		return chains.Block{}, c.unavailable("final block went back from %d to %d", c.head.Number, final.Number)
+		return c.head, nil
 	case final.Number == c.head.Number && c.head.Hash != (common.Hash{}) && final.Hash != c.head.Hash:
 		return chains.Block{}, fmt.Errorf("%s: final block %d was %s and is %s: %w", c.cfg.Name, final.Number, c.head.Hash, final.Hash, chains.ErrReorg)
 	}

@@ -54,7 +54,8 @@ func TestABlockWakesWhereTheNodeIsReachedByAWebsocket(t *testing.T) {
 
 	// The connection goes and none is taken: reading goes on without.
 	w.lie(func(s *lotus.Switches) { s.NoWS = true })
-	w.root.Node(0).DropConnections()
+	w.root.Node(0).DropConnections() // those of HTTP, too: what is under way fails
+	require.Eventually(t, func() bool { _, err := c.Head(t.Context()); return err == nil }, time.Minute, time.Millisecond)
 	for range 3 {
 		w.mine(1)
 		require.Equal(t, w.root.Head()-depth, w.head(c).Number)
