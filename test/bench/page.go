@@ -48,8 +48,8 @@ func page(r Report) string {
 		tree, r.Started.Format("2006-01-02"), r.Mode, r.Seconds/60, r.Machine.CPU, r.Machine.Cores, float64(r.Machine.MemoryBytes)/(1<<30), r.Machine.Go, r.Machine.Redis,
 		r.Machine.LoadBefore, r.Machine.LoadAfter)
 	alone := r
-	alone.Crossing = nil
-	if r.Crossing == nil || alone.measured() {
+	alone.Crossing, alone.Lotus = nil, nil
+	if r.Crossing == nil && r.Lotus == nil || alone.measured() {
 		writeLines(&b, r, pageLines())
 	}
 	if r.Bridge != nil {
@@ -62,6 +62,9 @@ func page(r Report) string {
 			}
 			fmt.Fprintf(&b, "| %s | %s | %d | %d | %s |\n", g.Operation, g.Asset, g.Batch, g.PerMessage, beside)
 		}
+	}
+	if r.Lotus != nil {
+		writeLotus(&b, r)
 	}
 	if r.Crossing != nil {
 		writeCrossing(&b, r)
