@@ -173,8 +173,9 @@ func (f *faults) end(i int) {
 	}
 	n.Reset()
 	f.now[i] = nil
-	// A forged log is in every answer: who read on has seen it.
-	if next, _ := f.w.read(); x.kind == forgery && x.told && next > x.final+1 && f.w.reported(i) == x.reported {
+	// A forged log is in every answer: where the endpoint was asked beside the others
+	// about what came since, somebody has seen it.
+	if next, _ := f.w.read(); x.kind == forgery && x.told && min(next, f.w.height(i)+1) > x.final+1 && f.w.reported(i) == x.reported {
 		f.unseen = append(f.unseen, nameOf(i)+" "+string(x.kind))
 	}
 }

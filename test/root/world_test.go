@@ -314,3 +314,15 @@ func (w *world) reported(i int) int {
 	defer w.mu.Unlock()
 	return w.reports[nameOf(i)]
 }
+
+// height is the final head that an endpoint has told.
+func (w *world) height(i int) uint64 {
+	w.t.Helper()
+	for _, s := range w.sources.Status().Endpoints {
+		if s.Name == nameOf(i) {
+			return s.Height
+		}
+	}
+	w.t.Fatalf("there is no %s", nameOf(i))
+	return 0
+}
