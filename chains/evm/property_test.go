@@ -206,6 +206,7 @@ func TestASourceYieldsExactlyTheFinalEventsWhateverHappens(t *testing.T) {
 			got = append(got, events...)
 			return err
 		}
+		silenced := false
 		lies := []fake.Fault{
 			fake.HangUp, fake.Answer(nil), fake.Fail(-32005, "block range exceeds maximum", nil),
 			fake.Fail(-32000, "header not found", nil),
@@ -215,7 +216,17 @@ func TestASourceYieldsExactlyTheFinalEventsWhateverHappens(t *testing.T) {
 		if cfg.FullRange >= cfg.MaxRange {
 			// Logs left out are noticed only where every header is read: the next
 			// test shows what that means for wide ranges.
-			lies = append(lies, fake.EditList(func(l []any) []any { return l[:len(l)/2] }), fake.Answer([]int{}))
+			// One that leaves the same out twice in a row, when it is asked by numbers and
+			// by the block's hash, is not noticed by anybody who has no other.
+			for _, silence := range []fake.Fault{fake.EditList(func(l []any) []any { return l[:len(l)/2] }), fake.Answer([]int{})} {
+				lies = append(lies, func(c *fake.Call, next func()) {
+					if silenced = !silenced; silenced {
+						silence(c, next)
+					} else {
+						next()
+					}
+				})
+			}
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"event": func(t *rapid.T) {
