@@ -115,8 +115,14 @@ func settle[T any](ctx context.Context, c *Client, q question[T], said []answer[
 	if ctx.Err() != nil {
 		return none, fmt.Errorf("%s: %s: %w", c.cfg.Name, q.what, ctx.Err())
 	}
-	var first error
+	var first, forgot error
+	forgotten := 0
 	for _, a := range said {
+		if errors.Is(a.err, chains.ErrPruned) {
+			// Only where too few are left that may have it, it is not to be had.
+			forgot, forgotten = fmt.Errorf("endpoint %s: %w", a.from.name, a.err), forgotten+1
+			continue
+		}
 		if !statement(a.err) {
 			// One that waits for more depth does well; how much it has yet is not the
 			// same everywhere.
@@ -153,17 +159,19 @@ func settle[T any](ctx context.Context, c *Client, q question[T], said []answer[
 		}
 	}
 	switch {
-	case len(c.endpoints) == 1 && first != nil:
+	case len(c.endpoints) == 1 && first != nil: // as the endpoint says it
 		return none, first
 	case len(groups) > 1:
 		if !q.quiet {
 			note(c, q, groups, -1)
 		}
 		return none, disagreement(c, q, groups)
+	case forgotten > len(c.endpoints)-c.cfg.K:
+		return none, fmt.Errorf("%s: %s: %d of %d endpoints have forgotten it, %d must agree: %w", c.cfg.Name, q.what, forgotten, len(c.endpoints), c.cfg.K, forgot)
 	case errors.Is(first, chains.ErrUnavailable) && !errors.Is(first, chains.ErrWrongChain):
 		return none, fmt.Errorf("%s: %s: %d of %d endpoints answer, %d must agree: %w", c.cfg.Name, q.what, most, len(c.endpoints), c.cfg.K, first)
 	}
-	return none, c.unavailable("%s: %d of %d endpoints answer, %d must agree: %v", q.what, most, len(c.endpoints), c.cfg.K, first)
+	return none, c.unavailable("%s: %d of %d endpoints answer, %d must agree: %v", q.what, most, len(c.endpoints), c.cfg.K, errors.Join(first, forgot))
 }
 
 // largest groups equal answers and counts the largest group.

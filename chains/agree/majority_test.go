@@ -211,3 +211,45 @@ func TestAPlaceInAReceiptIsWhatEnoughSay(t *testing.T) {
 		require.NotEmpty(t, r.status("a").Differs)
 	}
 }
+
+// pruning has none of what is older than a height.
+type pruning struct {
+	evm.Reader
+	below uint64
+}
+
+func (f pruning) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
+	if q.From.Next < f.below {
+		return chains.Block{}, nil, fmt.Errorf("it is gone: %w: %w", chains.ErrPruned, chains.ErrUnavailable)
+	}
+	return f.Reader.Events(ctx, q)
+}
+
+// What one endpoint has forgotten others may have; it is not to be had only where too
+// few are left that could.
+func TestWhatIsForgottenIsNotToBeHadOnlyWhereTooFewMayHaveIt(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.send(&r.contract, []byte{1})
+	r.mine(8)
+	r.readers[0].Reader = pruning{r.readers[0].Reader, 100}
+	_, events, err := r.client.Events(t.Context(), r.query())
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+
+	// One of the two that are left does not answer now.
+	well := r.readers[1].Reader
+	r.readers[1].Reader = stops{well, 0}
+	_, _, err = r.client.Events(t.Context(), r.query())
+	require.ErrorIs(t, err, chains.ErrUnavailable)
+	require.NotErrorIs(t, err, chains.ErrPruned)
+
+	r.readers[1].Reader = pruning{well, 100}
+	_, _, err = r.client.Events(t.Context(), r.query())
+	require.ErrorIs(t, err, chains.ErrPruned)
+	require.ErrorIs(t, err, chains.ErrUnavailable)
+	require.ErrorContains(t, err, "2 of 3 endpoints have forgotten it")
+	require.NoError(t, r.client.Trouble())
+	for _, name := range []string{"a", "b", "c"} {
+		require.Empty(t, r.status(name).Out, "to forget is no fault")
+	}
+}
