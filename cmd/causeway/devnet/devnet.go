@@ -388,6 +388,15 @@ func (n *Net) deploy(ctx context.Context) (deploy.Deployment, error) {
 	})
 }
 
+// noticing is the root's first endpoint as those are given it who look at it all the
+// time: a Lotus node tells them of each new tipset.
+func (n *Net) noticing() string {
+	if rest, ok := strings.CutPrefix(n.Info.RootURL, "http://"); ok && n.opt.Root == RootLotus {
+		return "ws://" + rest
+	}
+	return n.Info.RootURL
+}
+
 // StartNode starts the subnet's node, again on the same ports after a Kill.
 func (n *Net) StartNode(ctx context.Context) error {
 	n.opt.Say("starting the subnet's node")
@@ -398,7 +407,7 @@ func (n *Net) StartNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg.Home, cfg.P2P, cfg.Parent.URL = n.opt.Home.Node(), "127.0.0.1:0", n.Info.RootURL
+	cfg.Home, cfg.P2P, cfg.Parent.URL = n.opt.Home.Node(), "127.0.0.1:0", n.noticing()
 	cfg.Parent.Also, cfg.Parent.SingleSource = n.Info.RootAlso, len(n.Info.RootAlso) == 0
 	cfg.Parent.Poll = relayer.Duration(300 * time.Millisecond)
 	if err := home.WriteYAML(n.opt.Home.NodeConfig(), cfg); err != nil {
@@ -421,7 +430,7 @@ func (n *Net) configure() error {
 		return err
 	}
 	cfg.Redis = n.redis()
-	cfg.Root.URL, cfg.Subnets[0].URL = n.Info.RootURL, n.Info.SubnetURL
+	cfg.Root.URL, cfg.Subnets[0].URL = n.noticing(), n.Info.SubnetURL
 	cfg.Root.Also = append([]string{}, n.Info.RootAlso...)
 	cfg.API = relayer.API{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
 	cfg.Work.Lease = relayer.Duration(10 * time.Second) // a killed relayer holds its lanes that long
