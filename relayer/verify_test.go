@@ -230,7 +230,7 @@ func TestAFactUnderAnotherKeyOfItsRouteIsTheSameFact(t *testing.T) {
 	v := b.verified(VerifyOptions{})
 	require.Zero(t, v.Renamed)
 	require.Equal(t, map[string]int{VerifyMissing: 2, VerifyExtra: 3}, v.Counts, "a transfer is missing, too")
-	put(func(g *store.Fact) { g.Key = route+"/renamed/" + rest })
+	put(func(g *store.Fact) { g.Key = route + "/renamed/" + rest })
 	v = b.verified(VerifyOptions{})
 	require.Equal(t, 1, v.Renamed, "%+v", v)
 	require.Equal(t, map[string]int{VerifyMissing: 1, VerifyExtra: 3}, v.Counts)

@@ -30,7 +30,6 @@ type long struct {
 	n       *fake.Node
 	db      *store.DB
 	began   int
-	client  *evm.Client
 	change  func(*watch.Config)
 	journal watch.Journal
 
