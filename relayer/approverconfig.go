@@ -214,7 +214,7 @@ func (c ApproverConfig) Check() error {
 		ch.check(at, bad)
 	}
 	if single := c.Single(); len(single) > 0 && !c.SingleSource {
-		bad("single_source: %s: one endpoint alone is believed; name others under also, or say true to accept that", strings.Join(single, ", "))
+		bad("single_source: %s: one endpoint alone is believed; name others under also, or say true (or --single-source) to accept that", strings.Join(single, ", "))
 	}
 	for _, list := range []struct {
 		name  string

@@ -363,7 +363,7 @@ func (c Config) Check() error {
 		bad("work: 1–256 workers, batch 1–1024, a positive idle and a lease of at least 1s")
 	}
 	if single := c.Single(); len(single) > 0 && !c.SingleSource {
-		bad("single_source: %s: one endpoint alone is believed; name others under also, or say true to accept that", strings.Join(single, ", "))
+		bad("single_source: %s: one endpoint alone is believed; name others under also, or say true (or --single-source) to accept that", strings.Join(single, ", "))
 	}
 	return errors.Join(errs...)
 }

@@ -63,7 +63,7 @@ func (g *globals) approver(path string) (relayer.ApproverConfig, error) {
 	if err != nil {
 		return cfg, usageError{err}
 	}
-	cfg.DialLotus = home.DialLotus
+	cfg.DialLotus, cfg.SingleSource = home.DialLotus, cfg.SingleSource || g.single
 	if err := cfg.Check(); err != nil {
 		return cfg, usageError{fmt.Errorf("configuration %s:\n%w", path, err)}
 	}

@@ -41,7 +41,7 @@ func newNode(g *globals) *cobra.Command {
 			if config == "" {
 				config = g.dir().NodeConfig()
 			}
-			cfg, err := home.ReadNode(config)
+			cfg, err := home.ReadNode(config, func(c *home.NodeConfig) { c.Parent.SingleSource = c.Parent.SingleSource || g.single })
 			if err != nil {
 				return usageError{err}
 			}

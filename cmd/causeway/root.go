@@ -61,6 +61,7 @@ type globals struct {
 	json     bool
 	logLevel string
 	logText  bool
+	single   bool // single_source of whatever configuration is read
 }
 
 func (g *globals) dir() home.Dir { return home.Dir(g.home) }
@@ -84,6 +85,7 @@ func newRoot() *cobra.Command {
 	f.BoolVar(&g.json, "json", false, "print JSON")
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&g.logText, "log-text", false, "log lines of text instead of JSON")
+	f.BoolVar(&g.single, "single-source", false, "believe one endpoint alone where a chain has no other, as single_source: true does")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%w: see `%s --help`", err, c.CommandPath())
 	})
@@ -185,7 +187,7 @@ func (g *globals) config(path string) (relayer.Config, error) {
 		path = g.dir().Config()
 	}
 	cfg, err := relayer.Read(path)
-	cfg.DialLotus = home.DialLotus
+	cfg.DialLotus, cfg.SingleSource = home.DialLotus, cfg.SingleSource || g.single
 	if errors.Is(err, fs.ErrNotExist) {
 		return cfg, usage("%w: give --config or --home; `causeway deploy` writes one", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -155,4 +156,23 @@ func TestASignerReadsTheRootAsTheRelayerDoes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "finalized", cfg.Chains[1].Finality)
 	require.Equal(t, relayer.ProofsHeaders, cfg.Chains[1].Proofs)
+}
+
+// One endpoint alone is believed where a file or the command line says so.
+func TestTheCommandLineAdmitsASingleSource(t *testing.T) {
+	dir := t.TempDir()
+	node, run, sign := filepath.Join(dir, "node.yaml"), filepath.Join(dir, "causeway.yaml"), filepath.Join(dir, "approver.yaml")
+	require.NoError(t, os.WriteFile(node, []byte("parent: {url: 'http://x.example', chain_id: 31}\n"), 0o600))
+	require.NoError(t, os.WriteFile(run, []byte("root: {url: 'http://x.example', chain_id: 31}\n"), 0o600))
+	require.NoError(t, os.WriteFile(sign, []byte("chains: [{name: Ethereum, url: 'http://x.example', chain_id: 1}]\n"), 0o600))
+	for _, single := range []bool{false, true} {
+		g := &globals{single: single}
+		_, err := home.ReadNode(node, func(c *home.NodeConfig) { c.Parent.SingleSource = c.Parent.SingleSource || g.single })
+		_, relays := g.config(run)
+		_, signs := g.approver(sign)
+		for name, err := range map[string]error{"node": err, "relayer": relays, "signer": signs} {
+			said := err != nil && strings.Contains(err.Error(), "single_source: ") && strings.Contains(err.Error(), "--single-source")
+			require.Equal(t, !single, said, "%s: %v", name, err)
+		}
+	}
 }

@@ -86,8 +86,9 @@ func DefaultNode() NodeConfig {
 	}
 }
 
-// ReadNode reads a YAML file over DefaultNode; an unknown key is an error.
-func ReadNode(path string) (NodeConfig, error) {
+// ReadNode reads a YAML file over DefaultNode, then the changes of a command line; an
+// unknown key is an error.
+func ReadNode(path string, changes ...func(*NodeConfig)) (NodeConfig, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return NodeConfig{}, fmt.Errorf("read node configuration: %w", err)
@@ -111,6 +112,9 @@ func ReadNode(path string) (NodeConfig, error) {
 		if !strings.Contains(also, "://") && !filepath.IsAbs(also) {
 			cfg.Parent.Also[i] = filepath.Join(filepath.Dir(path), also)
 		}
+	}
+	for _, change := range changes {
+		change(&cfg)
 	}
 	return cfg, cfg.Check()
 }
@@ -136,7 +140,7 @@ func (c NodeConfig) Check() error {
 		errs = append(errs, errors.New("parent.agree: how many of the endpoints (url and also) must agree, at most as many as there are"))
 	}
 	if relayer.MustAgree(c.Parent.Agree, 1+len(c.Parent.Also)) < 2 && !c.Parent.SingleSource {
-		errs = append(errs, errors.New("parent.single_source: this validator would sign on the word of one endpoint: name others under also, or say true to accept that"))
+		errs = append(errs, errors.New("parent.single_source: this validator would sign on the word of one endpoint: name others under also, or say true (or --single-source) to accept that"))
 	}
 	if c.Parent.Lotus != nil {
 		c.Parent.Lotus.Check("parent", func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) })
