@@ -80,6 +80,7 @@ type Client struct {
 
 	mu   sync.Mutex
 	head chains.Block // the newest block that K agreed on
+	span uint64       // heights that are asked for at once; 0 before the first time
 }
 
 var (

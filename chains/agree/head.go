@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -203,11 +204,15 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if head.Number < q.From.Next {
 		return fail(c.unavailable("final block %d is behind height %d", head.Number, q.From.Next))
 	}
-	last, err := c.end(ctx, q.From.Next, min(q.To, head.Number, q.From.Next+c.cfg.MaxRange-1), head)
+	last, err := c.end(ctx, q.From.Next, min(q.To, head.Number, q.From.Next+c.width()-1), head)
 	if err != nil {
 		return fail(err)
 	}
+	began := time.Now()
 	got, reached, err := c.read(ctx, q, last)
+	if err != nil && ctx.Err() == nil && time.Since(began) >= c.cfg.Timeout {
+		c.shorten(last.Number - q.From.Next + 1)
+	}
 	if err != nil && reached >= q.From.Next && reached < last.Number {
 		// K have read a part: what comes behind it is not known yet.
 		if last, err = c.end(ctx, q.From.Next, reached, head); err == nil {
@@ -217,7 +222,34 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 	if err != nil {
 		return fail(err)
 	}
+	c.lengthen(last.Number - q.From.Next + 1)
 	return got.last, got.events, nil
+}
+
+// width is how many heights are asked for at once.
+func (c *Client) width() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.span == 0 {
+		c.span = c.cfg.MaxRange
+	}
+	return c.span
+}
+
+// shorten makes the next ranges half as long as one that took all the time there is.
+func (c *Client) shorten(was uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.span = max(1, min(c.span, was/2))
+}
+
+// lengthen makes them longer again, by a quarter at each that could be read.
+func (c *Client) lengthen(was uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if was >= c.span {
+		c.span = min(c.cfg.MaxRange, c.span+c.span/4+1)
+	}
 }
 
 // read asks for the events up to a block. reached is how far K endpoints came where

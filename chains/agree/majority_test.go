@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/evm"
@@ -252,4 +253,62 @@ func TestWhatIsForgottenIsNotToBeHadOnlyWhereTooFewMayHaveIt(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		require.Empty(t, r.status(name).Out, "to forget is no fault")
 	}
+}
+
+// tires takes too long over more than so many heights.
+type tires struct {
+	evm.Reader
+	over uint64
+}
+
+func (s tires) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
+	if q.To-q.From.Next >= s.over {
+		<-ctx.Done()
+		return chains.Block{}, nil, ctx.Err()
+	}
+	return s.Reader.Events(ctx, q)
+}
+
+// A range that holds too much to be read in time is read in parts, also where one
+// endpoint is of no use at all.
+func TestARangeThatTakesTooLongIsReadInShorterOnes(t *testing.T) {
+	r := newRig(t, 3, 2)
+	r.send(&r.contract, []byte{1})
+	r.mine(12)
+	head, err := r.client.Head(t.Context())
+	require.NoError(t, err)
+	r.client.cfg.Timeout = time.Second
+	var well []evm.Reader
+	for _, l := range r.readers {
+		well = append(well, l.Reader)
+	}
+	r.readers[0].Reader, r.readers[1].Reader, r.readers[2].Reader = tires{well[0], 3}, tires{well[1], 3}, stops{well[2], 0}
+	q, found, failed := r.query(), 0, 0
+	for q.From.Next <= head.Number {
+		last, events, err := r.client.Events(t.Context(), q)
+		if err != nil {
+			require.ErrorIs(t, err, chains.ErrUnavailable)
+			failed++
+			require.Less(t, failed, 10)
+			r.client.Tend(t.Context())
+			continue
+		}
+		found += len(events)
+		q.From.Next, q.From.Parent = last.Number+1, last.Hash
+	}
+	require.Equal(t, 1, found)
+	require.Positive(t, failed)
+
+	// What is quick again is read in wide ranges again.
+	r.client.cfg.Timeout = time.Minute
+	for i, l := range r.readers {
+		l.Reader = well[i]
+	}
+	for range 40 {
+		_, _, err := r.client.Events(t.Context(), r.query())
+		require.NoError(t, err)
+	}
+	last, _, err := r.client.Events(t.Context(), r.query())
+	require.NoError(t, err)
+	require.Equal(t, head.Number, last.Number)
 }

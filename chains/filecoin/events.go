@@ -29,12 +29,17 @@ func (c *Client) Events(ctx context.Context, q chains.Query) (chains.Block, []ch
 		return fail(err)
 	}
 	ctx = knowing(ctx, first, end)
-	asked.Filter.Placed = q.Filter.Addresses // each event is looked up in its receipt
+	// Each event is looked up in its receipt: in that of its transaction or, where all
+	// of a block are read anyway, there.
+	near := asked.To-asked.From.Next < c.fullRange() && !q.Counted
+	if asked.Filter.Placed = nil; !near {
+		asked.Filter.Placed = q.Filter.Addresses
+	}
 	last, events, err := c.Client.Events(ctx, asked)
 	if err != nil {
 		return fail(err)
 	}
-	if span := last.Number - asked.From.Next; span < c.fullRange() && !q.Counted {
+	if near {
 		if err := c.whole(ctx, asked, last, events); err != nil {
 			return fail(err)
 		}
@@ -122,8 +127,8 @@ func (c *Client) edges(ctx context.Context, q chains.Query, to uint64) (asked ch
 	return q, first, last, nil
 }
 
-// whole reads the receipts of every block of a range, and compares the logs in them
-// with what was said.
+// whole reads the receipts of every block of a range, compares the logs in them
+// with what was said, and places those.
 func (c *Client) whole(ctx context.Context, q chains.Query, last chains.Block, events []chains.Event) error {
 	var heights []uint64
 	for h := q.From.Next; h <= last.Number; h++ {
@@ -162,6 +167,9 @@ func (c *Client) whole(ctx context.Context, q chains.Query, last chains.Block, e
 	}
 	if !slices.EqualFunc(found, events, same) {
 		return c.unavailable("the logs of epochs %d to %d are %d, their receipts have %d: the node's index has lost some, or made some up", q.From.Next, last.Number, len(events), len(found))
+	}
+	for i, e := range found {
+		events[i].Position = e.Position
 	}
 	return nil
 }
@@ -224,22 +232,24 @@ func (c *Client) receiptsOf(ctx context.Context, a *evm.Ask, block chains.Block)
 // maxLogs bounds the logs of one block: Filecoin's gas allows no more.
 const maxLogs = 100_000
 
-// receiptEvents are the events of a filter in the receipts of a block, in order.
+// receiptEvents are the events of a filter in the receipts of a block, in order, with
+// their places: the indexes of a receipt's logs follow each other, so that one that is
+// left out is missed.
 func receiptEvents(receipts []wireReceipt, block chains.Block, f chains.Filter) (out []chains.Event, err error) {
 	next := uint(0)
 	for _, r := range receipts {
 		if r.Tx == nil || r.Block == nil || r.Logs == nil || *r.Block != block.Hash {
 			return nil, fmt.Errorf("one is of another block, or lacks a field")
 		}
-		for _, l := range *r.Logs {
-			if l.Address == nil || l.Data == nil || l.Index == nil || uint(*l.Index) < next || *l.Index > maxLogs {
+		for place, l := range *r.Logs {
+			if l.Address == nil || l.Data == nil || l.Index == nil || uint(*l.Index) < next || *l.Index > maxLogs || place > 0 && uint(*l.Index) != next {
 				return nil, fmt.Errorf("a log lacks a field, or is out of order")
 			}
 			next = uint(*l.Index) + 1
 			if l.Removed || !f.Selects(*l.Address, l.Topics) {
 				continue
 			}
-			out = append(out, chains.Event{Block: block.Number, BlockHash: block.Hash, Tx: *r.Tx, Index: uint(*l.Index), Address: *l.Address, Topics: l.Topics, Data: *l.Data})
+			out = append(out, chains.Event{Block: block.Number, BlockHash: block.Hash, Tx: *r.Tx, Index: uint(*l.Index), Address: *l.Address, Topics: l.Topics, Data: *l.Data, Position: uint(place)})
 		}
 	}
 	return out, nil

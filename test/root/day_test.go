@@ -127,10 +127,10 @@ func (w *world) keepUp(f *faults) {
 		w.catchUp(lag)
 		return
 	}
-	_, before := w.read()
+	before := w.looked()
 	w.until("look again", func() bool {
-		next, now := w.read()
-		return now > before || w.near(next, lag)
+		next, _ := w.read()
+		return w.looked() > before+1 || w.near(next, lag)
 	})
 }
 

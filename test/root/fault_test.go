@@ -31,7 +31,8 @@ type fault struct {
 	healed bool
 	// When it began:
 	final    uint64 // no block above it was final
-	reported int    // how often it was seen to be wrong
+	reported int    // how often, when it began
+	outs     int    // how often it was seen to be wrong
 	told     bool   // it was asked
 }
 
@@ -93,7 +94,7 @@ func (f *faults) begin(rng *rand.Rand) {
 		return
 	}
 	i := free[rng.IntN(len(free))]
-	x := &fault{kind: k, until: w.root.Head() + length, final: w.root.Head() - w.depth, reported: w.reported(i), told: true}
+	x := &fault{kind: k, until: w.root.Head() + length, final: w.root.Head() - w.depth, reported: w.reported(i), outs: w.wasOut(i), told: true}
 	for _, s := range w.sources.Status().Endpoints {
 		if s.Name == nameOf(i) && s.Out != "" {
 			x.told = false
@@ -174,8 +175,8 @@ func (f *faults) end(i int) {
 	n.Reset()
 	f.now[i] = nil
 	// A forged log is in every answer: where the endpoint was asked beside the others
-	// about what came since, somebody has seen it.
-	if next, _ := f.w.read(); x.kind == forgery && x.told && min(next, f.w.height(i)+1) > x.final+1 && f.w.reported(i) == x.reported {
+	// about what came since, and was never too slow to be heard, somebody has seen it.
+	if next, _ := f.w.read(); x.kind == forgery && x.told && f.w.wasOut(i) == x.outs && min(next, f.w.height(i)+1) > x.final+1 && f.w.reported(i) == x.reported {
 		f.unseen = append(f.unseen, nameOf(i)+" "+string(x.kind))
 	}
 }

@@ -73,16 +73,18 @@ type world struct {
 
 	mu       sync.Mutex
 	next     uint64 // first height that is not in the journal
+	looks    int    // of the watcher, in vain or not
 	failures int
 	last     error          // of the watcher; nil after a good step
 	reports  map[string]int // endpoints that were seen to be wrong, how often
+	outs     map[string]int // and those that were out
 }
 
 // newWorld has the contracts on a root of which nothing is read yet.
 func newWorld(t testing.TB, seed, depth uint64) *world {
 	t.Helper()
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 5)), depth: depth, gone: map[uint64]bool{},
-		moved: make(chan struct{}, 1), reports: map[string]int{}}
+		moved: make(chan struct{}, 1), reports: map[string]int{}, outs: map[string]int{}}
 	alloc := map[common.Address]*big.Int{addressOf(key("deployer")): ether(1_000_000), addressOf(key("validator")): ether(1_000_000)}
 	for _, name := range []string{"alice", "bob", "carol"} {
 		w.users = append(w.users, &user{key: key(name)})
@@ -195,6 +197,7 @@ func (w *world) follow() {
 		Ingested: func(_, _ int, last chains.Block) { w.note(func() { w.next = last.Number + 1 }) },
 		Failed: func(err error) {
 			w.note(func() {
+				w.looks++
 				if w.last = err; err != nil && !errors.Is(err, store.ErrCursor) {
 					w.failures++
 				}
@@ -240,6 +243,13 @@ func (w *world) read() (next uint64, failures int) {
 	return w.next, w.failures
 }
 
+// looked is how often the watcher has looked so far.
+func (w *world) looked() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.looks
+}
+
 // until waits for something that the watcher brings about. Endpoints that are out
 // and answers in doubt are looked at again after each failure and every few looks,
 // as every few seconds in a relayer.
@@ -266,7 +276,7 @@ func (w *world) until(what string, done func() bool) {
 	}
 }
 
-// hearer counts which endpoints are said to differ, or not to add up.
+// hearer counts which endpoints are said to differ, not to add up, or to be out.
 type hearer struct{ w *world }
 
 func (h *hearer) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
@@ -274,12 +284,19 @@ func (h *hearer) WithAttrs([]slog.Attr) slog.Handler           { return h }
 func (h *hearer) WithGroup(string) slog.Handler                { return h }
 
 func (h *hearer) Handle(_ context.Context, r slog.Record) error {
-	if r.Message != "endpoint differs" && r.Message != "endpoint's answers do not add up" {
+	wrong := r.Message == "endpoint differs" || r.Message == "endpoint's answers do not add up"
+	if !wrong && r.Message != "endpoint is out" {
 		return nil
 	}
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "endpoint" {
+		switch {
+		case a.Key != "endpoint":
+		case wrong:
 			h.w.notice(a.Value.String())
+		default:
+			h.w.mu.Lock()
+			h.w.outs[a.Value.String()]++
+			h.w.mu.Unlock()
 		}
 		return true
 	})
@@ -307,6 +324,13 @@ func (w *world) notice(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reports[name]++
+}
+
+// wasOut is how often an endpoint was not asked for a while.
+func (w *world) wasOut(i int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.outs[nameOf(i)]
 }
 
 func (w *world) reported(i int) int {
