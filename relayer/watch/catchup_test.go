@@ -342,6 +342,9 @@ func TestAStretchThatDoesNotFollowTheCursorIsReadAgain(t *testing.T) {
 	l.run(src, l.caughtUp)
 	l.whole()
 	require.Positive(t, wrong.Load())
+	for _, err := range l.failed {
+		require.NoError(t, err, "a block that nobody has recorded says nothing of the chain, in either lane")
+	}
 }
 
 func TestAForkThatEitherLaneFindsStopsBoth(t *testing.T) {

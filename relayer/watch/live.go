@@ -34,8 +34,8 @@ func (w *Watcher) live(ctx context.Context, head chains.Block) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, chains.ErrReorg):
-			return &changedError{max(at.Next, 1) - 1, err}
+		case errors.Is(err, chains.ErrReorg) && next != (chains.Cursor{}):
+			return &changedError{max(next.Next, 1) - 1, err}
 		case err != nil:
 			if !quiet {
 				w.cfg.Log.WarnContext(ctx, "watch: the newest blocks are not read beside the catch-up: will retry", "chain", w.cfg.Chain, "err", err)
@@ -63,26 +63,29 @@ func (w *Watcher) live(ctx context.Context, head chains.Block) error {
 }
 
 // follow reads from a cursor up to the head; the zero Cursor begins a stretch
-// below it.
+// below it, and stays zero where nothing could be read: that what follows does not
+// fit a block which nobody has recorded says nothing of the chain.
 func (w *Watcher) follow(ctx context.Context, at chains.Cursor, head chains.Block) (chains.Cursor, error) {
+	read := at
 	if at == (chains.Cursor{}) {
 		before, err := w.cfg.Source.At(ctx, head.Number-min(head.Number, w.cfg.Stretch))
 		if err != nil {
-			return at, fmt.Errorf("read a newer block: %w", err)
+			return read, fmt.Errorf("read a newer block: %w", err)
 		}
 		at = chains.Cursor{Chain: w.cfg.Start.Chain, Next: before.Number + 1, Parent: before.Hash}
 	}
 	for at.Next <= head.Number {
 		p, err := w.page(ctx, at, head.Number, head.Number)
 		if err != nil {
-			return at, err
+			return read, err
 		}
 		for events := range slices.Chunk(p.events, maxIngest) {
 			if err := w.bring(ctx, events); err != nil {
-				return at, err
+				return read, err
 			}
 		}
 		at = after(p)
+		read = at
 	}
 	return at, nil
 }
