@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/causeway-bridge/causeway/chains"
 	"github.com/causeway-bridge/causeway/chains/agree"
 	"github.com/causeway-bridge/causeway/chains/evm"
 	"github.com/causeway-bridge/causeway/chains/filecoin"
@@ -25,6 +26,21 @@ func (w *world) endpoint(i int) agree.Endpoint {
 		if err != nil {
 			return nil, err // an interface of nothing is not nothing
 		}
-		return c, nil
+		return refusing{c, func() { w.notice(nameOf(i)) }}, nil
 	}}
+}
+
+// refusing tells when a reader does not believe its own node, which is sooner than
+// anybody else can: an endpoint that is a block behind is not weighed yet.
+type refusing struct {
+	evm.Reader
+	tell func()
+}
+
+func (r refusing) Events(ctx context.Context, q chains.Query) (chains.Block, []chains.Event, error) {
+	last, events, err := r.Reader.Events(ctx, q)
+	if err != nil && ctx.Err() == nil {
+		r.tell()
+	}
+	return last, events, err
 }
