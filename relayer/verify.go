@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -361,7 +362,18 @@ func (v *Verified) facts(ctx context.Context, db recorded, seen *reading, flows 
 			v.add(Difference{VerifyExtra, "fact", f.Key, f.Tx, f.Height, nil})
 		}
 	}
+	if len(left) == 0 {
+		return nil
+	}
+	// Of heights outside the range too: the first facts of a key are those that are kept.
+	kept := map[string]int{}
+	if err := db.EachFact(ctx, v.Chain, 0, math.MaxInt64, func(f store.Fact) { kept[f.Key]++ }); err != nil {
+		return err
+	}
 	for _, f := range left {
+		if !f.Shared && kept[f.Key] >= store.FactsPerKey {
+			continue // the journal keeps no more of this key
+		}
 		v.add(Difference{VerifyMissing, "fact", f.Key, f.Tx, f.Height, nil})
 	}
 	return nil

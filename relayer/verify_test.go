@@ -2,6 +2,7 @@ package relayer
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,4 +235,27 @@ func TestAFactUnderAnotherKeyOfItsRouteIsTheSameFact(t *testing.T) {
 	v = b.verified(VerifyOptions{})
 	require.Equal(t, 1, v.Renamed, "%+v", v)
 	require.Equal(t, map[string]int{VerifyMissing: 1, VerifyExtra: 3}, v.Counts)
+}
+
+// Whoever makes events of one key again and again makes the journal no less whole.
+func TestFactsBeyondThoseThatAreKeptOfAKeyAreNotMissing(t *testing.T) {
+	b := newVerified(t)
+	b.n.MineLogs(note(sent, slices.Repeat([]uint64{2}, store.FactsPerKey+4)...)...)
+	b.n.MineLogs(note(sent, slices.Repeat([]uint64{3}, store.FactsPerKey-1)...)...)
+	b.n.MineN(3)
+	b.connect()
+	b.follow(82)
+	v := b.verified(VerifyOptions{})
+	require.Empty(t, v.Counts, "%+v", v.Differences)
+	require.Greater(t, v.Facts, 2*store.FactsPerKey)
+
+	// Nor in a range that holds only the last of them.
+	b.n.MineLogs(note(sent, 2)...)
+	b.n.MineN(2)
+	top := b.n.Height()
+	b.connect()
+	b.follow(top)
+	v = b.verified(VerifyOptions{From: map[string]uint64{flow.Root: 83}})
+	require.Empty(t, v.Counts, "%+v", v.Differences)
+	require.Positive(t, v.Facts)
 }

@@ -9,6 +9,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// FactsPerKey is how many facts of a key that is not shared are kept: the first ones
+// decide, and whoever can make such events as often as he likes fills nothing.
+const FactsPerKey = 8
+
 // factPage is how many facts are read at once.
 const factPage = 500
 
